@@ -1,0 +1,1 @@
+"""Lineage answers what happened to a transaction and whether the promises made about it were kept."""
