@@ -1,0 +1,325 @@
+"""Events into the sync core: CloudEvents 1.0 JSON, one frozen Struct per type.
+
+Amounts are integers in minor units of ``currency`` and net of tax unless a field says otherwise; quantities are whole
+units. Event identity, kept for ever, is (``source``, ``id``). ``partitionkey`` (CloudEvents partitioning extension)
+names the sequence an event belongs to: events with one key are applied in the order of their arrival; without it, the
+transaction is the sequence.
+"""
+
+import datetime as dt
+import hashlib
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sync_core.errors import InvalidEventError, UnknownEventTypeError
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Origin = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Amount = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+Positive = Annotated[int, Meta(ge=1, le=10**9)]
+Provenance = Literal["live", "file", "generated"]
+LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
+
+
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=False):
+    """One line of a document. ``unit_price_micros`` is in millionths of the currency's major unit."""
+
+    sku: Name
+    quantity: Annotated[int, Meta(ge=-(10**9), le=10**9)]
+    amount_minor: Amount
+    kind: LineKind = "goods"
+    unit_price_micros: int | None = None
+    residue_micros: int = 0  # exact value less amount_minor, in millionths of the major unit
+    position: int = 0  # place in the file it came from; 0 when it came alone
+
+
+class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A quantity of one SKU; signed in an adjustment. ``unit_cost_minor`` is the ERP's cost of one unit."""
+
+    sku: Name
+    quantity: Annotated[int, Meta(ge=-(10**9), le=10**9)]
+    unit_cost_minor: Annotated[int, Meta(ge=0)] | None = None
+    kind: LineKind = "goods"
+
+
+class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A customer's order was accepted by a channel. ``location`` is where its goods are to be taken from."""
+
+    origin: Origin
+    order_id: Name
+    channel: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+    tax_minor: Amount = 0
+    customer_ref: str = ""
+
+
+class PaymentCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money for an order was taken (an authorisation is not yet money). ``amount_minor`` includes tax."""
+
+    origin: Origin
+    order_id: Name
+    payment_id: Name
+    provider: Name
+    amount_minor: Amount
+    currency: Currency
+
+
+class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods of an order left ``location``. No lines means everything that is reserved and not yet shipped."""
+
+    origin: Origin
+    order_id: Name
+    shipment_id: Name
+    location: Name
+    lines: tuple[StockLine, ...] = ()
+    tracking_id: str = ""
+
+
+class OrderCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What has not been shipped of an order is not wanted any more."""
+
+    origin: Origin
+    order_id: Name
+    cancellation_id: Name
+    reason: str = ""
+
+
+class ReturnReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods came back to ``location``. The return is a transaction of its own, linked to the order."""
+
+    origin: Origin
+    return_id: Name
+    order_origin: Origin
+    order_id: Name
+    channel: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+    tax_minor: Amount = 0
+
+
+class RefundIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider accepted to give money back for a return. ``amount_minor`` includes ``tax_minor``."""
+
+    origin: Origin  # of the return
+    return_id: Name
+    refund_id: Name
+    provider: Name
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    currency: Currency
+    tax_minor: Annotated[int, Meta(ge=0)] = 0
+
+
+class CreditMemoIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document that credits goods or services without naming the order; lines carry negative quantities."""
+
+    origin: Origin
+    credit_memo_id: Name
+    channel: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+    customer_ref: str = ""
+
+
+class ChargeRaised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An amount is charged that orders no goods: carriage, fees, manual charges."""
+
+    origin: Origin
+    charge_id: Name
+    channel: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+    customer_ref: str = ""
+
+
+class ReceivableAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A receivable is written off (negative amount) or restored (positive)."""
+
+    origin: Origin
+    adjustment_id: Name
+    channel: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+
+
+class StockReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods arrived from a supplier. With ``opening`` the quantity is the level that the opening stock must reach."""
+
+    origin: Origin
+    document_id: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[StockLine, ...], Meta(min_length=1, max_length=10000)]
+    opening: bool = False
+
+
+class StockAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The quantity on hand was found to differ; lines are signed."""
+
+    origin: Origin
+    document_id: Name
+    location: Name
+    channel: Name
+    currency: Currency
+    lines: Annotated[tuple[StockLine, ...], Meta(min_length=1, max_length=10000)]
+    reason: str = ""
+
+
+class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stock feed says that it is alive and that it has told of every change up to ``source_at``."""
+
+    feed: Name
+    channel: Name
+    location: Name
+    source_at: dt.datetime
+
+
+type_names: Final[dict[str, type[Struct]]] = {
+    "tallytrace.order.captured.v1": OrderCaptured,
+    "tallytrace.payment.captured.v1": PaymentCaptured,
+    "tallytrace.shipment.shipped.v1": ShipmentShipped,
+    "tallytrace.order.cancelled.v1": OrderCancelled,
+    "tallytrace.return.received.v1": ReturnReceived,
+    "tallytrace.refund.issued.v1": RefundIssued,
+    "tallytrace.credit_memo.issued.v1": CreditMemoIssued,
+    "tallytrace.charge.raised.v1": ChargeRaised,
+    "tallytrace.receivable.adjusted.v1": ReceivableAdjusted,
+    "tallytrace.stock.received.v1": StockReceived,
+    "tallytrace.stock.adjusted.v1": StockAdjusted,
+    "tallytrace.feed.reported.v1": FeedReported,
+}
+
+Event = (
+    OrderCaptured | PaymentCaptured | ShipmentShipped | OrderCancelled | ReturnReceived | RefundIssued
+    | CreditMemoIssued | ChargeRaised | ReceivableAdjusted | StockReceived | StockAdjusted | FeedReported
+)  # fmt: skip
+
+_TYPE_OF: Final = {struct: name for name, struct in type_names.items()}
+_DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in type_names.items()}
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """The CloudEvents attributes of one event and its data as the bytes that were sent."""
+
+    id: Name
+    source: Name
+    type: Name
+    time: dt.datetime
+    data: msgspec.Raw
+    specversion: Literal["1.0"] = "1.0"
+    datacontenttype: str = "application/json"
+    partitionkey: str = ""
+    provenance: Provenance = "live"
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
+_ENVELOPES: Final = msgspec.json.Decoder(list[Envelope])
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A checked event: its identity, its type's Struct, and the bytes it came in."""
+
+    source: str
+    event_id: str
+    type: str
+    occurred_at: dt.datetime
+    body: bytes
+    event: Event
+    partition_key: str
+    provenance: Provenance = "live"
+
+    @property
+    def payload_hash(self) -> bytes:
+        """What tells a redelivery from another event under the same identity: SHA-256 of type, time and body."""
+        head = f"{self.type}\x1f{self.occurred_at.isoformat()}\x1f".encode()
+        return hashlib.sha256(head + self.body).digest()
+
+
+def decode_event(type_name: str, body: bytes | msgspec.Raw) -> Event:
+    """The Struct of ``type_name``. Raises InvalidEventError, naming the field, or UnknownEventTypeError."""
+    decoder = _DECODERS.get(type_name)
+    if decoder is None:
+        raise UnknownEventTypeError(f"unknown event type {type_name!r}; see GET /v1/schemas", "type")
+    try:
+        return decoder.decode(body)  # type: ignore[return-value]
+    except msgspec.DecodeError as error:
+        raise InvalidEventError(*_reason(error, "data")) from error
+
+
+def from_cloudevents(body: bytes, *, batch: bool) -> list[Message]:
+    """Checked messages of a CloudEvents body (one event, or a JSON array of them)."""
+    try:
+        envelopes = _ENVELOPES.decode(body) if batch else [_ENVELOPE.decode(body)]
+    except msgspec.DecodeError as error:
+        raise InvalidEventError(*_reason(error, "")) from error
+    return [_message(envelope, f"[{index}]" if batch else "") for index, envelope in enumerate(envelopes)]
+
+
+def message(
+    event: Event,
+    *,
+    source: str,
+    event_id: str,
+    occurred_at: dt.datetime,
+    provenance: Provenance = "live",
+    partition_key: str = "",
+) -> Message:
+    """A message made by a connector from an event that it built itself."""
+    return Message(
+        source=source,
+        event_id=event_id,
+        type=_TYPE_OF[type(event)],
+        occurred_at=occurred_at,
+        body=msgspec.json.encode(event),
+        event=event,
+        partition_key=partition_key or sequence_of(event),
+        provenance=provenance,
+    )
+
+
+def sequence_of(event: Event) -> str:
+    """The key under which an event is ordered when its sender names none: the transaction that it changes."""
+    match event:
+        case OrderCaptured() | PaymentCaptured() | ShipmentShipped() | OrderCancelled():
+            return f"{event.origin}\x1f{event.order_id}"
+        case ReturnReceived() | RefundIssued():
+            return f"{event.origin}\x1f{event.return_id}"
+        case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
+            return event.origin
+        case StockReceived() | StockAdjusted():
+            return f"{event.origin}\x1f{event.document_id}"
+        case FeedReported():
+            return f"feed\x1f{event.feed}"
+
+
+def _message(envelope: Envelope, place: str) -> Message:
+    if envelope.time.tzinfo is None:
+        raise InvalidEventError("time has no zone: send RFC 3339 with an offset", f"{place}.time".lstrip("."))
+    try:
+        event = decode_event(envelope.type, envelope.data)
+    except InvalidEventError as error:
+        raise type(error)(error.detail, f"{place}.{error.field}".lstrip(".")) from error
+    return Message(
+        source=envelope.source,
+        event_id=envelope.id,
+        type=envelope.type,
+        occurred_at=envelope.time.astimezone(dt.UTC),
+        body=bytes(envelope.data),
+        event=event,
+        partition_key=envelope.partitionkey or sequence_of(event),
+        provenance=envelope.provenance,
+    )
+
+
+def _reason(error: msgspec.DecodeError, root: str) -> tuple[str, str]:
+    """msgspec says "Expected `int`, got `str` - at `$.lines[0].quantity`": the sentence and the path."""
+    detail, _, path = str(error).partition(" - at `$")
+    return detail, f"{root}{path.rstrip('`')}".lstrip(".")
