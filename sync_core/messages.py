@@ -24,7 +24,7 @@ Provenance = Literal["live", "file", "generated"]
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
 
 
-class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=False):
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line of a document. ``unit_price_micros`` is in millionths of the currency's major unit."""
 
     sku: Name
@@ -36,7 +36,7 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_
     position: int = 0  # place in the file it came from; 0 when it came alone
 
 
-class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A quantity of one SKU; signed in an adjustment. ``unit_cost_minor`` is the ERP's cost of one unit."""
 
     sku: Name
@@ -70,13 +70,12 @@ class PaymentCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Goods of an order left ``location``. No lines means everything that is reserved and not yet shipped."""
+    """Everything that is reserved for an order left ``location``."""
 
     origin: Origin
     order_id: Name
     shipment_id: Name
     location: Name
-    lines: tuple[StockLine, ...] = ()
     tracking_id: str = ""
 
 
@@ -182,7 +181,7 @@ class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source_at: dt.datetime
 
 
-type_names: Final[dict[str, type[Struct]]] = {
+TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.order.captured.v1": OrderCaptured,
     "tallytrace.payment.captured.v1": PaymentCaptured,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
@@ -202,8 +201,8 @@ Event = (
     | CreditMemoIssued | ChargeRaised | ReceivableAdjusted | StockReceived | StockAdjusted | FeedReported
 )  # fmt: skip
 
-_TYPE_OF: Final = {struct: name for name, struct in type_names.items()}
-_DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in type_names.items()}
+_TYPE_OF: Final = {struct: name for name, struct in TYPES.items()}
+_DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in TYPES.items()}
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -234,13 +233,15 @@ class Message(Struct, frozen=True, kw_only=True):
     body: bytes
     event: Event
     partition_key: str
+    business_date: dt.date  # the local date at the source
+    payload_hash: bytes  # tells a redelivery from another event under the same identity
     provenance: Provenance = "live"
 
-    @property
-    def payload_hash(self) -> bytes:
-        """What tells a redelivery from another event under the same identity: SHA-256 of type, time and body."""
-        head = f"{self.type}\x1f{self.occurred_at.isoformat()}\x1f".encode()
-        return hashlib.sha256(head + self.body).digest()
+
+def payload_hash(type_name: str, occurred_at: dt.datetime, body: bytes) -> bytes:
+    """SHA-256 of type, time in UTC and body."""
+    head = f"{type_name}\x1f{occurred_at.astimezone(dt.UTC).isoformat()}\x1f".encode()
+    return hashlib.sha256(head + body).digest()
 
 
 def decode_event(type_name: str, body: bytes | msgspec.Raw) -> Event:
@@ -272,14 +273,18 @@ def message(
     provenance: Provenance = "live",
     partition_key: str = "",
 ) -> Message:
-    """A message made by a connector from an event that it built itself."""
+    """A message made by a connector from an event that it built itself; ``occurred_at`` carries the local zone."""
+    type_name = _TYPE_OF[type(event)]
+    body = msgspec.json.encode(event)
     return Message(
         source=source,
         event_id=event_id,
-        type=_TYPE_OF[type(event)],
-        occurred_at=occurred_at,
-        body=msgspec.json.encode(event),
+        type=type_name,
+        occurred_at=occurred_at.astimezone(dt.UTC),
+        business_date=occurred_at.date(),
+        body=body,
         event=event,
+        payload_hash=payload_hash(type_name, occurred_at, body),
         partition_key=partition_key or sequence_of(event),
         provenance=provenance,
     )
@@ -312,7 +317,9 @@ def _message(envelope: Envelope, place: str) -> Message:
         event_id=envelope.id,
         type=envelope.type,
         occurred_at=envelope.time.astimezone(dt.UTC),
+        business_date=envelope.time.date(),
         body=bytes(envelope.data),
+        payload_hash=payload_hash(envelope.type, envelope.time, bytes(envelope.data)),
         event=event,
         partition_key=envelope.partitionkey or sequence_of(event),
         provenance=envelope.provenance,

@@ -1,0 +1,41 @@
+"""Money as integers in minor units; rounding and sharing without floats."""
+
+from decimal import Decimal
+from typing import Final
+
+MICROS_PER_MINOR: Final = 10_000  # currencies with two decimals: one minor unit is 10,000 millionths of the major
+
+
+def micros(text: str) -> int:
+    """A decimal amount in major units as millionths. Raises ValueError for more than six decimals or no number."""
+    value = Decimal(text) * 1_000_000
+    if value != value.to_integral_value():
+        raise ValueError(f"{text!r} has more than six decimals")
+    return int(value)
+
+
+def face_value(unit_price_micros: int, quantity: int) -> tuple[int, int]:
+    """(minor units, half-even; what rounding left over, in millionths of the major unit)."""
+    exact = unit_price_micros * quantity
+    minor, rest = divmod(exact, MICROS_PER_MINOR)
+    if rest * 2 > MICROS_PER_MINOR or (rest * 2 == MICROS_PER_MINOR and minor % 2):
+        minor += 1
+    return minor, exact - minor * MICROS_PER_MINOR
+
+
+def at_rate(amount_minor: int, rate_ppm: int) -> int:
+    """``rate_ppm`` millionths of an amount, half away from zero, as tax authorities round."""
+    product = abs(amount_minor) * rate_ppm
+    rounded = (product + 500_000) // 1_000_000
+    return rounded if amount_minor >= 0 else -rounded
+
+
+def cumulative_share(total: int, before: int, now: int, whole: int) -> int:
+    """The part of ``total`` that falls to ``now`` of ``whole`` units after ``before``; all parts sum to ``total``."""
+    return total * (before + now) // whole - total * before // whole
+
+
+def text(amount_minor: int) -> str:
+    """Minor units as a decimal of the major unit: -1320 is '-13.20'."""
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{abs(amount_minor) // 100}.{abs(amount_minor) % 100:02d}"

@@ -1,0 +1,300 @@
+-- The sync core's state, double-entry journal, outbox and encoded spans.
+
+create table core.inbox (
+    seq            bigint generated always as identity primary key,
+    source         text not null,
+    event_id       text not null,
+    type           text not null,
+    payload_hash   bytea not null,
+    partition      smallint not null,
+    state          text not null default 'queued' check (state in ('queued', 'done', 'parked', 'rejected', 'dead')),
+    provenance     text not null check (provenance in ('live', 'file', 'generated')),
+    occurred_at    timestamptz not null,
+    business_date  date not null,
+    accepted_at    timestamptz not null,
+    clock_offset   interval not null default interval '0',
+    document       text not null default '',
+    channel        text not null default '',
+    currency       text not null default '',
+    gross_minor    bigint not null default 0,
+    body           bytea not null,
+    attempts       smallint not null default 0,
+    not_before     timestamptz,
+    waiting_for    bytea,
+    reason         text not null default '',
+    unique (source, event_id)
+);
+create index inbox_queued on core.inbox (partition, seq) where state = 'queued';
+create index inbox_waiting on core.inbox (waiting_for) where state = 'parked';
+create index inbox_control on core.inbox (business_date) where document <> '';
+
+create table core.deliveries (
+    source      text primary key,
+    accepted    bigint not null default 0,
+    duplicates  bigint not null default 0,
+    conflicts   bigint not null default 0
+);
+
+create table core.files (
+    run            bigint generated always as identity primary key,
+    connector      text not null,
+    name           text not null,
+    sha256         text not null,
+    state          text not null default 'reading' check (state in ('reading', 'read', 'failed')),
+    shift_weeks    integer not null default 0,
+    messages_read  bigint not null default 0,
+    lines_read     bigint not null default 0,
+    lines_total    bigint not null default 0,
+    accepted       bigint not null default 0,
+    duplicates     bigint not null default 0,
+    conflicts      bigint not null default 0,
+    error          text not null default '',
+    started_at     timestamptz not null,
+    finished_at    timestamptz
+);
+create index files_name on core.files (connector, name, run desc);
+
+create table core.file_shifts (
+    connector    text primary key,
+    shift_weeks  integer not null
+);
+
+create table core.orders (
+    correlation_id  bytea primary key check (octet_length(correlation_id) = 16),
+    origin          text not null,
+    order_id        text not null,
+    channel         text not null,
+    location        text not null,
+    currency        text not null,
+    customer_ref    text not null,
+    captured_at     timestamptz not null,
+    business_date   date not null,
+    state           text not null check (state in ('reserved', 'backordered', 'shipped', 'cancelled')),
+    amount_minor    bigint not null,
+    tax_minor       bigint not null,
+    open_tax_minor  bigint not null,
+    paid_minor      bigint not null default 0,
+    provider        text not null default '',
+    totals          jsonb not null,
+    contract        jsonb not null default '{}',
+    provenance      text not null,
+    unique (origin, order_id)
+);
+
+create table core.order_lines (
+    correlation_id     bytea not null,
+    line_no            integer not null,
+    sku                text not null,
+    kind               text not null,
+    quantity           bigint not null,
+    amount_minor       bigint not null,
+    unit_price_micros  bigint,
+    position           bigint not null,
+    reserved           bigint not null check (reserved >= 0),
+    cancelled          bigint not null default 0 check (cancelled >= 0),
+    returned           bigint not null default 0 check (returned >= 0),
+    customer_ref       text not null,
+    primary key (correlation_id, line_no),
+    check (quantity < 0 or cancelled + returned <= quantity)
+);
+create index order_lines_customer on core.order_lines (customer_ref, sku) where customer_ref <> '' and kind = 'goods';
+
+create table core.shipments (
+    correlation_id  bytea not null,
+    shipment_id     text not null,
+    location        text not null,
+    shipped_at      timestamptz not null,
+    primary key (correlation_id, shipment_id)
+);
+
+create table core.returns (
+    correlation_id  bytea primary key check (octet_length(correlation_id) = 16),
+    origin          text not null,
+    return_id       text not null,
+    channel         text not null,
+    location        text not null,
+    currency        text not null,
+    received_at     timestamptz not null,
+    approved_minor  bigint not null,
+    tax_minor       bigint not null,
+    refunded_minor  bigint not null default 0 check (refunded_minor <= approved_minor),
+    unique (origin, return_id)
+);
+
+create table core.credit_pieces (
+    correlation_id        bytea not null,
+    line_no               integer not null,
+    piece_no              integer not null,
+    order_correlation_id  bytea not null,
+    order_line_no         integer not null,
+    sku                   text not null,
+    quantity              bigint not null check (quantity > 0),
+    amount_minor          bigint not null,
+    outcome               text not null check (outcome in ('cancelled', 'returned')),
+    primary key (correlation_id, line_no, piece_no)
+);
+create index credit_pieces_order on core.credit_pieces (order_correlation_id);
+
+create table core.stock (
+    sku              text not null,
+    location         text not null,
+    good             bigint not null default 0,
+    damaged          bigint not null default 0,
+    return_pending   bigint not null default 0,
+    quarantine       bigint not null default 0,
+    refurbish        bigint not null default 0,
+    reserved         bigint not null default 0 check (reserved >= 0),
+    opening          bigint not null default 0,
+    unit_cost_minor  bigint,
+    primary key (sku, location)
+);
+
+create table core.movements (
+    business_key    text not null,
+    kind            text not null,
+    sku             text not null,
+    location        text not null,
+    quantity        bigint not null,
+    correlation_id  bytea not null,
+    occurred_at     timestamptz not null,
+    provenance      text not null,
+    primary key (business_key, kind, sku, location)
+);
+
+create table core.journals (
+    journal_id      text primary key,
+    correlation_id  bytea not null,
+    document        text not null,
+    entity_id       text not null,
+    occurred_at     timestamptz not null,
+    business_date   date not null,
+    channel         text not null,
+    location        text not null,
+    currency        text not null,
+    rule_version    text not null,
+    event_source    text not null,
+    event_id        text not null,
+    clock_offset    interval not null,
+    due_at          timestamptz not null
+);
+create index journals_correlation on core.journals (correlation_id);
+create index journals_date on core.journals (business_date);
+
+create table core.journal_lines (
+    journal_id      text not null references core.journals,
+    line_no         smallint not null,
+    account         text not null,
+    amount_minor    bigint not null,
+    kind            text not null default '',
+    quantity        bigint not null default 0,
+    line_count      integer not null default 0,
+    pieces          integer not null default 0,
+    residue_micros  bigint not null default 0,
+    source          text not null check (source in ('live', 'file', 'generated')),
+    related         bytea,
+    primary key (journal_id, line_no)
+);
+
+create function core.refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'the journal is append-only: correct it with a new, dated entry';
+end $$;
+create trigger journals_append_only before update or delete or truncate on core.journals
+    for each statement execute function core.refuse_change();
+create trigger journal_lines_append_only before update or delete or truncate on core.journal_lines
+    for each statement execute function core.refuse_change();
+
+create table core.postings (
+    journal_id    text primary key references core.journals,
+    state         text not null default 'waiting' check (state in ('waiting', 'accepted', 'rejected', 'dead')),
+    body          bytea,
+    attempts      smallint not null default 0,
+    not_before    timestamptz not null,
+    queued_at     timestamptz not null,
+    accepted_at   timestamptz,
+    erp_document  text not null default '',
+    reason        text not null default ''
+);
+create index postings_waiting on core.postings (not_before, queued_at) where state = 'waiting';
+
+create table core.business_keys (
+    key_name        text not null,
+    key_value       text not null,
+    origin          text not null,
+    correlation_id  bytea not null,
+    primary key (key_value, key_name, origin, correlation_id)
+);
+
+create table core.links (
+    from_id   bytea not null,
+    to_id     bytea not null,
+    kind      text not null check (kind in ('returns', 'refunds', 'exchanges', 'part_of', 'same_as', 'settles')),
+    evidence  text not null,
+    at        timestamptz not null,
+    by_whom   text not null,
+    primary key (from_id, to_id, kind)
+);
+
+create table core.exceptions (
+    exception_id    text primary key,
+    kind            text not null,
+    severity        text not null check (severity in ('critical', 'major', 'minor')),
+    correlation_id  bytea not null,
+    entity          text not null,
+    entity_id       text not null,
+    owner           text not null,
+    amount_minor    bigint not null,
+    currency        text not null,
+    detail          text not null,
+    opened_at       timestamptz not null,
+    state           text not null default 'open' check (state in ('open', 'resolved')),
+    resolved_at     timestamptz,
+    resolution      text not null default ''
+);
+create index exceptions_open on core.exceptions (owner, opened_at) where state = 'open';
+
+create table core.parked_items (
+    correlation_id  bytea not null,
+    entity_id       text not null,
+    line_no         integer not null,
+    sku             text not null,
+    quantity        bigint not null,
+    amount_minor    bigint not null,
+    currency        text not null,
+    reason          text not null,
+    whole_line      boolean not null,
+    owner           text not null,
+    channel         text not null,
+    business_date   date not null,
+    parked_at       timestamptz not null,
+    source          text not null,
+    state           text not null default 'open' check (state in ('open', 'matched', 'written_off')),
+    primary key (correlation_id, entity_id, line_no)
+);
+create index parked_items_date on core.parked_items (business_date) where state = 'open';
+
+create table core.subscriptions (
+    feed      text not null,
+    channel   text not null,
+    location  text not null,
+    primary key (feed, channel, location)
+);
+
+create table core.closed_days (
+    business_date  date primary key,
+    closed_at      timestamptz not null,
+    cells          integer not null,
+    unexplained    integer not null
+);
+
+create table core.span_batches (
+    batch       bigint generated always as identity primary key,
+    span_ids    bytea not null,
+    created_at  timestamptz not null
+);
+
+create table core.span_outbox (
+    batch       bigint primary key references core.span_batches,
+    body        bytea not null,
+    created_at  timestamptz not null
+);
