@@ -1,0 +1,317 @@
+"""A stand-in ERP: it gives every journal a document number, keeps it, and fails on demand.
+
+Run alone with ``python -m tallytrace.erp_stub --port 9400 --state erp.jsonl``.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import os
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+MAX_JOURNALS: Final = 500
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class JournalLine(Struct, frozen=True):
+    account: Name
+    amount_minor: int  # debit +, credit -
+
+
+class Journal(Struct, frozen=True):
+    idempotency_key: Name
+    journal_id: Name
+    kind: Name
+    business_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    lines: tuple[JournalLine, ...]
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    idempotency_key: str
+    status: Literal["accepted", "rejected", "retry"]
+    document: str = ""
+    reason: str = ""
+
+
+class Results(Struct, frozen=True):
+    results: list[Result]
+
+
+class Entry(Struct, frozen=True):
+    """A line of the state file: a journal and the document number it was given."""
+
+    document: int
+    journal: Journal
+
+
+class Chaos(Struct, frozen=True, kw_only=True):
+    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0
+    fail_share: Share = 0  # of requests answered 429 or 503 before anything is kept
+    lost_share: Share = 0  # of requests that are kept and then answered 503: the answer was lost
+    hold_kinds: tuple[str, ...] = ()
+    down_seconds: Annotated[float, Meta(ge=0)] = 0
+    retry_after_seconds: Annotated[int, Meta(ge=0)] = 1
+
+
+class ChaosChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] | UnsetType = UNSET
+    fail_share: Share | UnsetType = UNSET
+    lost_share: Share | UnsetType = UNSET
+    hold_kinds: tuple[str, ...] | UnsetType = UNSET
+    down_seconds: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    retry_after_seconds: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+class Kept(Struct, frozen=True):
+    document: int
+    digest: bytes
+    offset: int
+    length: int
+
+
+_DECODE_JOURNALS: Final = msgspec.json.Decoder(list[Journal])
+_DECODE_ENTRY: Final = msgspec.json.Decoder(Entry)
+_DECODE_CHANGE: Final = msgspec.json.Decoder(ChaosChange)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Books:
+    """Documents by idempotency key, appended to a file before they are told to anybody."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._end = 0
+        self._kept: dict[str, Kept] = {}
+        self.by_kind: Counter[str] = Counter()
+        self.sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._load(path)
+
+    def _load(self, path: Path) -> None:
+        with path.open("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    os.ftruncate(self._file, self._end)  # cut off while it was written, so nobody was told of it
+                    break
+                self._keep(_DECODE_ENTRY.decode(line), line)
+
+    def _keep(self, entry: Entry, line: bytes) -> None:
+        journal = entry.journal
+        self._kept[journal.idempotency_key] = Kept(entry.document, digest(journal), self._end, len(line))
+        self._end += len(line)
+        self.by_kind[journal.kind] += 1
+        for each in journal.lines:
+            self.sums[journal.currency][each.account] += each.amount_minor
+
+    @property
+    def documents(self) -> int:
+        return len(self._kept)
+
+    def post(self, journals: list[Journal], held: frozenset[str]) -> list[Result]:
+        """One result per journal, in their order; new documents are in the file when this returns."""
+        start, lines, results = self._end, [], []
+        for journal in journals:
+            result = self._known(journal) or refusal(journal, held)
+            if result is None:
+                entry = Entry(self.documents + 1, journal)
+                lines.append(_ENCODER.encode(entry) + b"\n")
+                self._keep(entry, lines[-1])
+                result = accepted(journal, entry.document)
+            results.append(result)
+        if lines:
+            written = os.write(self._file, b"".join(lines))
+            if written != self._end - start:
+                raise OSError(f"state file took {written} of {self._end - start} bytes")
+        return results
+
+    def _known(self, journal: Journal) -> Result | None:
+        kept = self._kept.get(journal.idempotency_key)
+        if kept is None:
+            return None
+        if kept.digest != digest(journal):
+            reason = f"the key already belongs to another journal, {document_number(kept.document)}"
+            return Result(idempotency_key=journal.idempotency_key, status="rejected", reason=reason)
+        return accepted(journal, kept.document)
+
+    def find(self, key: str) -> Entry | None:
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        return _DECODE_ENTRY.decode(os.pread(self._file, kept.length, kept.offset))
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def digest(journal: Journal) -> bytes:
+    return hashlib.blake2b(_ENCODER.encode(journal), digest_size=12).digest()
+
+
+def document_number(document: int) -> str:
+    return f"ERP-{document:07d}"
+
+
+def accepted(journal: Journal, document: int) -> Result:
+    return Result(idempotency_key=journal.idempotency_key, status="accepted", document=document_number(document))
+
+
+def refusal(journal: Journal, held: frozenset[str]) -> Result | None:
+    """Why this journal gets no document now: wrong for ever (rejected) or held back (retry)."""
+    key = journal.idempotency_key
+    if not journal.lines:
+        return Result(idempotency_key=key, status="rejected", reason="the journal has no lines")
+    difference = sum(line.amount_minor for line in journal.lines)
+    if difference:
+        reason = f"debits and credits differ by {difference} minor units of {journal.currency}"
+        return Result(idempotency_key=key, status="rejected", reason=reason)
+    if journal.kind in held:
+        return Result(idempotency_key=key, status="retry", reason=f"posting of {journal.kind} journals is held")
+    return None
+
+
+class Weather:
+    """What the ERP does wrong at this moment; chance comes from the seed, time from the clock."""
+
+    def __init__(self, chaos: Chaos, seed: int, clock: Callable[[], float]) -> None:
+        self._chance = random.Random(seed)
+        self._clock = clock
+        self._down_until = clock() + chaos.down_seconds
+        self.chaos = chaos
+
+    def change(self, change: ChaosChange) -> Chaos:
+        given = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
+        self.chaos = msgspec.structs.replace(self.chaos, **given)
+        if "down_seconds" in given:
+            self._down_until = self._clock() + self.chaos.down_seconds
+        return self.chaos
+
+    def refuses(self) -> int | None:
+        """The status of a request that is turned away at the door."""
+        if self._clock() < self._down_until:
+            return 503
+        if self._chance.random() < self.chaos.fail_share:
+            return self._chance.choice((429, 503))
+        return None
+
+    def loses_answer(self) -> bool:
+        return self._chance.random() < self.chaos.lost_share
+
+
+def problem(status: int, detail: str, retry_after_seconds: int | None = None) -> Response[Any]:
+    title = {400: "Bad request", 404: "Not found", 429: "Too many requests", 503: "Unavailable"}[status]
+    headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
+    body = _ENCODER.encode(Problem(title=title, status=status, detail=detail))
+    return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+@post("/v1/journals", status_code=200)
+async def post_journals(request: Request[Any, Any, State], state: State) -> Response[Any]:
+    weather: Weather = state.weather
+    chaos = weather.chaos
+    if chaos.latency_ms:
+        await asyncio.sleep(chaos.latency_ms / 1000)
+    if (status := weather.refuses()) is not None:
+        state.refused[status] += 1
+        return problem(status, "the ERP cannot take journals now", chaos.retry_after_seconds)
+    try:
+        journals = _DECODE_JOURNALS.decode(await request.body())
+    except msgspec.DecodeError as error:
+        return problem(400, str(error))
+    if len(journals) > MAX_JOURNALS:
+        return problem(400, f"{len(journals)} journals in one request, at most {MAX_JOURNALS}")
+    results = state.books.post(journals, frozenset(chaos.hold_kinds))
+    state.results.update(result.status for result in results)
+    if weather.loses_answer():
+        state.refused[503] += 1
+        return problem(503, "the answer was lost", chaos.retry_after_seconds)
+    return Response(Results(results))
+
+
+@get("/v1/journals/{key:path}", sync_to_thread=False)
+def get_journal(key: FromPath[str], state: State) -> Response[Any]:
+    entry = state.books.find(key.removeprefix("/"))
+    if entry is None:
+        return problem(404, f"no journal has the idempotency key {key.removeprefix('/')!r}")
+    return Response({"document": document_number(entry.document), "journal": entry.journal})
+
+
+@get("/v1/stats", sync_to_thread=False)
+def get_stats(state: State) -> dict[str, Any]:
+    """Documents kept, their sums by currency and account, and what was answered since the start."""
+    books: Books = state.books
+    return {
+        "documents": books.documents,
+        "by_kind": dict(books.by_kind),
+        "accounts": {currency: dict(sums) for currency, sums in books.sums.items()},
+        "answered": dict(state.results),
+        "refused": {str(status): count for status, count in state.refused.items()},
+        "chaos": state.weather.chaos,
+    }
+
+
+@post("/v1/chaos", status_code=200)
+async def post_chaos(request: Request[Any, Any, State], state: State) -> Response[Any]:
+    """Change what goes wrong; what the body does not name stays as it is."""
+    try:
+        change = _DECODE_CHANGE.decode(await request.body())
+    except msgspec.DecodeError as error:
+        return problem(400, str(error))
+    return Response(state.weather.change(change))
+
+
+@get("/healthz", sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+def create_app(
+    state_file: Path, *, chaos: Chaos | None = None, seed: int = 1, clock: Callable[[], float] = time.monotonic
+) -> Litestar:
+    books = Books(state_file)
+    weather = Weather(chaos or Chaos(), seed, clock)
+    return Litestar(
+        route_handlers=[post_journals, get_journal, get_stats, post_chaos, healthz],
+        state=State({"books": books, "weather": weather, "results": Counter(), "refused": Counter()}),
+        on_shutdown=[books.close],
+        openapi_config=None,
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="tallytrace.erp_stub", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9400)
+    parser.add_argument("--state", type=Path, required=True, help="append-only file of accepted journals")
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--fail-share", type=float, default=0, help="share of requests answered 429 or 503")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    chaos = Chaos(latency_ms=given.latency_ms, fail_share=given.fail_share)
+    app = create_app(given.state, chaos=chaos, seed=given.seed)
+    uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    main()
