@@ -1,0 +1,106 @@
+"""The double-entry journal as values, and the posting rules as data. An unbalanced journal cannot be built."""
+
+import datetime as dt
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from sync_core.errors import UnbalancedJournalError
+from sync_core.messages import Provenance
+
+RULES_FILE: Final = Path(__file__).with_name("posting_rules.toml")
+
+
+class KindAccounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """The accounts of one kind of line; no ``revenue`` means the amount stays where the payment put it."""
+
+    contract: str
+    credit: str
+    charge: str
+    revenue: str = ""
+
+
+class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Accounts that do not depend on the kind of a line; ``clearing`` holds ``{provider}``."""
+
+    clearing: str
+    receivable: str
+    inventory: str
+    return_pending: str
+    received_not_invoiced: str
+    refunds_approved: str
+    sales_tax: str
+    refund_tax_pending: str
+    cost_of_goods: str
+    shrinkage: str
+    opening_balance: str
+
+
+class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """Versioned posting rules: accounts per kind of line, and the ERP deadline per document."""
+
+    version: str
+    deadline_minutes: dict[str, int]
+    accounts: Accounts
+    kinds: dict[str, KindAccounts]
+
+    def clearing(self, provider: str) -> str:
+        return self.accounts.clearing.format(provider=provider)
+
+
+class JournalLine(Struct, frozen=True):
+    """One side of an entry: debit positive, credit negative, in minor units of the journal's currency.
+
+    A line with a ``kind`` carries an amount that the business document states; ``quantity`` (signed as in the
+    document), ``line_count``, ``pieces`` and ``residue_micros`` are its statistics. Lines without a kind are the
+    other side.
+    """
+
+    account: str
+    amount_minor: int
+    source: Provenance
+    kind: str = ""
+    quantity: int = 0
+    line_count: int = 0
+    pieces: int = 0
+    residue_micros: int = 0
+    related: bytes | None = None
+
+
+class Journal(Struct, frozen=True, kw_only=True):
+    """A balanced entry. ``journal_id`` is ``<origin>:<document>/<entity_id>``, so one document posts once."""
+
+    journal_id: str
+    correlation_id: bytes
+    document: str
+    entity_id: str
+    occurred_at: dt.datetime
+    business_date: dt.date
+    channel: str
+    location: str
+    currency: str
+    rule_version: str
+    due_at: dt.datetime
+    lines: tuple[JournalLine, ...]
+
+    @property
+    def total_minor(self) -> int:
+        return sum(line.amount_minor for line in self.lines if line.amount_minor > 0)
+
+
+def load_rules(path: Path = RULES_FILE) -> PostingRules:
+    """Raises msgspec.ValidationError, naming the key, for rules that do not have the form above."""
+    return msgspec.convert(tomllib.loads(path.read_text()), PostingRules)
+
+
+def balanced(lines: Iterable[JournalLine]) -> tuple[JournalLine, ...]:
+    """The lines without empty ones. Raises UnbalancedJournalError unless debits equal credits."""
+    kept = tuple(line for line in lines if line.amount_minor or line.kind)
+    difference = sum(line.amount_minor for line in kept)
+    if difference:
+        raise UnbalancedJournalError(f"debits exceed credits by {difference} minor units: {kept}")
+    return kept

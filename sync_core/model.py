@@ -1,0 +1,187 @@
+"""The things the sync core keeps: orders, lines, stock, returns, and what a unit of work adds to them."""
+
+import datetime as dt
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from sync_core.messages import Provenance
+
+OrderState = Literal["reserved", "backordered", "shipped", "cancelled"]
+Severity = Literal["critical", "major", "minor"]
+MovementKind = Literal[
+    "receipt", "reservation", "release", "shipment", "return_receipt", "adjustment"
+]
+
+
+class KindTotal(Struct):
+    """What the lines of one kind in a document add up to."""
+
+    kind: str
+    line_count: int = 0
+    quantity: int = 0
+    amount_minor: int = 0
+    residue_micros: int = 0
+
+
+class OrderLine(Struct):
+    """A line of an order; what is neither cancelled nor returned is open."""
+
+    correlation_id: bytes
+    line_no: int
+    sku: str
+    kind: str
+    quantity: int
+    amount_minor: int
+    unit_price_micros: int | None
+    position: int
+    reserved: int
+    customer_ref: str
+    cancelled: int = 0
+    returned: int = 0
+
+    @property
+    def open(self) -> int:
+        return self.quantity - self.cancelled - self.returned
+
+
+class Order(Struct):
+    """An order and its money: ``contract`` is what is paid and not yet shipped, by kind, in minor units."""
+
+    correlation_id: bytes
+    origin: str
+    order_id: str
+    channel: str
+    location: str
+    currency: str
+    customer_ref: str
+    captured_at: dt.datetime
+    business_date: dt.date
+    state: OrderState
+    amount_minor: int
+    tax_minor: int
+    open_tax_minor: int
+    provenance: Provenance
+    totals: list[KindTotal]
+    paid_minor: int = 0
+    provider: str = ""
+    contract: dict[str, int] = field(default_factory=dict)
+
+
+class Return(Struct):
+    """Goods that came back, and what of their value is approved and refunded; both include tax."""
+
+    correlation_id: bytes
+    origin: str
+    return_id: str
+    channel: str
+    location: str
+    currency: str
+    received_at: dt.datetime
+    approved_minor: int
+    tax_minor: int
+    refunded_minor: int = 0
+    provider: str = ""
+
+
+class Stock(Struct):
+    """Units of one SKU at one location, by bucket. A cache of the movements, which ``verify`` recomputes."""
+
+    sku: str
+    location: str
+    good: int = 0
+    damaged: int = 0
+    return_pending: int = 0
+    quarantine: int = 0
+    refurbish: int = 0
+    reserved: int = 0
+    opening: int = 0
+    unit_cost_minor: int | None = None
+
+    @property
+    def free(self) -> int:
+        return self.good - self.reserved
+
+
+class Movement(Struct, frozen=True):
+    """An append-only change of stock, tied to the business document that caused it."""
+
+    business_key: str
+    kind: MovementKind
+    sku: str
+    location: str
+    quantity: int
+    correlation_id: bytes
+    occurred_at: dt.datetime
+    provenance: Provenance
+
+
+class CreditPiece(Struct, frozen=True):
+    """A part of a credited line that uses up one order line."""
+
+    correlation_id: bytes
+    line_no: int
+    piece_no: int
+    order_line: OrderLine
+    quantity: int
+    amount_minor: int
+    outcome: Literal["cancelled", "returned"]
+
+
+class ParkedItem(Struct, frozen=True):
+    """A line that cannot be applied yet: it waits, with its value and an owner."""
+
+    correlation_id: bytes
+    entity_id: str
+    line_no: int
+    sku: str
+    quantity: int
+    amount_minor: int
+    currency: str
+    reason: str
+    whole_line: bool
+    owner: str
+    channel: str
+    business_date: dt.date
+    source: Provenance
+
+
+class ExceptionItem(Struct, frozen=True):
+    """Something a person must decide: what it is, whose it is and what it is worth."""
+
+    exception_id: str
+    kind: str
+    severity: Severity
+    correlation_id: bytes
+    origin: str
+    entity: str
+    entity_id: str
+    owner: str
+    amount_minor: int
+    currency: str
+    detail: str
+
+
+class Link(Struct, frozen=True):
+    """What joins two transactions."""
+
+    from_id: bytes
+    to_id: bytes
+    kind: Literal["returns", "refunds", "exchanges", "part_of", "same_as", "settles"]
+    evidence: str
+
+
+class Hop(Struct, frozen=True):
+    """One step of one transaction, as lineage will tell it. ``attributes`` are without the ``retail.`` prefix."""
+
+    name: str  # <domain>.<hop>
+    stage: str
+    correlation_id: bytes
+    origin: str
+    entity: str
+    entity_id: str
+    milestone: str = ""
+    outcome: str = "ok"
+    occurred_at: dt.datetime | None = None  # business time; None: the moment it was done
+    attributes: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -1,0 +1,302 @@
+"""A unit of work: what a batch of events reads and changes, in memory, before it is committed as one."""
+
+import datetime as dt
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
+from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
+from sync_core.messages import Message
+from sync_core.model import (
+    CreditPiece,
+    ExceptionItem,
+    Hop,
+    Link,
+    Movement,
+    MovementKind,
+    Order,
+    OrderLine,
+    ParkedItem,
+    Return,
+    Severity,
+    Stock,
+)
+
+StockKey = tuple[str, str]
+
+_EFFECTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
+    "receipt": (("good", 1),),
+    "reservation": (("reserved", 1),),
+    "release": (("reserved", -1),),
+    "shipment": (("good", -1), ("reserved", -1)),
+    "return_receipt": (("return_pending", 1),),
+    "adjustment": (("good", 1),),
+}
+"""Which buckets a movement changes, and in which direction; ``verify`` recomputes the counters with the same table in SQL."""
+
+
+class Verdict(Struct, frozen=True):
+    """What became of an event: ``done``; ``parked`` until ``waiting_for`` exists; ``rejected`` with its reason."""
+
+    state: str = "done"
+    reason: str = ""
+    waiting_for: bytes | None = None
+
+
+DONE: Final = Verdict()
+
+
+class Told(Struct, frozen=True):
+    """A hop together with the event that caused it and the moment it was done, on the event's clock."""
+
+    hop: Hop
+    message: Message
+    done_at: dt.datetime
+
+
+class Unit(Struct):
+    """Rows loaded for a batch, and everything that the batch adds or changes."""
+
+    rules: PostingRules
+    orders: dict[bytes, Order] = field(default_factory=dict)
+    lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
+    returns: dict[bytes, Return] = field(default_factory=dict)
+    stock: dict[StockKey, Stock] = field(default_factory=dict)
+    open_lines: dict[tuple[str, str], list[OrderLine]] = field(default_factory=dict)
+    open_exceptions: dict[tuple[bytes, str], list[str]] = field(default_factory=dict)
+    new_orders: list[Order] = field(default_factory=list)
+    changed_orders: dict[bytes, Order] = field(default_factory=dict)
+    new_lines: list[OrderLine] = field(default_factory=list)
+    changed_lines: dict[tuple[bytes, int], OrderLine] = field(default_factory=dict)
+    new_returns: list[Return] = field(default_factory=list)
+    changed_returns: dict[bytes, Return] = field(default_factory=dict)
+    shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
+    changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
+    movements: list[Movement] = field(default_factory=list)
+    pieces: list[CreditPiece] = field(default_factory=list)
+    parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
+    exceptions: list[tuple[ExceptionItem, dt.datetime]] = field(default_factory=list)
+    resolved: list[tuple[str, str, dt.datetime]] = field(default_factory=list)
+    journals: list[tuple[Journal, Message, dt.timedelta]] = field(default_factory=list)
+    keys: set[tuple[str, str, str, bytes]] = field(default_factory=set)
+    links: list[tuple[Link, dt.datetime]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    stock_moved: dict[str, dict[str, list[tuple[dt.datetime, dt.datetime]]]] = field(default_factory=dict)
+    arrived: set[bytes] = field(default_factory=set)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+
+class Step(Struct):
+    """One event inside a unit of work: the only way in which a decision changes anything."""
+
+    unit: Unit
+    message: Message
+    now: dt.datetime
+    clock_offset: dt.timedelta
+
+    @property
+    def rules(self) -> PostingRules:
+        return self.unit.rules
+
+    def stock(self, sku: str, location: str) -> Stock:
+        key = (sku, location)
+        held = self.unit.stock.get(key)
+        if held is None:
+            held = self.unit.stock[key] = Stock(sku, location)
+        return held
+
+    def move(
+        self, business_key: str, kind: MovementKind, sku: str, location: str, quantity: int, correlation_id: bytes
+    ) -> None:
+        """Change the buckets that ``kind`` touches and record the movement under its business key."""
+        held = self.stock(sku, location)
+        for bucket, sign in _EFFECTS[kind]:
+            setattr(held, bucket, getattr(held, bucket) + sign * quantity)
+        unit = self.unit
+        unit.changed_stock[(sku, location)] = held
+        unit.movements.append(
+            Movement(
+                business_key,
+                kind,
+                sku,
+                location,
+                quantity,
+                correlation_id,
+                self.message.occurred_at,
+                self.message.provenance,
+            )
+        )
+        if kind not in ("reservation", "release"):
+            seen = unit.stock_moved.setdefault(self.message.source, {}).setdefault(location, [])
+            if not seen or seen[-1][0] != self.message.occurred_at:
+                seen.append((self.message.occurred_at, self.now))
+
+    def post(
+        self,
+        *,
+        origin: str,
+        correlation_id: bytes,
+        document: str,
+        entity_id: str,
+        channel: str,
+        location: str,
+        currency: str,
+        lines: list[JournalLine],
+        owner: str = "finance",
+    ) -> None:
+        """Add a balanced journal and its hop. Nothing is posted when no line carries anything."""
+        kept = balanced(lines)
+        if not kept:
+            return
+        due_at = self.message.occurred_at + dt.timedelta(minutes=self.rules.deadline_minutes[document])
+        journal = Journal(
+            journal_id=f"{origin}:{document}/{entity_id}",
+            correlation_id=correlation_id,
+            document=document,
+            entity_id=entity_id,
+            occurred_at=self.message.occurred_at,
+            business_date=self.message.business_date,
+            channel=channel,
+            location=location,
+            currency=currency,
+            rule_version=self.rules.version,
+            due_at=due_at,
+            lines=kept,
+        )
+        self.unit.journals.append((journal, self.message, self.clock_offset))
+        self.unit.keys.add(("journal_id", journal.journal_id, origin, correlation_id))
+        self.tell(
+            Hop(
+                "posting.journal",
+                "transformation",
+                correlation_id,
+                origin,
+                "posting",
+                f"{document}/{entity_id}",
+                "journaled",
+                attributes={
+                    "journal_id": journal.journal_id,
+                    "channel": channel,
+                    "location": location,
+                    "currency": currency,
+                    "amount_minor": journal.total_minor,
+                    "due_at": due_at,
+                    "rule_version": self.rules.version,
+                    "owner": owner,
+                },
+                events=[(EVENT_JOURNAL_LINE, line) for line in journal_line_events(journal)],
+            )
+        )
+
+    def tell(self, hop: Hop) -> None:
+        """Record a hop, to be sent as a span when the unit of work has been committed."""
+        self.unit.told.append(Told(hop, self.message, self.now))
+
+    def known_as(self, origin: str, correlation_id: bytes, **keys: str) -> dict[str, str]:
+        """Register business keys of a transaction; returns them for the hop that carries them."""
+        self.unit.keys.update((name, value, origin, correlation_id) for name, value in keys.items())
+        return keys
+
+    def link(self, link: Link) -> dict[str, Any]:
+        """Join two transactions; returns the span event that tells of it."""
+        self.unit.links.append((link, self.now))
+        return {
+            "from": link.from_id.hex(),
+            "to": link.to_id.hex(),
+            "kind": link.kind,
+            "evidence": link.evidence,
+            "by": "sync_core",
+        }
+
+    def raise_exception(
+        self,
+        kind: str,
+        *,
+        origin: str,
+        correlation_id: bytes,
+        entity: str,
+        entity_id: str,
+        owner: str,
+        detail: str,
+        amount_minor: int = 0,
+        currency: str = "",
+        severity: Severity = "major",
+        channel: str = "",
+    ) -> None:
+        """Open an exception for ``owner``; the same kind on the same thing opens once."""
+        item = ExceptionItem(
+            f"{origin}:{kind}/{entity_id}",
+            kind,
+            severity,
+            correlation_id,
+            origin,
+            entity,
+            entity_id,
+            owner,
+            amount_minor,
+            currency,
+            detail,
+        )
+        self.unit.exceptions.append((item, self.now))
+        self.unit.open_exceptions.setdefault((correlation_id, kind), []).append(item.exception_id)
+        self.tell(
+            Hop(
+                "exception.open",
+                "transformation",
+                correlation_id,
+                origin,
+                "exception",
+                item.exception_id,
+                "opened",
+                outcome="parked",
+                attributes={
+                    "reason": f"{kind}: {detail}",
+                    "owner": owner,
+                    "amount_minor": amount_minor,
+                    "currency": currency,
+                    "channel": channel,
+                },
+            )
+        )
+
+    def resolve_exceptions(self, correlation_id: bytes, origin: str, kind: str, resolution: str) -> None:
+        """Close what is open of ``kind`` on a transaction."""
+        for exception_id in self.unit.open_exceptions.pop((correlation_id, kind), []):
+            self.unit.resolved.append((exception_id, resolution, self.now))
+            self.tell(
+                Hop(
+                    "exception.resolve",
+                    "transformation",
+                    correlation_id,
+                    origin,
+                    "exception",
+                    exception_id,
+                    "resolved",
+                    attributes={"reason": resolution},
+                )
+            )
+
+
+def link_event(step: Step, link: Link) -> tuple[str, dict[str, Any]]:
+    """The span event of a link that is registered at the same time."""
+    return EVENT_LINK, step.link(link)
+
+
+def journal_line_events(journal: Journal) -> list[dict[str, Any]]:
+    """The attributes of the ``journal.line`` span events of a journal."""
+    return [
+        {
+            "line_no": number,
+            "account": line.account,
+            "amount_minor": line.amount_minor,
+            "currency": journal.currency,
+            "functional_minor": line.amount_minor,
+            "functional_currency": journal.currency,
+            "kind": line.kind,
+            "quantity": line.quantity,
+            "line_count": line.line_count,
+            "source": line.source,
+        }
+        for number, line in enumerate(journal.lines, 1)
+    ]
