@@ -1,0 +1,173 @@
+"""Flows: which milestones a transaction should reach, by when, and whose they are."""
+
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from lineage.deadlines import Deadline, InvalidDeadlineError, parse
+from lineage.definitions import DefinitionError, read, require_milestone
+
+DEFAULT_FLOWS: Final = Path(__file__).with_name("flows.toml")
+ANY_OBJECT: Final = "*"
+"""As a step's ``id``: one object of that entity anywhere in the transaction is enough."""
+
+
+class _Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    title: str
+    milestone: str
+    state: str = ""
+    after: str = ""
+    id: str = "{id}"
+    unless: tuple[str, ...] = ()
+    optional: bool = False
+    ends: bool = False
+    within: str = ""
+    sla: str = ""
+    due_from_hop: bool = False
+    even_when_parked: bool = False
+    owner: str = ""
+
+
+class _Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    title: str
+    begins: str
+    includes: tuple[str, ...] = ()
+    steps: tuple[_Step, ...]
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One milestone of a flow.
+
+    It is expected once ``after`` was reached, until it is reached itself or an ``unless`` milestone of the same object
+    (a branch, or an end) is. A step without ``after``, and an optional one, is never missed.
+    """
+
+    flow: str
+    name: str
+    title: str
+    entity: str
+    milestone: str
+    state: str  # the word for a transaction that got this far
+    after: str  # "<entity>.<milestone>" or ""
+    id: str  # its object's ID, from the ID of the object that started it: "{id}", "refund/{id}", or ANY_OBJECT
+    unless: tuple[str, ...]
+    deadline: Deadline | None
+    sla: str  # the service level that counts it
+    due_from_hop: bool  # the deadline that the starting hop carries goes before ``deadline``
+    ends: bool  # the flow's own work is done; the flows it includes give the state from here on
+    even_when_parked: bool  # is expected also after a start that was parked
+    owner: str
+
+    @property
+    def reached(self) -> str:
+        return f"{self.entity}.{self.milestone}"
+
+    @property
+    def expects(self) -> bool:
+        return bool(self.after)
+
+    def object_id(self, started_id: str) -> str:
+        return self.id.replace("{id}", started_id)
+
+
+class Flow(Struct, frozen=True, kw_only=True):
+    name: str
+    title: str
+    begins: str
+    steps: tuple[Step, ...]
+    includes: tuple[str, ...] = ()
+
+
+class Flows(Struct, frozen=True):
+    flows: tuple[Flow, ...]
+
+    @property
+    def expecting(self) -> tuple[Step, ...]:
+        return tuple(step for flow in self.flows for step in flow.steps if step.expects)
+
+    def beginning_with(self, reached: str) -> Flow | None:
+        return next((flow for flow in self.flows if flow.begins == reached), None)
+
+    def included_in(self, flow: Flow) -> tuple[Step, ...]:
+        by_name = {other.name: other.steps for other in self.flows}
+        return tuple(step for name in flow.includes for step in by_name[name])
+
+    def titles(self) -> dict[str, str]:
+        """The words for each declared milestone; a step about its own object names it best."""
+        steps = [step for flow in self.flows for step in flow.steps]
+        titles: dict[str, str] = {}
+        for step in sorted(steps, key=lambda step: step.id != "{id}"):
+            titles.setdefault(step.reached, step.title)
+        return titles
+
+
+def load(path: Path = DEFAULT_FLOWS, *, sla_deadlines: dict[str, Deadline] | None = None) -> Flows:
+    """Reads the flows. A step that names an SLA and no ``within`` takes its deadline from ``sla_deadlines``.
+
+    Raises DefinitionError naming the file, the key and the reason.
+    """
+    raw = read(path, dict[str, _Flow])
+    file = str(path)
+    flows = tuple(_flow(name, flow, file, sla_deadlines or {}) for name, flow in raw.items())
+    for flow in flows:
+        for included in flow.includes:
+            if included not in raw:
+                raise DefinitionError(f"{file}: {flow.name}.includes: no flow is called {included!r}")
+    return Flows(flows)
+
+
+def _flow(name: str, flow: _Flow, file: str, sla_deadlines: dict[str, Deadline]) -> Flow:
+    require_milestone(flow.begins, file, f"{name}.begins")
+    names = [step.name for step in flow.steps]
+    if double := {step for step in names if names.count(step) > 1}:
+        raise DefinitionError(f"{file}: {name}.steps: {sorted(double)[0]!r} is declared twice")
+    steps = tuple(_step(name, step, file, sla_deadlines) for step in flow.steps)
+    return Flow(name=name, title=flow.title, begins=flow.begins, steps=steps, includes=flow.includes)
+
+
+def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline]) -> Step:
+    key = f"{flow}.steps.{step.name}"
+    _check_milestones(step, file, key)
+    entity, _, milestone = step.milestone.partition(".")
+    return Step(
+        flow=flow,
+        name=step.name,
+        title=step.title,
+        entity=entity,
+        milestone=milestone,
+        state=step.state or step.name,
+        after="" if step.optional else step.after,
+        id=step.id,
+        unless=step.unless,
+        deadline=_deadline(step, file, key, sla_deadlines),
+        sla=step.sla,
+        due_from_hop=step.due_from_hop,
+        ends=step.ends,
+        even_when_parked=step.even_when_parked,
+        owner=step.owner,
+    )
+
+
+def _check_milestones(step: _Step, file: str, key: str) -> None:
+    require_milestone(step.milestone, file, f"{key}.milestone")
+    if step.after:
+        require_milestone(step.after, file, f"{key}.after")
+    if step.id != ANY_OBJECT and step.id.count("{id}") != 1:
+        raise DefinitionError(f'{file}: {key}.id: {step.id!r} must hold {{id}} once, or be "*"')
+    if step.after and not step.optional and not step.owner:
+        raise DefinitionError(f"{file}: {key}.owner: a step that is expected needs an owner")
+    for index, other in enumerate(step.unless):
+        require_milestone(other, file, f"{key}.unless[{index}]")
+        if other.partition(".")[0] != step.after.partition(".")[0]:
+            raise DefinitionError(f"{file}: {key}.unless[{index}]: {other!r} is not of the entity of {step.after!r}")
+
+
+def _deadline(step: _Step, file: str, key: str, sla_deadlines: dict[str, Deadline]) -> Deadline | None:
+    if not step.within:
+        return sla_deadlines.get(step.sla)
+    try:
+        return parse(step.within)
+    except InvalidDeadlineError as error:
+        raise DefinitionError(f"{file}: {key}.within: {error}") from error

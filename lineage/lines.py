@@ -1,0 +1,71 @@
+"""Order and return lines, and what waits outside the books, as the hops told them in their span events."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from collector.semconv import EVENT_LINE
+from lineage.model import Hop, LineItem, Money, Parked
+from lineage.rows import SpanRow
+
+_TOLD: Final = frozenset(["sku", "kind", "quantity", "amount_minor", "currency", "location", "order_id", "parked"])
+
+
+def line_items(span: SpanRow) -> tuple[LineItem, ...]:
+    """``amount`` is in the line's currency, or in the hop's when the line names none."""
+    events = [event.attrs for event in span.events if event.name == EVENT_LINE]
+    return tuple(
+        LineItem(
+            hop=span.name,
+            line_no=number,
+            sku=attrs.get("sku", ""),
+            kind=attrs.get("kind", ""),
+            quantity=int(attrs.get("quantity", "0")),
+            amount=Money(int(attrs.get("amount_minor", "0")), attrs.get("currency") or span.currency),
+            location=attrs.get("location", ""),
+            order_id=attrs.get("order_id", ""),
+            parked=attrs.get("parked", ""),
+            attrs={name: value for name, value in attrs.items() if name not in _TOLD},
+        )
+        for number, attrs in enumerate(events, start=1)
+    )
+
+
+def parked(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Parked, ...]:
+    """The parked lines; of a hop that is parked as a whole and tells no such line, the hop."""
+    found: list[Parked] = []
+    for hop in hops:
+        waiting = [line for line in line_items(spans[hop.span_id]) if line.parked]
+        found += [_parked_line(hop, line) for line in waiting]
+        if hop.outcome == "parked" and not waiting:
+            found.append(
+                Parked(
+                    hop=hop.name,
+                    sku="",
+                    quantity=hop.quantity,
+                    amount=hop.amount,
+                    reason=hop.reason,
+                    owner=hop.owner,
+                    at=hop.at,
+                )
+            )
+    return tuple(found)
+
+
+def _parked_line(hop: Hop, line: LineItem) -> Parked:
+    return Parked(
+        hop=hop.name,
+        sku=line.sku,
+        quantity=line.quantity,
+        amount=line.amount,
+        reason=line.parked,
+        owner=hop.owner,
+        at=hop.at,
+    )
+
+
+def total(amounts: Iterable[Money]) -> tuple[Money, ...]:
+    """One sum per currency, by currency."""
+    sums: dict[str, int] = {}
+    for amount in amounts:
+        sums[amount.currency] = sums.get(amount.currency, 0) + amount.amount_minor
+    return tuple(Money(amount_minor, currency) for currency, amount_minor in sorted(sums.items()))

@@ -1,0 +1,64 @@
+"""Which objects a transaction touched, and which milestones each of them reached."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from collector.semconv import EVENT_MILESTONE
+from lineage.model import BusinessObject, Hop, Reached
+from lineage.rows import SpanRow, moment
+
+_COUNTS: Final = frozenset(["ok", "compensated", "replayed", "parked", "rejected", "dead_letter"])
+
+
+class Arrival(NamedTuple):
+    """One object at one milestone, brought there by ``hop``."""
+
+    entity: str
+    entity_id: str
+    milestone: str
+    at: datetime
+    hop: Hop
+
+    @property
+    def reached(self) -> str:
+        return f"{self.entity}.{self.milestone}"
+
+
+def arrivals(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Arrival, ...]:
+    """Every milestone of the hops and of their span events, the earliest of each kept, oldest first."""
+    first: dict[tuple[str, str, str], Arrival] = {}
+    for hop in hops:
+        if hop.outcome not in _COUNTS:
+            continue
+        for arrival in _of(hop, spans[hop.span_id]):
+            known = first.get(arrival[:3])
+            if known is None or arrival.at < known.at:
+                first[arrival[:3]] = arrival
+    return tuple(sorted(first.values(), key=lambda arrival: arrival.at))
+
+
+def _of(hop: Hop, span: SpanRow) -> Iterable[Arrival]:
+    if hop.entity and hop.entity_id and hop.milestone:
+        yield Arrival(hop.entity, hop.entity_id, hop.milestone, hop.at, hop)
+    for event in span.events:
+        if event.name == EVENT_MILESTONE:
+            attrs = event.attrs
+            at = moment(int(attrs["occurred_at"]) // 1000) if "occurred_at" in attrs else hop.at
+            yield Arrival(attrs.get("entity", ""), attrs.get("entity_id", ""), attrs.get("milestone", ""), at, hop)
+
+
+def objects(reached: Sequence[Arrival]) -> tuple[BusinessObject, ...]:
+    """In the order in which the objects appeared; an object's amount is that of its first hop that tells one."""
+    by_object: dict[tuple[str, str], list[Arrival]] = {}
+    for arrival in reached:
+        by_object.setdefault((arrival.entity, arrival.entity_id), []).append(arrival)
+    return tuple(
+        BusinessObject(
+            entity=entity,
+            entity_id=entity_id,
+            milestones=tuple(Reached(milestone=arrival.milestone, at=arrival.at) for arrival in of),
+            amount=next((a.hop.amount for a in of if a.hop.entity == entity and a.hop.amount), None),
+        )
+        for (entity, entity_id), of in by_object.items()
+    )

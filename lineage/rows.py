@@ -1,0 +1,121 @@
+"""Rows as the store returns them, in the order of the columns of the queries in sql/.
+
+Times are microseconds since the epoch (0 = none), identities are lower-case hex.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, NamedTuple
+
+from lineage.model import Money
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def moment_or_none(micros: int) -> datetime | None:
+    return moment(micros) if micros else None
+
+
+def micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def money(amount_minor: int, currency: str) -> Money | None:
+    """None when no currency was told: the amount column is then an unset 0."""
+    return Money(amount_minor, currency) if currency else None
+
+
+class EventRow(NamedTuple):
+    at_us: int
+    name: str
+    attrs: dict[str, str]
+
+
+class SpanRow(NamedTuple):
+    correlation_id: str
+    span_id: str
+    trace_id: str
+    name: str
+    start_us: int
+    end_us: int
+    status_code: int
+    status_message: str
+    service: str
+    origin: str
+    domain: str
+    hop: str
+    stage: str
+    outcome: str
+    attempt: int
+    reason: str
+    entity: str
+    entity_id: str
+    milestone: str
+    occurred_us: int
+    due_us: int
+    channel: str
+    location: str
+    provider: str
+    system: str
+    quantity: int
+    amount_minor: int
+    currency: str
+    owner: str
+    customer_ref: str
+    source: str
+    keys: dict[str, str]
+    attrs: dict[str, str]
+    events: tuple[EventRow, ...]
+    dropped: int  # attributes, events and links that the sender's limits cut off
+
+
+class TraceRow(NamedTuple):
+    span_id: str
+    parent_span_id: str
+    name: str
+    service: str
+    start_us: int
+    end_us: int
+    status_code: int
+    status_message: str
+    outcome: str
+    correlation_id: str
+    attrs: dict[str, str]
+    events: tuple[EventRow, ...]
+
+
+class LinkRow(NamedTuple):
+    from_id: str
+    to_id: str
+    kind: str
+    evidence: str
+    at_us: int
+    by: str
+
+
+class JournalRow(NamedTuple):
+    journal_id: str
+    line_no: int
+    account: str
+    amount_minor: int
+    currency: str
+    functional_minor: int
+    functional_currency: str
+    kind: str
+    quantity: int
+    line_count: int
+    source: str
+    business_date: date
+    occurred_us: int
+
+
+class KeyRow(NamedTuple):
+    key_value: str
+    key_name: str
+    origin: str
+    correlation_id: str
+    first_us: int
+    last_us: int
