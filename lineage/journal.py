@@ -27,7 +27,7 @@ def _entry(journal_id: str, rows: list[JournalRow], hops: Sequence[Hop]) -> Jour
         source=rows[0].source,
         erp_document_id=next((hop.keys["erp_document_id"] for hop in about if hop.keys.get("erp_document_id")), ""),
         lines=lines,
-        complete=len(rows) == rows[0].line_count,
+        complete=[line.line_no for line in lines] == list(range(1, len(lines) + 1)),
         balanced=not any(sum_.amount_minor for sum_ in total(line.amount for line in lines)),
     )
 

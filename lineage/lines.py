@@ -1,6 +1,6 @@
 """Order and return lines, and what waits outside the books, as the hops told them in their span events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from collector.semconv import EVENT_LINE
@@ -20,7 +20,7 @@ def line_items(span: SpanRow) -> tuple[LineItem, ...]:
             sku=attrs.get("sku", ""),
             kind=attrs.get("kind", ""),
             quantity=int(attrs.get("quantity", "0")),
-            amount=Money(int(attrs.get("amount_minor", "0")), attrs.get("currency") or span.currency),
+            amount=_amount(span, attrs),
             location=attrs.get("location", ""),
             order_id=attrs.get("order_id", ""),
             parked=attrs.get("parked", ""),
@@ -30,13 +30,27 @@ def line_items(span: SpanRow) -> tuple[LineItem, ...]:
     )
 
 
-def parked(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Parked, ...]:
-    """The parked lines; of a hop that is parked as a whole and tells no such line, the hop."""
+def _amount(span: SpanRow, attrs: Mapping[str, str]) -> Money:
+    told = Money(int(attrs.get("amount_minor", "0")), attrs.get("currency") or span.currency)
+    return back(told) if span.domain == "return" else told
+
+
+def back(amount: Money) -> Money:
+    """The amount as money that goes back to the customer, whichever sign it was told with."""
+    return Money(-abs(amount.amount_minor), amount.currency)
+
+
+def parked(hops: Sequence[Hop], spans: Mapping[str, SpanRow]) -> tuple[Parked, ...]:
+    """The parked lines; of a hop that is parked as a whole and tells no such line, the hop.
+
+    A later hop of the same object ends the waiting of the hop. An exception waits for a person, not outside the books.
+    """
     found: list[Parked] = []
-    for hop in hops:
+    for index, hop in enumerate(hops):
         waiting = [line for line in line_items(spans[hop.span_id]) if line.parked]
         found += [_parked_line(hop, line) for line in waiting]
-        if hop.outcome == "parked" and not waiting:
+        went_on = any((later.entity, later.entity_id) == (hop.entity, hop.entity_id) for later in hops[index + 1 :])
+        if hop.outcome == "parked" and hop.entity != "exception" and not waiting and not went_on:
             found.append(
                 Parked(
                     hop=hop.name,

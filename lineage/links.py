@@ -3,16 +3,17 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from collector.semconv import InvalidReferenceError, correlation_id
+from collector.semconv import EVENT_LINK, InvalidReferenceError, correlation_id
 from lineage.hops import fold
-from lineage.lines import line_items, total
+from lineage.lines import back, line_items, total
 from lineage.milestones import arrivals
 from lineage.model import LineItem, LinkDirection, Money, Related
-from lineage.rows import LinkRow, SpanRow, moment
-from lineage.standing import Standing, Standings
+from lineage.rows import LinkRow, SpanRow, moment, money
+from lineage.standing import Standings
 
 DEPTH: Final = 3
 NODES: Final = 200
+_GIVES_BACK: Final = frozenset({"returns", "refunds"})
 
 
 class Linked(NamedTuple):
@@ -87,17 +88,24 @@ def _related(item: Linked, spans: Mapping[str, Sequence[SpanRow]], standings: St
         evidence=item.link.evidence,
         by=item.link.by,
         at=moment(item.link.at_us),
-        amount=_amount(lines, standing),
+        amount=_worth(item.link, lines, spans) or standing.amount,
         lines=lines,
         started_at=hops[0].at if hops else None,
     )
 
 
-def _amount(lines: Sequence[LineItem], standing: Standing) -> Money | None:
-    sums = total(line.amount for line in lines)
-    if len(sums) == 1:
-        return sums[0]
-    return None if sums else standing.amount
+def _worth(link: LinkRow, lines: Sequence[LineItem], spans: Mapping[str, Sequence[SpanRow]]) -> Money | None:
+    """The shared lines, and what the named transaction's own hops say the link took from it (a cancelled part)."""
+    ends = {"from": link.from_id, "to": link.to_id}.items()
+    hops = (
+        span
+        for span in spans.get(link.to_id, ())
+        if any(event.name == EVENT_LINK and ends <= event.attrs.items() for event in span.events)
+    )
+    told = [amount for span in hops if (amount := money(span.amount_minor, span.currency))]
+    taken = [back(amount) for amount in told] if link.kind in _GIVES_BACK else told
+    sums = total([*(line.amount for line in lines), *taken])
+    return sums[0] if len(sums) == 1 else None
 
 
 def _shared_lines(link: LinkRow, spans: Mapping[str, Sequence[SpanRow]]) -> tuple[LineItem, ...]:

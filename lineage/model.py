@@ -1,7 +1,8 @@
 """The answers of the lineage service: what the API sends, pages draw, rules judge and the terminal prints.
 
 Times are UTC; amounts are integers in minor units with their currency; ratios are 0..1; identities of transactions,
-traces and spans are lower-case hex. Every Struct reads back from the JSON of the API.
+traces and spans are lower-case hex. What goes back to a customer (lines and totals of returns) is negative; hops tell
+their amounts as they were sent. Every Struct reads back from the JSON of the API.
 """
 
 from datetime import date, datetime
@@ -162,7 +163,7 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     source: str
     erp_document_id: str  # "" until the ERP gave its number
     lines: tuple[JournalLine, ...]
-    complete: bool  # as many lines as the entry announced
+    complete: bool  # its line numbers run from 1 without a gap
     balanced: bool  # zero in every currency
 
 

@@ -106,7 +106,6 @@ class JournalRow(NamedTuple):
     functional_currency: str
     kind: str
     quantity: int
-    line_count: int
     source: str
     business_date: date
     occurred_us: int

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from collector.semconv import InvalidReferenceError, correlation_id
 from lineage.flows import Flow, Flows, Step
+from lineage.lines import back
 from lineage.milestones import Arrival
 from lineage.model import Expected, Hop, Money
 from lineage.rows import SpanRow
@@ -39,7 +40,7 @@ class Standings:
             origin=origin,
             reference=reference(spans),
             state=self._state(flow, reached, expected) or (hops[-1].title if hops else "not arrived"),
-            amount=first.amount if first else next((hop.amount for hop in hops if hop.amount), None),
+            amount=_amount(first, hops),
             begun=flow is not None,
         )
 
@@ -61,6 +62,12 @@ class Standings:
             return "parked"
         further = _furthest(self.flows.included_in(flow), reached, expected) if step.ends else None
         return further[0].state if further else step.state
+
+
+def _amount(first: Hop | None, hops: Sequence[Hop]) -> Money | None:
+    if first is None:
+        return next((hop.amount for hop in hops if hop.amount), None)
+    return back(first.amount) if first.amount and first.domain == "return" else first.amount
 
 
 def _furthest(
