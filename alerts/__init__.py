@@ -1,0 +1,1 @@
+"""The right owner is paged, once, with the reason and the money."""
