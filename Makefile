@@ -1,0 +1,44 @@
+# Every target does its own set-up: a fresh Debian with python3, make and a package mirror is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+TOOLS := .venv/tools
+
+.PHONY: demo test test-long check bench capabilities lock clean
+
+demo: $(READY)
+	$(BIN)/tallytrace demo
+
+test: $(READY) $(TOOLS)
+	$(BIN)/pytest -m "not long"
+
+test-long: $(READY) $(TOOLS)
+	$(BIN)/pytest -m long
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_tidy.py
+
+bench: $(READY)
+	$(BIN)/tallytrace bench
+
+# Reads what the last `make test` and `make test-long` saw; runs nothing itself.
+capabilities: $(READY)
+	@$(BIN)/python -m tallytrace.capabilities
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	    --generate-hashes --no-header --quiet --output-file requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(READY): requirements.lock pyproject.toml .ci/set-up-python
+	@PYTHON=$(PYTHON) .ci/set-up-python
+	@touch $@
+
+$(TOOLS): $(READY) .ci/set-up-tools
+	@.ci/set-up-tools
+	@touch $@
