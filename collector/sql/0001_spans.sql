@@ -1,0 +1,280 @@
+-- otlp_requests receives export requests as they were sent and keeps nothing; views on it do.
+CREATE TABLE IF NOT EXISTS otlp_requests
+(
+    resource_spans Array(Tuple(
+        resource Tuple(
+            attributes Array(Tuple(key String, value Tuple(
+                string_value String, bool_value Bool, int_value Int64, double_value Float64,
+                array_value String, kvlist_value String, bytes_value String,
+                value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                            'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7))))),
+        scope_spans Array(Tuple(
+            scope Tuple(
+                name String,
+                version String,
+                attributes Array(Tuple(key String, value Tuple(
+                    string_value String, bool_value Bool, int_value Int64, double_value Float64,
+                    array_value String, kvlist_value String, bytes_value String,
+                    value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                                'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7))))),
+            spans Array(Tuple(
+                trace_id String,
+                span_id String,
+                trace_state String,
+                parent_span_id String,
+                name String,
+                kind Int32,
+                start_time_unix_nano UInt64,
+                end_time_unix_nano UInt64,
+                attributes Array(Tuple(key String, value Tuple(
+                    string_value String, bool_value Bool, int_value Int64, double_value Float64,
+                    array_value String, kvlist_value String, bytes_value String,
+                    value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                                'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)))),
+                dropped_attributes_count UInt32,
+                events Array(Tuple(
+                    time_unix_nano UInt64,
+                    name String,
+                    attributes Array(Tuple(key String, value Tuple(
+                        string_value String, bool_value Bool, int_value Int64, double_value Float64,
+                        array_value String, kvlist_value String, bytes_value String,
+                        value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3,
+                                    'double_value' = 4, 'array_value' = 5, 'kvlist_value' = 6,
+                                    'bytes_value' = 7)))))),
+                dropped_events_count UInt32,
+                links Array(Tuple(
+                    trace_id String,
+                    span_id String,
+                    trace_state String,
+                    attributes Array(Tuple(key String, value Tuple(
+                        string_value String, bool_value Bool, int_value Int64, double_value Float64,
+                        array_value String, kvlist_value String, bytes_value String,
+                        value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3,
+                                    'double_value' = 4, 'array_value' = 5, 'kvlist_value' = 6,
+                                    'bytes_value' = 7)))),
+                    flags UInt32)),
+                dropped_links_count UInt32,
+                status Tuple(message String, code Int32),
+                flags UInt32))))))
+)
+ENGINE = Null;
+
+-- spans holds one row for each span, beside the other spans of its transaction; a span sent again replaces itself.
+CREATE TABLE IF NOT EXISTS spans
+(
+    correlation_id FixedString(16) CODEC(ZSTD(1)),
+    start_time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    end_time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    trace_id FixedString(16) CODEC(ZSTD(1)),
+    span_id FixedString(8) CODEC(NONE),
+    parent_span_id FixedString(8) CODEC(ZSTD(1)),
+    name LowCardinality(String) CODEC(ZSTD(1)),
+    kind Int8 CODEC(ZSTD(1)),
+    status_code Int8 CODEC(ZSTD(1)),
+    status_message String CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    scope_name LowCardinality(String) CODEC(ZSTD(1)),
+    scope_version LowCardinality(String) CODEC(ZSTD(1)),
+    trace_state String CODEC(ZSTD(1)),
+    flags UInt32 CODEC(ZSTD(1)),
+    origin LowCardinality(String) CODEC(ZSTD(1)),
+    domain LowCardinality(String) CODEC(ZSTD(1)),
+    hop LowCardinality(String) CODEC(ZSTD(1)),
+    stage LowCardinality(String) CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    attempt UInt16 CODEC(ZSTD(1)),
+    reason String CODEC(ZSTD(1)),
+    entity LowCardinality(String) CODEC(ZSTD(1)),
+    entity_id String CODEC(ZSTD(1)),
+    milestone LowCardinality(String) CODEC(ZSTD(1)),
+    occurred_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    business_date Date CODEC(Delta, ZSTD(1)),
+    due_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    channel LowCardinality(String) CODEC(ZSTD(1)),
+    location LowCardinality(String) CODEC(ZSTD(1)),
+    region LowCardinality(String) CODEC(ZSTD(1)),
+    brand LowCardinality(String) CODEC(ZSTD(1)),
+    legal_entity LowCardinality(String) CODEC(ZSTD(1)),
+    provider LowCardinality(String) CODEC(ZSTD(1)),
+    system LowCardinality(String) CODEC(ZSTD(1)),
+    sku String CODEC(ZSTD(1)),
+    quantity Int64 CODEC(T64, ZSTD(1)),
+    amount_minor Int64 CODEC(T64, ZSTD(1)),
+    currency LowCardinality(String) CODEC(ZSTD(1)),
+    owner LowCardinality(String) CODEC(ZSTD(1)),
+    rule_version LowCardinality(String) CODEC(ZSTD(1)),
+    customer_ref String CODEC(ZSTD(1)),
+    source LowCardinality(String) CODEC(ZSTD(1)),
+    keys Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    attr_kinds Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
+    resource_attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    scope_attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    events Array(Tuple(at DateTime64(9, 'UTC'), name String, attrs Map(String, String))) CODEC(ZSTD(1)),
+    links Array(Tuple(trace_id FixedString(16), span_id FixedString(8), trace_state String,
+                      attrs Map(String, String), flags UInt32)) CODEC(ZSTD(1)),
+    dropped_attributes_count UInt32 CODEC(ZSTD(1)),
+    dropped_events_count UInt32 CODEC(ZSTD(1)),
+    dropped_links_count UInt32 CODEC(ZSTD(1)),
+    ingested_at DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)),
+    INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(start_time)
+ORDER BY (correlation_id, start_time, span_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+-- otlp_to_spans flattens requests into spans: an attribute with a column of its own leaves the map of attributes.
+-- Positions in `promoted`: 1-29 columns, 30-48 business keys; `places` holds 0 for what stays in `attrs`, also when
+-- a promoted name carries a value its column cannot hold. No expression may throw: it would refuse a whole segment.
+CREATE MATERIALIZED VIEW IF NOT EXISTS otlp_to_spans TO spans AS
+WITH
+    ['retail.correlation_id', 'retail.origin', 'retail.domain', 'retail.hop', 'retail.stage', 'retail.outcome',
+     'retail.attempt', 'retail.reason', 'retail.entity', 'retail.entity_id', 'retail.milestone', 'retail.occurred_at',
+     'retail.business_date', 'retail.due_at', 'retail.channel', 'retail.location', 'retail.region', 'retail.brand',
+     'retail.legal_entity', 'retail.provider', 'retail.system', 'retail.sku', 'retail.quantity',
+     'retail.amount_minor', 'retail.currency', 'retail.owner', 'retail.rule_version', 'retail.customer_ref',
+     'retail.source', 'retail.order_id', 'retail.shipment_id', 'retail.tracking_id', 'retail.payment_id',
+     'retail.dispute_id', 'retail.return_id', 'retail.refund_id', 'retail.invoice_id', 'retail.credit_memo_id',
+     'retail.journal_id', 'retail.erp_document_id', 'retail.settlement_id', 'retail.payout_id',
+     'retail.bank_line_id', 'retail.gift_card_id', 'retail.purchase_order_id', 'retail.transfer_id',
+     'retail.count_id', 'retail.event_id'] AS promoted,
+    (kind, string, bool, int, double, array, kvlist, bytes) -> multiIf(
+        kind = 'string_value', string,
+        kind = 'int_value', toString(int),
+        kind = 'bool_value', if(bool, 'true', 'false'),
+        kind = 'double_value', toString(double),
+        kind = 'none', '',
+        base64Encode(concat(array, kvlist, bytes))) AS as_text,
+    span.attributes.key AS names,
+    span.attributes.value.value AS kinds,
+    arrayMap(as_text, kinds, span.attributes.value.string_value, span.attributes.value.bool_value,
+             span.attributes.value.int_value, span.attributes.value.double_value, span.attributes.value.array_value,
+             span.attributes.value.kvlist_value, span.attributes.value.bytes_value) AS texts,
+    arrayMap((name, text) -> (toUInt8(transform(name, promoted, range(1, 49), 0)) AS place) * (
+                 (place NOT IN (1, 7, 12, 13, 14, 23, 24))
+                 OR (place IN (12, 14, 23, 24) AND isNotNull(toInt64OrNull(text)))
+                 OR (place = 1 AND match(text, '^[0-9a-fA-F]{32}$'))
+                 OR (place = 7 AND isNotNull(toUInt16OrNull(text)))
+                 OR (place = 13 AND isNotNull(toDateOrNull(text)))),
+             names, texts) AS places
+SELECT
+    toFixedString(unhex(texts[indexOf(places, 1)]), 16) AS correlation_id,
+    fromUnixTimestamp64Nano(toInt64(span.start_time_unix_nano), 'UTC') AS start_time,
+    fromUnixTimestamp64Nano(toInt64(span.end_time_unix_nano), 'UTC') AS end_time,
+    toFixedString(substring(span.trace_id, 1, 16), 16) AS trace_id,
+    toFixedString(substring(span.span_id, 1, 8), 8) AS span_id,
+    toFixedString(substring(span.parent_span_id, 1, 8), 8) AS parent_span_id,
+    span.name AS name,
+    toInt8(span.kind) AS kind,
+    toInt8(span.status.code) AS status_code,
+    span.status.message AS status_message,
+    service,
+    scope_name,
+    scope_version,
+    span.trace_state AS trace_state,
+    span.flags AS flags,
+    texts[indexOf(places, 2)] AS origin,
+    texts[indexOf(places, 3)] AS domain,
+    texts[indexOf(places, 4)] AS hop,
+    texts[indexOf(places, 5)] AS stage,
+    texts[indexOf(places, 6)] AS outcome,
+    toUInt16OrZero(texts[indexOf(places, 7)]) AS attempt,
+    texts[indexOf(places, 8)] AS reason,
+    texts[indexOf(places, 9)] AS entity,
+    texts[indexOf(places, 10)] AS entity_id,
+    texts[indexOf(places, 11)] AS milestone,
+    if(has(places, 12),
+       fromUnixTimestamp64Micro(intDiv(toInt64OrZero(texts[indexOf(places, 12)]), 1000), 'UTC'),
+       toDateTime64(start_time, 6, 'UTC')) AS occurred_at,
+    toDateOrZero(texts[indexOf(places, 13)]) AS business_date,
+    fromUnixTimestamp64Micro(intDiv(toInt64OrZero(texts[indexOf(places, 14)]), 1000), 'UTC') AS due_at,
+    texts[indexOf(places, 15)] AS channel,
+    texts[indexOf(places, 16)] AS location,
+    texts[indexOf(places, 17)] AS region,
+    texts[indexOf(places, 18)] AS brand,
+    texts[indexOf(places, 19)] AS legal_entity,
+    texts[indexOf(places, 20)] AS provider,
+    texts[indexOf(places, 21)] AS system,
+    texts[indexOf(places, 22)] AS sku,
+    toInt64OrZero(texts[indexOf(places, 23)]) AS quantity,
+    toInt64OrZero(texts[indexOf(places, 24)]) AS amount_minor,
+    texts[indexOf(places, 25)] AS currency,
+    texts[indexOf(places, 26)] AS owner,
+    texts[indexOf(places, 27)] AS rule_version,
+    texts[indexOf(places, 28)] AS customer_ref,
+    texts[indexOf(places, 29)] AS source,
+    mapFromArrays(arrayMap(name -> substring(name, 8), arrayFilter((name, place) -> place >= 30, names, places)),
+                  arrayFilter((text, place) -> place >= 30, texts, places)) AS keys,
+    mapFromArrays(arrayFilter((name, place) -> place = 0, names, places),
+                  arrayFilter((text, place) -> place = 0, texts, places)) AS attrs,
+    mapFromArrays(arrayFilter((name, place, kind) -> place = 0 AND kind != 'string_value', names, places, kinds),
+                  arrayMap(kind -> replaceOne(toString(kind), '_value', ''),
+                           arrayFilter((kind, place) -> place = 0 AND kind != 'string_value', kinds, places))
+    ) AS attr_kinds,
+    resource_attrs,
+    scope_attrs,
+    arrayMap(event -> tuple(
+                 fromUnixTimestamp64Nano(toInt64(event.time_unix_nano), 'UTC'),
+                 event.name,
+                 mapFromArrays(
+                     event.attributes.key,
+                     arrayMap(as_text, event.attributes.value.value, event.attributes.value.string_value,
+                              event.attributes.value.bool_value, event.attributes.value.int_value,
+                              event.attributes.value.double_value, event.attributes.value.array_value,
+                              event.attributes.value.kvlist_value, event.attributes.value.bytes_value))),
+             span.events) AS events,
+    arrayMap(link -> tuple(
+                 toFixedString(substring(link.trace_id, 1, 16), 16),
+                 toFixedString(substring(link.span_id, 1, 8), 8),
+                 link.trace_state,
+                 mapFromArrays(
+                     link.attributes.key,
+                     arrayMap(as_text, link.attributes.value.value, link.attributes.value.string_value,
+                              link.attributes.value.bool_value, link.attributes.value.int_value,
+                              link.attributes.value.double_value, link.attributes.value.array_value,
+                              link.attributes.value.kvlist_value, link.attributes.value.bytes_value)),
+                 link.flags),
+             span.links) AS links,
+    span.dropped_attributes_count AS dropped_attributes_count,
+    span.dropped_events_count AS dropped_events_count,
+    span.dropped_links_count AS dropped_links_count
+FROM
+(
+    SELECT service, resource_attrs, scope_name, scope_version, scope_attrs, span
+    FROM
+    (
+        SELECT
+            service,
+            resource_attrs,
+            scoped.scope.name AS scope_name,
+            scoped.scope.version AS scope_version,
+            mapFromArrays(
+                scoped.scope.attributes.key,
+                arrayMap(as_text, scoped.scope.attributes.value.value, scoped.scope.attributes.value.string_value,
+                         scoped.scope.attributes.value.bool_value, scoped.scope.attributes.value.int_value,
+                         scoped.scope.attributes.value.double_value, scoped.scope.attributes.value.array_value,
+                         scoped.scope.attributes.value.kvlist_value, scoped.scope.attributes.value.bytes_value)
+            ) AS scope_attrs,
+            scoped.spans AS spans
+        FROM
+        (
+            WITH
+                sent.resource.attributes.key AS names,
+                arrayMap(as_text, sent.resource.attributes.value.value, sent.resource.attributes.value.string_value,
+                         sent.resource.attributes.value.bool_value, sent.resource.attributes.value.int_value,
+                         sent.resource.attributes.value.double_value, sent.resource.attributes.value.array_value,
+                         sent.resource.attributes.value.kvlist_value, sent.resource.attributes.value.bytes_value
+                ) AS texts
+            SELECT
+                texts[indexOf(names, 'service.name')] AS service,
+                mapFromArrays(arrayFilter(name -> name != 'service.name', names),
+                              arrayFilter((text, name) -> name != 'service.name', texts, names)) AS resource_attrs,
+                sent.scope_spans AS scope_spans
+            FROM otlp_requests
+            ARRAY JOIN resource_spans AS sent
+        )
+        ARRAY JOIN scope_spans AS scoped
+    )
+    ARRAY JOIN spans AS span
+);
