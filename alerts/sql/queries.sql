@@ -110,5 +110,5 @@ from alerts.delivery where dedup_key = any(%(alert_ids)s) order by delivery_id;
 
 -- name: last_runs
 -- The newest run of each rule.
-select distinct on (rule) rule, due_at, finished_at, outcome, watermark, reason
+select distinct on (rule) rule, due_at, started_at, finished_at, outcome, watermark, reason
 from alerts.rule_run order by rule, due_at desc;
