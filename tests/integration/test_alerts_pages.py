@@ -186,7 +186,7 @@ class Estate:
 
     def evaluator(self) -> Evaluator:
         store, measured, clock, pager, rules = self._made
-        addresses = {"alert_webhook_url": f"http://127.0.0.1:{pager.port}/hook", "alert_webhook_secret": ""}
+        addresses = {"webhook_url": f"http://127.0.0.1:{pager.port}/hook", "webhook_secret": ""}
         routes = load_routes((TEXTS / "routes.toml").read_text(encoding="utf-8"), addresses)
         senders = {"webhook": webhook(self.client)}
         return Evaluator(store, measured, rules, routes, senders, clock, public_url="http://tally.example")
@@ -341,7 +341,7 @@ def test_a_page_goes_out_when_its_items_cannot_be_read(estate: Estate, measured:
 def test_without_an_address_the_alert_is_kept_and_told_when_there_is_one(
     store: Store, measured: Measured, clock: Clock, pager: Pager
 ) -> None:
-    routes = load_routes((TEXTS / "routes.toml").read_text(encoding="utf-8"), {"alert_webhook_url": ""})
+    routes = load_routes((TEXTS / "routes.toml").read_text(encoding="utf-8"), {"webhook_url": ""})
     with httpx.Client() as client, closing(
         Evaluator(store, measured, [the_rule()], routes, {"webhook": webhook(client)}, clock)
     ) as without:

@@ -10,7 +10,7 @@ from alerts.rule import Refusal, RulesRefusedError, load_rules
 SHIPPED_RULES = (resources.files("alerts") / "rules.toml").read_text(encoding="utf-8")
 SHIPPED_ROUTES = (resources.files("alerts") / "routes.toml").read_text(encoding="utf-8")
 DEADLINES = {"refund_to_ledger": "4 h", "stock_accuracy": ""}
-ADDRESSES = {"alert_webhook_url": "http://pager.example/hook", "alert_webhook_secret": "s3cret"}
+ADDRESSES = {"webhook_url": "http://pager.example/hook", "webhook_secret": "s3cret"}
 
 
 def refusals(text: str) -> list[Refusal]:
@@ -82,7 +82,7 @@ def test_an_owner_without_a_contact_falls_back_and_says_so() -> None:
         ('fallback = "operations"', 'fallback = "night"', "fallback 'night' is no owner with a contact"),
         ('contacts = ["finance_pager"]', "contacts = []", "contact 'finance_pager' belongs to no owner"),
         ('["finance_pager"]', '["finance_pager", "phone"]', "contact 'phone' is not declared"),
-        ('address = "alert_webhook_url"\n\n', 'address = "pager"\n\n',
+        ('address = "webhook_url"\n\n', 'address = "pager"\n\n',
          "contact 'finance_pager': unknown setting 'pager'"),
         ('sender = "webhook"', 'sender = "pigeon"', "Invalid enum value 'pigeon' - at `$.contacts[...].sender`"),
     ],
