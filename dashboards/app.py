@@ -1,0 +1,195 @@
+"""The pages as a WSGI application, and its place inside the API."""
+
+import logging
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import dash
+import flask
+import httpx
+from a2wsgi import WSGIMiddleware
+from dash import ClientsideFunction, Input, Output, State, no_update
+from litestar import asgi
+from litestar.exceptions import NotFoundException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+from plotly.utils import PlotlyJSONEncoder  # type: ignore[import-untyped]
+
+from dashboards import addresses, core_status
+from dashboards.elements import Page
+from dashboards.pages import frame, promise, promises, transaction
+from dashboards.reader import Clock, Reader
+
+LOG = logging.getLogger(__name__)
+
+THREADS: Final = 16
+
+INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title>{%favicon%}<script src="SCHEME"></script>{%css%}</head>
+<body>{%app_entry%}{%config%}{%scripts%}{%renderer%}<noscript>These pages need JavaScript.</noscript></body>
+</html>"""
+
+
+def create(reader: Reader, *, core_url: str, clock: Clock) -> dash.Dash:
+    """The pages, ready to be served below ``/ui``: pass ``.server`` (WSGI) to ``serve_below``."""
+    app = dash.Dash(
+        __name__,
+        title="Tallytrace",
+        update_title="",
+        requests_pathname_prefix=f"{addresses.PREFIX}/",
+        routes_pathname_prefix="/",
+        serve_locally=True,
+        assets_ignore=r"scheme\.js",
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+        ],
+    )
+    app.index_string = INDEX.replace("SCHEME", app.get_asset_url("scheme.js"))
+    app.layout = frame.frame
+    _show_pages(app, reader, clock)
+    _show_core(app, core_url)
+    _act_in_browser(app)
+    _guard(app)
+    _warm_up(app)
+    return app
+
+
+def page_at(reader: Reader, path: str, query: str, clock: Clock) -> Page:
+    address = addresses.parse(path, query)
+    match address:
+        case addresses.Promises():
+            return promises.page(reader.tiles(), reader.overdue(), clock())
+        case addresses.Promise(name):
+            return _promise(reader, name, clock)
+        case addresses.Transaction(""):
+            return transaction.ask(reader.overdue())
+        case addresses.Transaction(any_id):
+            return transaction.page(reader.journey(any_id))
+        case addresses.Nowhere():
+            return frame.nowhere(path)
+
+
+def _promise(reader: Reader, name: str, clock: Clock) -> Page:
+    tiles = reader.tiles()
+    detail = reader.sla(name) if any(tile.name == name for tile in tiles) else None
+    return promise.page(detail, reader.items(name), clock()) if detail else promise.unknown(name, tiles)
+
+
+def _show_pages(app: dash.Dash, reader: Reader, clock: Clock) -> None:
+    def unreadable(error: Exception) -> None:
+        LOG.error("a page could not be made", exc_info=error)
+        dash.set_props("trouble", {"children": frame.trouble(clock())})
+
+    @app.callback(
+        Output("page", "children"),
+        Output("shown", "data"),
+        Output("trouble", "children"),
+        Input("address", "pathname"),
+        Input("address", "search"),
+        Input("tick", "n_intervals"),
+        State("shown", "data"),
+        on_error=unreadable,
+    )
+    def show(path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None) -> tuple[Any, Any, Any]:
+        page = page_at(reader, path, query or "", clock)
+        mark = _mark(page)
+        if shown and shown["mark"] == mark and shown["at"] == path + (query or ""):
+            return no_update, no_update, None
+        return page.body, {"mark": mark, "at": path + (query or ""), "title": page.title}, None
+
+
+def _mark(page: Page) -> str:
+    """Changes when the page does, so that a page that did not is not drawn again."""
+    drawn = PlotlyJSONEncoder(sort_keys=True).encode(page.body)
+    return blake2b(drawn.encode(), digest_size=12).hexdigest()
+
+
+def _show_core(app: dash.Dash, core_url: str) -> None:
+    client = httpx.Client()
+
+    @app.callback(Output("core", "children"), Input("tick", "n_intervals"))
+    def show(_tick: int | None) -> Any:
+        return frame.core(core_status.read(client, core_url))
+
+
+def _act_in_browser(app: dash.Dash) -> None:
+    """What needs no server, in assets/tallytrace.js."""
+    bind: Callable[..., None] = app.clientside_callback
+    bind(
+        ClientsideFunction("tallytrace", "lookUp"),
+        Output("address", "pathname"),
+        Output("address", "search"),
+        Input("search", "n_submit"),
+        State("search", "value"),
+        prevent_initial_call=True,
+    )
+    bind(
+        ClientsideFunction("tallytrace", "describe"), Output("described", "data"), Input("shown", "data")
+    )
+    bind(
+        ClientsideFunction("tallytrace", "remember"), Output("search", "value"), Input("address", "search")
+    )
+
+
+def _guard(app: dash.Dash) -> None:
+    """Headers that let the pages load nothing from elsewhere and be framed by nobody."""
+    scripts = " ".join(["'self'", *app.csp_hashes()])
+    policy = (
+        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+    def headers(response: flask.Response) -> flask.Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    app.server.after_request(headers)
+
+
+def _warm_up(app: dash.Dash) -> None:
+    """Dash finishes its set-up in the first request; with threads the ones beside it would fail."""
+    app.server.test_client().get("/")
+
+
+def serve_below(path: str, app: dash.Dash) -> ASGIRouteHandler:
+    """A handler for Litestar that serves the pages below ``path``, callbacks on threads."""
+    return mount(path, cast(ASGIApp, WSGIMiddleware(app.server, workers=THREADS)))
+
+
+def mount(path: str, inner: ASGIApp, **options: Any) -> ASGIRouteHandler:
+    """Everything below ``path`` goes to ``inner``, with the path as the client sent it.
+
+    Litestar strips the prefix and appends a slash, so that Dash would answer every request with its index page;
+    and it matches by letters, so that ``/uiguide`` would arrive here too: that is 404. ``options`` go to
+    ``litestar.asgi`` (guards, opt).
+    """
+
+    @asgi(path, is_mount=True, copy_scope=True, **options)
+    async def below(scope: Scope, receive: Receive, send: Send) -> None:
+        sent = _path_sent(scope)
+        root = scope.get("root_path", "") + path
+        if sent != root and not sent.startswith(f"{root}/"):
+            raise NotFoundException
+        inner_scope = {**scope, "path": f"{root}/" if sent == root else sent, "root_path": root}
+
+        # Some servers hand over futures, where the adapter below insists on coroutines.
+        async def received() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+            return await receive()
+
+        async def sending(message: Message) -> None:
+            await send(message)
+
+        await inner(cast(Scope, inner_scope), received, sending)
+
+    return below
+
+
+def _path_sent(scope: Scope) -> str:
+    raw = scope.get("raw_path") or scope["path"].encode()
+    return unquote(raw.partition(b"?")[0].decode("ascii"))

@@ -1,0 +1,108 @@
+"""The small pieces that every page is made of."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from dash import dcc, html
+from dash.development.base_component import Component
+from msgspec import Struct
+
+from dashboards import wording
+from dashboards.wording import State
+
+Child = Component | str | None
+Content = Child | Sequence[Child]
+Rows = Sequence[Sequence[Content]]
+
+
+class Page(Struct, frozen=True):
+    title: str  # of the window
+    body: Component
+
+
+def aria(**attributes: str) -> dict[str, Any]:
+    """For ``html.Span(**aria(hidden="true"))``: attributes whose names are no Python names."""
+    return {f"aria-{name}": value for name, value in attributes.items()}
+
+
+def data(**attributes: str) -> dict[str, Any]:
+    return {f"data-{name}": value for name, value in attributes.items()}
+
+
+def icon(name: str) -> Component:
+    return html.Span(className=f"icon icon-{name}", **aria(hidden="true"))
+
+
+def mark(state: State) -> Component:
+    """A state as icon and word; colour only repeats what both say."""
+    return html.Span([icon(state.icon), state.word], className=f"mark tone-{state.tone}")
+
+
+def moment(at: datetime | None, now: datetime) -> Component:
+    if at is None:
+        return html.Span(wording.DASH)
+    return html.Time(wording.when(at, now), dateTime=at.astimezone(UTC).isoformat(), title=wording.exact(at))
+
+
+def section(title: str, *children: Child, note: Content = None, css: str = "") -> Component:
+    head = html.Div([html.H2(title), html.Div(note, className="note")], className="section-head")
+    return html.Section([head, *children], className=f"section {css}".strip())
+
+
+def facts(pairs: Sequence[tuple[str, Content]], *, css: str = "facts") -> Component:
+    return html.Dl(
+        [html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs if value not in (None, "", [])],
+        className=css,
+    )
+
+
+class Column(Struct, frozen=True):
+    title: str
+    figure: bool = False  # right-aligned, one digit under the other
+
+
+EMPTY: Final = "Nothing here."
+
+
+def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY) -> Component:
+    """On a narrow screen each row becomes a card whose cells carry the title of their column."""
+    if not rows:
+        return html.P(empty, className="empty")
+    head = html.Thead(html.Tr([html.Th(c.title, className="figure" if c.figure else "", scope="col") for c in columns]))
+    body = html.Tbody(
+        [
+            html.Tr(
+                [
+                    html.Td(cell, className="figure" if column.figure else "", **data(label=column.title))
+                    for column, cell in zip(columns, row, strict=True)
+                ]
+            )
+            for row in rows
+        ]
+    )
+    return html.Div(
+        html.Table([html.Caption(caption, className="unseen"), head, body]),
+        className="table-frame", role="region", tabIndex="0", **aria(label=caption),
+    )  # fmt: skip
+
+
+def fold(summary: Content, *children: Child, css: str = "") -> Component:
+    return html.Details([html.Summary(summary), *children], className=f"fold {css}".strip())
+
+
+def link(text: Content, href: str, *, css: str = "link") -> Component:
+    return dcc.Link(text, href=href, className=css)
+
+
+def notice(title: str, *children: Child) -> Component:
+    return html.Div([html.H1(title), *children], className="notice")
+
+
+def meter(part: float, label: str, tone: str) -> Component:
+    """A bar of ``part`` (0..1) of its width; the label says the same in words."""
+    width = f"{100 * min(max(part, 0.0), 1.0):.1f}%"
+    return html.Span(
+        html.Span(className=f"fill tone-{tone}", style={"width": width}),
+        className="meter", role="img", **aria(label=label),
+    )  # fmt: skip

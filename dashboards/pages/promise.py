@@ -1,0 +1,192 @@
+"""How is one promise doing, where does it break, and which items broke it?"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboards import addresses, figures, wording
+from dashboards.elements import (
+    Child,
+    Column,
+    Content,
+    Page,
+    aria,
+    facts,
+    fold,
+    icon,
+    link,
+    mark,
+    moment,
+    notice,
+    section,
+    table,
+)
+from dashboards.pages import promises
+from lineage.model import Point, Segment, SlaDetail, SlaItem, SlaItems, SlaTile
+
+READINGS = 60
+"""Rows of the table beside the chart, newest first."""
+
+
+def page(detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
+    tile = detail.tile
+    body = html.Div(
+        [
+            _head(tile, now),
+            html.Div([_figures(tile), _definition(detail)], className="sla-head"),
+            _chart(tile, now),
+            _segments(detail.segments),
+            _items(items, now),
+        ]
+    )
+    return Page(tile.title, body)
+
+
+def unknown(name: str, tiles: Sequence[SlaTile]) -> Page:
+    body = notice(
+        "There is no such promise",
+        html.P([html.Code(name), " is not declared. These are:"]),
+        html.Ul([html.Li(link(tile.title, addresses.promise(tile.name))) for tile in tiles]),
+    )
+    return Page("No such promise", body)
+
+
+def _head(tile: SlaTile, now: datetime) -> Component:
+    return html.Div(
+        [
+            html.P([link("Promises", addresses.promises()), html.Span(" / ", className="faint"), tile.title],
+                   className="crumbs"),
+            html.Div([html.H1(tile.title), mark(wording.SLA_STATES[tile.state])], className="title-row"),
+            html.P(tile.reason, className="lead"),
+            html.P([html.Span([icon("person"), tile.owner or "nobody owns this"], className="owner"),
+                    html.Span(promises.freshness(tile, now))], className="tile-meta"),
+        ],
+        className="page-head",
+    )  # fmt: skip
+
+
+def _figures(tile: SlaTile) -> Component:
+    decided = tile.good + tile.bad
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Span(wording.share(tile.value), className="value"),
+                    html.Span(
+                        [f"of {decided:,} {tile.unit}", html.Br(), f"target {wording.target(tile.target)}"],
+                        className="value-unit",
+                    ),
+                ],
+                className="tile-value",
+            ),
+            promises.tile_facts(tile),
+            facts(
+                [
+                    ("Good", f"{tile.good:,}"), ("Bad", f"{tile.bad:,}"), ("Not yet due", f"{tile.pending:,}"),
+                    ("Excused", f"{tile.excused:,}"), ("Refused as data", f"{tile.refused:,}" if tile.refused else ""),
+                ]
+            ),
+        ],
+        className="card",
+    )  # fmt: skip
+
+
+def _definition(detail: SlaDetail) -> Component:
+    tile = detail.tile
+    return html.Div(
+        [
+            html.H2("How it is judged"),
+            html.P(detail.rule),
+            html.P(tile.description) if tile.description and tile.description != detail.rule else None,
+            facts(
+                [
+                    ("Deadline", tile.deadline),
+                    ("Window", wording.count(tile.window_days, "day")),
+                    ("Target", f"{wording.target(tile.target)} of {tile.unit}"),
+                ]
+            ),
+        ],
+        className="card definition",
+    )
+
+
+def _chart(tile: SlaTile, now: datetime) -> Component:
+    if not tile.history:
+        return section("History", html.P("Nothing has been measured yet.", className="empty"))
+    graph = dcc.Graph(
+        figure=figures.history(tile.history, tile.target, tile.unit),
+        config={"displayModeBar": False, "responsive": True},
+        className="chart",
+    )
+    return section(
+        "History",
+        html.Div(graph, role="img", **aria(label=figures.trend(tile.history, tile.target))),
+        fold("Show as a table", _readings(tile.history, now)),
+        note=f"Share of {tile.unit} kept, and {tile.unit} overdue at each measurement",
+    )
+
+
+def _readings(points: Sequence[Point], now: datetime) -> Component:
+    columns = [Column("Measured"), Column("Value", True), Column("Good", True), Column("Bad", True),
+               Column("Overdue", True), Column("State")]  # fmt: skip
+    rows: list[list[Content]] = [
+        [moment(point.as_of, now), wording.share(point.value), f"{point.good:,}", f"{point.bad:,}",
+         f"{point.overdue_open:,}", mark(wording.SLA_STATES[point.state])]
+        for point in reversed(points[-READINGS:])
+    ]  # fmt: skip
+    return table("Measurements, newest first", columns, rows)
+
+
+def _segments(segments: Sequence[Segment]) -> Component:
+    columns = [Column("Where"), Column("Value", True), Column("Target", True), Column("State"), Column("Good", True),
+               Column("Bad", True), Column("Overdue", True), Column("At risk", True)]  # fmt: skip
+    rows: list[list[Content]] = [
+        [place(segment), wording.share(segment.value), wording.target(segment.target),
+         html.Span(mark(wording.SLA_STATES[segment.state]), title=segment.reason), f"{segment.good:,}",
+         f"{segment.bad:,}", f"{segment.overdue_open:,}", wording.monies(segment.at_risk)]
+        for segment in segments
+    ]  # fmt: skip
+    return section(
+        "By channel and location",
+        table("The promise by channel, location and provider, worst first", columns, rows,
+              empty="Not measured by channel or location."),
+        note="Worst first",
+    )  # fmt: skip
+
+
+def place(segment: Segment) -> str:
+    """ "web · WH1"; an empty part means all of them."""
+    return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
+
+
+def _items(items: SlaItems | None, now: datetime) -> Component:
+    columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
+               Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip
+    rows = [_item_row(item, now) for item in items.items if item.verdict != "good"] if items else []
+    more = html.P("There are more than are listed here.", className="more") if items and items.cut else None
+    return section(
+        "Items",
+        table("Items of this promise: overdue, late, not yet due", columns, rows, empty="No item is late or open."),
+        more,
+        note="Overdue first, then late, then not yet due",
+    )
+
+
+def _item_row(item: SlaItem, now: datetime) -> list[Content]:
+    name = f"{item.entity} {item.entity_id}"
+    title: Child = link(name, addresses.transaction(item.correlation_id)) if item.correlation_id else name
+    late = wording.duration(item.late_seconds) if item.late_seconds else wording.DASH
+    state = wording.State("Overdue", "cross", "bad") if item.overdue else wording.VERDICTS[item.verdict]
+    where = " · ".join(part for part in (item.channel, item.location, item.provider) if part)
+    return [
+        [title, html.Div(item.reason, className="sub") if item.reason else None],
+        mark(state),
+        late,
+        moment(item.due_at, now),
+        moment(item.ended_at, now),
+        wording.money(item.amount) if item.amount else wording.DASH,
+        item.owner or wording.DASH,
+        where or wording.DASH,
+    ]

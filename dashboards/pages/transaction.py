@@ -1,0 +1,277 @@
+"""What happened to this order, return or refund, and what should have?"""
+
+from collections.abc import Sequence
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards import addresses, wording
+from dashboards.elements import (
+    Child,
+    Column,
+    Content,
+    Page,
+    aria,
+    facts,
+    fold,
+    icon,
+    link,
+    mark,
+    moment,
+    notice,
+    section,
+    table,
+)
+from dashboards.pages import books, story
+from dashboards.wording import State
+from lineage.model import Answer, BusinessObject, Choice, Header, Journey, Overdue, Parked, Related, StageMoney, Unknown
+
+COPY_BUTTON = "copy-link"
+LISTED = 8
+
+
+def page(answer: Answer) -> Page:
+    if isinstance(answer, Choice):
+        return choose(answer)
+    if isinstance(answer, Unknown):
+        return unknown(answer)
+    return journey(answer)
+
+
+def ask(overdue: Overdue) -> Page:
+    """Before anything was looked up: what may be typed, and what is worth looking at."""
+    late = [
+        html.Li([link(item.title, addresses.transaction(item.correlation_id)),
+                 html.Span(f" {wording.duration(item.overdue_seconds)} overdue, {item.owner or 'nobody'}",
+                           className="faint")])
+        for item in overdue.items[:LISTED]
+        if item.correlation_id
+    ]  # fmt: skip
+    body = notice(
+        "Look up a transaction",
+        html.P("Type any of its numbers above: order, shipment, payment, return, refund, credit note, journal, "
+               "ERP document, receipt. Press / from anywhere to get there."),
+        html.Div([html.H2("Overdue now"), html.Ul(late)]) if late else None,
+    )  # fmt: skip
+    return Page("Look up a transaction", body)
+
+
+def unknown(answer: Unknown) -> Page:
+    near = [
+        html.Li([link(f"{wording.key_title(near.key_name)} {near.key_value}",
+                      addresses.transaction(near.correlation_id)),
+                 html.Span(f" {near.origin} · {near.why}", className="faint")])
+        for near in answer.suggestions
+    ]  # fmt: skip
+    body = notice(
+        "Nothing is known by this number",
+        html.P(["No transaction carries ", html.Code(answer.query), "."]),
+        html.Div([html.H2("Numbers near it"), html.Ul(near, className="near")])
+        if near
+        else html.P("No number near it is known either. Was it typed in full? Has its system sent anything yet?"),
+    )
+    return Page(f"{answer.query} is not known", body)
+
+
+def choose(answer: Choice) -> Page:
+    columns = [Column("Transaction"), Column("System"), Column("Known as"), Column("First seen", True),
+               Column("Last seen", True)]  # fmt: skip
+    rows: list[list[Content]] = [
+        [
+            link(f"{match.key_value} in {match.origin}", addresses.transaction(match.correlation_id)),
+            match.origin,
+            wording.key_title(match.key_name),
+            wording.exact(match.first_seen),
+            wording.exact(match.last_seen),
+        ]
+        for match in answer.matches
+    ]
+    body = html.Div(
+        [
+            html.Div([html.H1([html.Code(answer.query), " means more than one transaction"]),
+                      html.P("Several transactions carry this number. They are never shown as one: choose.",
+                             className="lead")],
+                     className="page-head"),
+            section("Transactions", table("Transactions that carry this number", columns, rows)),
+        ]
+    )  # fmt: skip
+    return Page(f"{answer.query}: choose", body)
+
+
+def name(header: Header) -> str:
+    """ "Order 537681" """
+    return f"{header.kind.replace('_', ' ')} {header.reference or header.correlation_id[:8]}".capitalize()
+
+
+def standing(told: Journey) -> State:
+    """The state of the transaction: its own word, marked bad when a step is overdue."""
+    word = told.header.state.replace("_", " ").capitalize()
+    late = sum(step.overdue for step in told.expected)
+    if late:
+        return State(f"{word}, {wording.count(late, 'step')} overdue", "cross", "bad")
+    if told.parked:
+        return State(f"{word}, {wording.count(len(told.parked), 'item')} parked", "pause", "warn")
+    if told.expected:
+        return State(f"{word}, {wording.count(len(told.expected), 'step')} to come", "clock", "quiet")
+    return State(word, "check", "good")
+
+
+def summary(told: Journey) -> str:
+    """What to tell a colleague in one breath."""
+    header = told.header
+    begun = f"{wording.exact(header.started_at)} in {header.origin}"
+    late = [step for step in told.expected if step.overdue]
+    said = f"Began {begun}. {wording.count(len(told.hops), 'step')} recorded"
+    if header.last_at > header.started_at:
+        said += f" over {wording.duration((header.last_at - header.started_at).total_seconds())}"
+    if late:
+        worst = late[0]
+        return (f"{said}. {worst.title.capitalize()} is {wording.duration(worst.overdue_seconds)} overdue"
+                f" and belongs to {worst.owner or 'nobody'}.")  # fmt: skip
+    if told.expected:
+        return f"{said}. Next: {told.expected[0].title}, with {told.expected[0].owner or 'nobody'}."
+    return f"{said}. Nothing more is expected."
+
+
+def journey(told: Journey) -> Page:
+    side: list[Child] = [_related(told), _objects(told), _keys(told)]
+    body = html.Div(
+        [
+            _head(told),
+            *[html.P([icon("warning"), note], className="remark") for note in told.notes],
+            _money(told.money),
+            html.Div(
+                [
+                    section("What happened", story.timeline(told), note="Business time, UTC", css="story"),
+                    html.Div(side, className="side"),
+                ],
+                className="split",
+            ),
+            _parked(told),
+            books.lines(told.lines),
+            books.journal(told.journal),
+        ]
+    )
+    return Page(name(told.header), body)
+
+
+def _head(told: Journey) -> Component:
+    header = told.header
+    where = " · ".join(part for part in (header.channel, header.location) if part)
+    return html.Div(
+        [
+            html.Div(
+                [html.H1(name(header)), mark(standing(told)),
+                 html.Button([icon("link"), html.Span("Copy link")], id=COPY_BUTTON, className="button",
+                             title="Copy the address of this page")],
+                className="title-row",
+            ),
+            html.P(summary(told), className="lead"),
+            facts(
+                [
+                    ("Worth", wording.money(header.amount) if header.amount else ""),
+                    ("Where", where),
+                    ("System", header.origin),
+                    ("Began", moment(header.started_at, told.as_of)),
+                    ("Last step", moment(header.last_at, told.as_of)),
+                    ("Next step is with", header.owner),
+                    ("Data", "" if header.source == "live" else header.source),
+                ],
+                css="facts row",
+            ),
+        ],
+        className="page-head",
+    )  # fmt: skip
+
+
+def _money(steps: Sequence[StageMoney]) -> Component | None:
+    if not steps:
+        return None
+    items = [
+        html.Li([html.Span(step.step.replace("_", " "), className="step"), html.B(wording.money(step.amount)),
+                 html.Span(f"{step.count:,}{wording.TIMES}" if step.count > 1 else "", className="faint")])
+        for step in steps
+    ]  # fmt: skip
+    return html.Ol(items, className="money", **aria(label="What it was worth at each step"))
+
+
+def _related(told: Journey) -> Component:
+    if not told.related:
+        return section("Related", html.P("No other transaction is linked to it.", className="empty"))
+    items = [_relative(other, told) for other in told.related]
+    cut = html.P("More is linked than is shown.", className="more") if told.related_cut else None
+    return section("Related", html.Ul(items, className="related"), cut)
+
+
+def _relative(other: Related, told: Journey) -> Component:
+    how = wording.link(other.link, other.direction)
+    amount = html.B(wording.money(other.amount)) if other.amount else None
+    state = other.state.replace("_", " ") if other.started_at else "not arrived yet"
+    below = [part for part in (state, other.evidence) if part]
+    when = moment(other.started_at, told.as_of) if other.started_at else None
+    lines = [
+        html.Li([f"{line.quantity:,} {wording.TIMES} {line.sku}",
+                 html.Span(wording.money(line.amount), className="figure")])
+        for line in other.lines
+    ]  # fmt: skip
+    return html.Li(
+        [
+            html.Div([html.Span([how + " ", link(other.title, addresses.transaction(other.correlation_id))]), amount],
+                     className="related-head"),
+            html.Div([" · ".join(below), " · " if when else "", when], className="sub"),
+            fold(wording.count(len(lines), "shared line"), html.Ul(lines, className="shared")) if lines else None,
+        ],
+        className=f"depth-{min(other.depth, 3)}",
+    )  # fmt: skip
+
+
+def _objects(told: Journey) -> Component | None:
+    if not told.objects:
+        return None
+    return section("Objects", html.Ul([_object(thing, told) for thing in told.objects], className="objects"))
+
+
+def _object(thing: BusinessObject, told: Journey) -> Component:
+    reached: list[Child] = []
+    for step in thing.milestones:
+        reached += [" → " if reached else "", html.Span(step.milestone.replace("_", " "), title=wording.exact(step.at))]
+    return html.Li(
+        [
+            html.Div([html.Span([f"{thing.entity.replace('_', ' ')} ", html.B(thing.entity_id)]),
+                      wording.money(thing.amount) if thing.amount else None], className="related-head"),
+            html.Div(reached, className="sub"),
+        ]
+    )  # fmt: skip
+
+
+def _keys(told: Journey) -> Component:
+    pairs: list[tuple[str, Content]] = []
+    for key, values in sorted(told.keys.items()):
+        said: list[Child] = []
+        for value in values:
+            said += [" " if said else "", html.Code(value)]
+        pairs.append((wording.key_title(key), said))
+    pairs.append(("transaction", html.Code(told.header.correlation_id)))
+    traces: list[Child] = [html.Code(trace, className="trace") for trace in told.header.trace_ids[:LISTED]]
+    if len(told.header.trace_ids) > LISTED:
+        traces.append(f"and {len(told.header.trace_ids) - LISTED:,} more")
+    folded = fold(wording.count(len(told.header.trace_ids), "technical trace"), *traces) if traces else None
+    return section("Numbers", facts(pairs, css="facts keys"), folded)
+
+
+def _parked(told: Journey) -> Component | None:
+    if not told.parked:
+        return None
+    columns = [Column("Waits"), Column("Since", True), Column("Worth", True), Column("Why"), Column("Owner")]
+    worth = wording.added(item.amount for item in told.parked if item.amount)
+    return section(
+        "Parked outside the books",
+        table("Items that wait outside the books", columns, [_parked_row(item, told) for item in told.parked]),
+        note=f"{wording.count(len(told.parked), 'item')}, {wording.monies(worth)}",
+    )
+
+
+def _parked_row(item: Parked, told: Journey) -> list[Content]:
+    what = f"{item.quantity:,} {wording.TIMES} {item.sku}" if item.sku else item.hop
+    return [what, moment(item.at, told.as_of), wording.money(item.amount) if item.amount else wording.DASH,
+            item.reason or wording.DASH, item.owner or "nobody"]  # fmt: skip

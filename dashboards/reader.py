@@ -1,0 +1,22 @@
+"""What the pages ask of lineage; its service object satisfies this, and so does an in-memory estate in tests."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from lineage.model import Answer, Overdue, SlaDetail, SlaItems, SlaTile
+
+Clock = Callable[[], datetime]
+"""Returns the present moment, aware, in UTC."""
+
+
+class Reader(Protocol):
+    def journey(self, any_id: str, /) -> Answer: ...
+
+    def tiles(self) -> Sequence[SlaTile]: ...
+
+    def sla(self, name: str, /) -> SlaDetail | None: ...
+
+    def items(self, name: str, /) -> SlaItems | None: ...
+
+    def overdue(self) -> Overdue: ...

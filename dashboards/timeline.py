@@ -1,0 +1,138 @@
+"""A journey as rows to read from top to bottom: what happened, how long nothing did, what was due, what is missing."""
+
+from datetime import datetime
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from dashboards.wording import duration
+from lineage.model import Expected, Hop, Journey
+
+LONGEST: Final = 200
+"""Rows shown; of a longer journey the middle is left out, and the page says so."""
+
+HAPPENED: Final = frozenset({"ok", "replayed", "compensated"})
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """Time in which nothing happened, drawn short and labelled."""
+
+    label: str  # "2 d 4 h later"
+    size: Literal["short", "middle", "long"]
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """How a step stands to the deadline that an earlier step set for it."""
+
+    at: datetime
+    late: bool
+    label: str  # "in time, 3 h before its deadline"
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    at: datetime
+    hop: Hop
+    due: Due | None
+    ahead: datetime | None  # the deadline that this step sets for the next one
+
+
+class Deadline(Struct, frozen=True, kw_only=True):
+    """A deadline that passed before the step it was for."""
+
+    at: datetime
+    label: str
+
+
+class Missing(Struct, frozen=True, kw_only=True):
+    """A step that should have happened by now, at the time it was due."""
+
+    at: datetime
+    expected: Expected
+
+
+class Now(Struct, frozen=True, kw_only=True):
+    at: datetime
+
+
+class Awaited(Struct, frozen=True, kw_only=True):
+    """A step still to come."""
+
+    at: datetime | None
+    expected: Expected
+
+
+class LeftOut(Struct, frozen=True, kw_only=True):
+    count: int
+
+
+Mark = Step | Deadline | Missing | Now | Awaited
+Row = Mark | Gap | LeftOut
+
+
+def rows(journey: Journey) -> tuple[Row, ...]:
+    marks = _shortened(_marks(journey))
+    told: list[Row] = []
+    before: datetime | None = None
+    for mark in marks:
+        at = None if isinstance(mark, LeftOut) else mark.at
+        if before and at and (gap := _gap(before, at)):
+            told.append(gap)
+        told.append(mark)
+        before = at or before
+    return tuple(told)
+
+
+def _marks(journey: Journey) -> list[Mark]:
+    hops = journey.hops
+    answered_by = _answers(hops)
+    asked_by = {answer: asking for asking, answer in answered_by.items() if hops[asking].due_at}
+    past: list[Mark] = []
+    for number, hop in enumerate(hops):
+        asking = asked_by.get(number)
+        due = _due(hops[asking].due_at, hop) if asking is not None else None
+        if due and due.late:
+            past.append(Deadline(at=due.at, label=f"deadline for: {hop.title}"))
+        past.append(Step(at=hop.at, hop=hop, due=due, ahead=None if number in answered_by else hop.due_at))
+    past += [Missing(at=late.due_at, expected=late) for late in journey.expected if late.overdue and late.due_at]
+    past.sort(key=lambda mark: mark.at or journey.as_of)
+    coming = (step for step in journey.expected if not (step.overdue and step.due_at))
+    awaited = [Awaited(at=step.due_at, expected=step) for step in coming]
+    return [*past, *([Now(at=journey.as_of)] if journey.expected else []), *awaited]
+
+
+def _answers(hops: tuple[Hop, ...]) -> dict[int, int]:
+    """Each hop's number to that of the next step of the same object that succeeded."""
+    answers: dict[int, int] = {}
+    succeeded: dict[tuple[str, str], int] = {}
+    for number in range(len(hops) - 1, -1, -1):
+        thing = (hops[number].entity, hops[number].entity_id)
+        if thing in succeeded:
+            answers[number] = succeeded[thing]
+        if hops[number].outcome in HAPPENED:
+            succeeded[thing] = number
+    return answers
+
+
+def _due(deadline: datetime | None, hop: Hop) -> Due | None:
+    if not deadline:
+        return None
+    spare = (deadline - hop.at).total_seconds()
+    side = "before" if spare >= 0 else "after"
+    return Due(at=deadline, late=spare < 0, label=f"{duration(spare)} {side} its deadline")
+
+
+def _gap(before: datetime, at: datetime) -> Gap | None:
+    seconds = (at - before).total_seconds()
+    if seconds < 60:
+        return None
+    size: Literal["short", "middle", "long"] = (
+        "short" if seconds < 3_600 else "middle" if seconds < 86_400 else "long"
+    )
+    return Gap(label=f"{duration(seconds)} later", size=size)
+
+
+def _shortened(marks: list[Mark]) -> list[Mark | LeftOut]:
+    if len(marks) <= LONGEST:
+        return list(marks)
+    half = LONGEST // 2
+    return [*marks[:half], LeftOut(count=len(marks) - LONGEST), *marks[-half:]]

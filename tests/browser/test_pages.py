@@ -1,0 +1,350 @@
+"""The pages in a real browser, served over a real socket, reading a small estate held in memory."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import pytest
+import uvicorn
+from litestar import Litestar, get
+from msgspec import Struct
+from playwright.sync_api import expect
+
+from dashboards.app import create, serve_below
+from lineage.model import (
+    Answer,
+    Attempt,
+    BusinessObject,
+    Choice,
+    Expected,
+    Header,
+    Hop,
+    JournalEntry,
+    JournalLine,
+    Journey,
+    LineItem,
+    Match,
+    Money,
+    Overdue,
+    OverdueByOwner,
+    OverdueItem,
+    Parked,
+    Point,
+    Reached,
+    Related,
+    Segment,
+    SlaDetail,
+    SlaItem,
+    SlaItems,
+    SlaState,
+    SlaTile,
+    StageMoney,
+    Suggestion,
+    Unknown,
+)
+
+pytestmark = pytest.mark.browser
+
+NOW = datetime(2026, 11, 20, 10, 42, 30, tzinfo=UTC)
+SOLD = datetime(2026, 11, 17, 15, 28, tzinfo=UTC)
+ORDER, RETURN, LATE, OTHER = (letter * 32 for letter in "a1b2")
+TWICE = ("c3" * 16, "d4" * 16)
+
+
+def gbp(minor: int) -> Money:
+    return Money(minor, "GBP")
+
+
+# --- the estate -----------------------------------------------------------------------------------------------------
+
+
+def hop(name: str, at: datetime, **changes: object) -> Hop:
+    domain, _, step = name.partition(".")
+    fields: dict[str, object] = {
+        "name": name, "title": name.replace(".", " "), "domain": domain, "hop": step, "stage": "transformation",
+        "outcome": "ok", "entity": "order", "entity_id": "537681", "milestone": step, "at": at, "recorded_at": at,
+        "duration_us": 2_300, "gap_seconds": 0.0, "attempts": (), "duplicates": 0, "reason": "", "owner": "",
+        "service": "sync-core", "system": "", "channel": "web", "location": "WH1", "provider": "", "amount": None,
+        "quantity": 0, "due_at": None, "lines": 0, "source": "live", "trace_id": "f" * 32, "span_id": "e" * 16,
+        "keys": {}, "attrs": {},
+    }  # fmt: skip
+    return Hop(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def attempts(at: datetime) -> tuple[Attempt, ...]:
+    said = (("failed", "503 from the ERP"), ("failed", "429, asked to wait 20 s"), ("ok", ""))
+    return tuple(
+        Attempt(span_id=f"{n:016x}", at=at + timedelta(seconds=20 * n), outcome=outcome, attempt=n + 1, reason=reason,
+                duration_us=184_000 - 50_000 * n)
+        for n, (outcome, reason) in enumerate(said)
+    )  # fmt: skip
+
+
+def line(number: int, sku: str, quantity: int, minor: int, **changes: object) -> LineItem:
+    fields: dict[str, object] = {
+        "hop": "order.capture", "line_no": number, "sku": sku, "kind": "goods", "quantity": quantity,
+        "amount": gbp(minor), "location": "WH1", "order_id": "", "parked": "", "attrs": {},
+    }  # fmt: skip
+    return LineItem(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def entry(posting: str, at: datetime, lines: Sequence[tuple[str, int, str]], erp: str) -> JournalEntry:
+    return JournalEntry(
+        journal_id=f"J-{posting}", posting=posting, business_date=date(2026, 11, 17), at=at, source="live",
+        erp_document_id=erp, complete=True, balanced=sum(minor for _, minor, _ in lines) == 0,
+        lines=tuple(
+            JournalLine(line_no=n + 1, account=account, amount=gbp(minor), functional=None, kind=kind, quantity=0)
+            for n, (account, minor, kind) in enumerate(lines)
+        ),
+    )  # fmt: skip
+
+
+def header(identity: str, kind: str, reference: str, **changes: object) -> Header:
+    fields: dict[str, object] = {
+        "correlation_id": identity, "origin": "webshop", "reference": reference, "kind": kind, "channel": "web",
+        "location": "WH1", "state": "posted", "amount": gbp(35_640), "started_at": SOLD, "last_at": SOLD, "owner": "",
+        "customer_ref": "", "source": "live", "trace_ids": ("f" * 32, "9" * 32),
+    }  # fmt: skip
+    return Header(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def match(identity: str, key: str, origin: str = "webshop", name: str = "order_id") -> Match:
+    return Match(key_value=key, key_name=name, origin=origin, correlation_id=identity, first_seen=SOLD, last_seen=NOW)
+
+
+def related(identity: str, reference: str, minor: int, days: float, **changes: object) -> Related:
+    fields: dict[str, object] = {
+        "correlation_id": identity, "origin": "webshop", "reference": reference, "kind": "return", "state": "refunded",
+        "title": f"return {reference}", "link": "returns", "direction": "in", "via": ORDER, "depth": 1,
+        "evidence": "named on the credit note", "by": "sync_core", "at": SOLD, "amount": gbp(minor),
+        "lines": (line(1, "22726", -4, minor),), "started_at": SOLD + timedelta(days=days),
+    }  # fmt: skip
+    return Related(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def order_journey() -> Journey:
+    shipped, journaled = SOLD + timedelta(days=1, hours=2), SOLD + timedelta(days=1, hours=2, seconds=3)
+    return Journey(
+        query="537681", as_of=NOW, matched=match(ORDER, "537681"),
+        header=header(ORDER, "order", "537681", last_at=journaled + timedelta(minutes=12)),
+        hops=(
+            hop("order.capture", SOLD, title="order captured", amount=gbp(35_640), lines=3, system="webshop", duplicates=2),
+            hop("inventory.reserve", SOLD + timedelta(seconds=2), title="stock reserved"),
+            hop("payment.capture", SOLD + timedelta(minutes=4), title="payment captured", amount=gbp(35_640),
+                entity="payment", entity_id="ch_81f", provider="cardco"),
+            hop("order.ship", shipped, title="shipped", entity="shipment", entity_id="S-537681-1"),
+            hop("posting.journal", journaled, title="journal posted", entity="posting", entity_id="order/537681",
+                due_at=journaled + timedelta(hours=1), amount=gbp(35_640)),
+            hop("posting.send", journaled + timedelta(minutes=12), title="accepted by the ERP", entity="posting",
+                entity_id="order/537681", stage="erp", system="erp", attempts=attempts(journaled)),
+        ),
+        lines=(line(1, "22726", 12, 4_500), line(2, "85123A", 24, 6_120), line(3, "POST", 1, 25_020, kind="postage")),
+        objects=(
+            BusinessObject(entity="order", entity_id="537681", amount=gbp(35_640),
+                           milestones=(Reached(milestone="captured", at=SOLD), Reached(milestone="reserved", at=SOLD))),
+            BusinessObject(entity="shipment", entity_id="S-537681-1", amount=None,
+                           milestones=(Reached(milestone="shipped", at=shipped),)),
+        ),
+        money=(
+            StageMoney(step="captured", amount=gbp(35_640), count=1), StageMoney(step="paid", amount=gbp(35_640), count=1),
+            StageMoney(step="refunded", amount=gbp(-4_860), count=2), StageMoney(step="posted", amount=gbp(35_640), count=1),
+        ),
+        journal=(entry("order/537681", journaled, [("1100 receivable", 35_640, "gross"), ("4000 sales", -29_700, "net"),
+                                                    ("2200 tax payable", -5_940, "tax")], "SI-2026-08812"),),
+        related=(related(RETURN, "C538698", -1_320, 1.9), related(OTHER, "C539600", -3_540, 2.4, state="posted")),
+        related_cut=False, expected=(), parked=(),
+        keys={"order_id": ("537681",), "payment_id": ("ch_81f",), "shipment_id": ("S-537681-1",),
+              "journal_id": ("J-order/537681",), "erp_document_id": ("SI-2026-08812",)},
+        notes=(),
+    )  # fmt: skip
+
+
+def late_journey() -> Journey:
+    """A refund that never reached the ledger, with a parked line and two more steps to come."""
+    came = SOLD + timedelta(days=1, hours=20)
+    due = came + timedelta(hours=4)
+    return Journey(
+        query="C538698", as_of=NOW, matched=match(RETURN, "C538698", name="credit_memo_id"),
+        header=header(RETURN, "return", "C538698", state="refunded", amount=gbp(-1_320), owner="finance-ops",
+                      started_at=came, last_at=came + timedelta(seconds=9)),
+        hops=(
+            hop("return.receive", came, title="return received", entity="return", entity_id="C538698", lines=2,
+                amount=gbp(-1_426), system="returns desk"),
+            hop("refund.issue", came + timedelta(seconds=2), title="refund issued", entity="refund",
+                entity_id="C538698", amount=gbp(-1_320), provider="cardco", channel="web", location=""),
+            hop("posting.journal", came + timedelta(seconds=3), title="journal posted", entity="posting",
+                entity_id="refund/C538698", due_at=due, amount=gbp(-1_320), owner="finance-ops"),
+            hop("posting.send", came + timedelta(seconds=9), title="sent to the ERP", outcome="dead_letter",
+                entity="posting", entity_id="refund/C538698", system="erp", stage="erp", owner="finance-ops",
+                reason="the ERP refused it: account 4010 is closed for 2026-11", attempts=attempts(came)[:2]),
+        ),
+        lines=(line(1, "22726", -4, -1_320, order_id="537681", hop="return.receive"),
+               line(2, "21212", -1, -106, parked="no sale of this item is known", hop="return.receive")),
+        objects=(BusinessObject(entity="refund", entity_id="C538698", amount=gbp(-1_320),
+                                milestones=(Reached(milestone="issued", at=came),)),),
+        money=(StageMoney(step="received", amount=gbp(-1_426), count=1),
+               StageMoney(step="refunded", amount=gbp(-1_320), count=1)),
+        journal=(entry("refund/C538698", came, [("4010 returns", 1_320, "gross"), ("1150 cardco clearing", -1_300, "net")], ""),),
+        related=(related(ORDER, "537681", 35_640, 0, kind="order", title="order 537681", direction="out", state="posted"),),
+        related_cut=False,
+        expected=(
+            Expected(flow="return", step="erp", title="accepted by the ERP", entity="posting", entity_id="refund/C538698",
+                     milestone="erp_accepted", since=came, due_at=due, overdue=True,
+                     overdue_seconds=(NOW - due).total_seconds(), owner="finance-ops", amount=gbp(-1_320)),
+            Expected(flow="return", step="closed", title="return closed", entity="return", entity_id="C538698",
+                     milestone="closed", since=came, due_at=came + timedelta(days=21), overdue=False, overdue_seconds=0.0,
+                     owner="returns-desk", amount=None),
+        ),
+        parked=(Parked(hop="return.receive", sku="21212", quantity=-1, amount=gbp(-106), owner="returns-desk", at=came,
+                       reason="no sale of this item is known"),),
+        keys={"credit_memo_id": ("C538698",), "refund_id": ("C538698",), "order_id": ("537681",)},
+        notes=("Journal entry refund/C538698 does not balance.",),
+    )  # fmt: skip
+
+
+def points(values: Sequence[float | None], target: float) -> tuple[Point, ...]:
+    def state(value: float | None) -> SlaState:
+        return "no_data" if value is None else "meeting" if value >= target else "breached"
+
+    return tuple(
+        Point(as_of=NOW - timedelta(hours=6 * (len(values) - n)), value=value, good=int(1_000 * (value or 0)),
+              bad=1_000 - int(1_000 * (value or 0)), overdue_open=0 if value is None or value >= target else 1 + n % 4,
+              state=state(value))
+        for n, value in enumerate(values)
+    )  # fmt: skip
+
+
+def tile(name: str, title: str, state: SlaState, **changes: object) -> SlaTile:
+    fields: dict[str, object] = {
+        "name": name, "title": title, "description": "", "unit": "items", "value": 0.99, "target": 0.99, "state": state,
+        "reason": "", "good": 990, "bad": 10, "pending": 4, "excused": 0, "refused": 0, "overdue_open": 0, "at_risk": (),
+        "budget_left": 0.4, "as_of": NOW - timedelta(seconds=20), "watermark": NOW - timedelta(minutes=3),
+        "window_start": NOW - timedelta(days=28), "window_end": NOW, "window_days": 28, "deadline": "4 h", "owner": "ops",
+        "history": (), "change": 0.001,
+    }  # fmt: skip
+    return SlaTile(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+FALLING = [0.995, 0.996, 0.994, 0.995, 0.993, 0.991, 0.992, None, 0.989, 0.986, 0.981, 0.9712]
+STEADY = [0.9932, 0.9941, 0.9928, 0.995, 0.9951, 0.9938, 0.9944, 0.995, 0.9961, 0.9955, 0.9949, 0.9953]
+TILES = (
+    tile("stock_freshness", "Stock freshness", "at_risk", unit="minutes", value=0.9904, budget_left=0.04, change=-0.0021,
+         good=39_930, bad=387, deadline="60 s", owner="inventory", reason="Marketplace feed of WH1 behind since 10:12",
+         history=points([0.9951, 0.9957, 0.996, 0.9949, 0.9953, 0.9938, 0.993, 0.9921, 0.9915, 0.9912, 0.9907, 0.9904], 0.99)),
+    tile("reconciliation_variance", "Reconciliation variance", "meeting", unit="cells", value=0.9953, target=0.99,
+         budget_left=0.53, deadline="next business day 09:00", owner="controlling", history=points(STEADY, 0.99),
+         reason="All 212 cells of the window but one are explained to the penny", good=211, bad=1),
+    tile("refund_to_ledger", "Refund to ledger", "breached", unit="refunds", value=0.9712, budget_left=-1.88,
+         change=-0.0214, good=1_214, bad=36, overdue_open=3, at_risk=(gbp(129_390),), owner="finance-ops",
+         reason="36 of 1,250 refunds missed their deadline, 3 are still open", history=points(FALLING, 0.99)),
+)  # fmt: skip
+
+
+def overdue_item(title: str, identity: str, hours: float, minor: int, owner: str, reason: str = "") -> OverdueItem:
+    return OverdueItem(
+        flow="return", step="erp", title=title, entity="refund", entity_id=title, correlation_id=identity,
+        sla="refund_to_ledger", since=NOW - timedelta(hours=hours + 4), due_at=NOW - timedelta(hours=hours),
+        overdue_seconds=hours * 3_600, owner=owner, channel="web", location="WH1", provider="cardco", amount=gbp(minor),
+        reason=reason,
+    )  # fmt: skip
+
+
+OVERDUE = Overdue(
+    as_of=NOW, cut=False,
+    items=(
+        overdue_item("refund C538698 is not accepted by the ERP", RETURN, 19.24, -1_320, "finance-ops",
+                     "account 4010 is closed for 2026-11"),
+        overdue_item("refund C540117 is not accepted by the ERP", OTHER, 5.5, -120_000, "finance-ops"),
+        overdue_item("refund C540120 is not accepted by the ERP", OTHER, 1.1, -8_070, "finance-ops"),
+        overdue_item("shipment S-541002-1 is not posted", ORDER, 0.4, 40_112, "fulfilment"),
+    ),
+    by_owner=(
+        OverdueByOwner(owner="finance-ops", count=3, at_risk=(gbp(129_390),), oldest_due_at=NOW - timedelta(hours=19)),
+        OverdueByOwner(owner="fulfilment", count=1, at_risk=(gbp(40_112),), oldest_due_at=NOW - timedelta(minutes=24)),
+    ),
+)  # fmt: skip
+
+
+def segment(channel: str, location: str, value: float, state: SlaState, bad: int, late: int) -> Segment:
+    return Segment(
+        channel=channel, location=location, provider="", value=value, target=0.99, state=state, reason="", good=400,
+        bad=bad, pending=2, excused=0, overdue_open=late, at_risk=(gbp(late * 43_130),) if late else (), budget_left=0.1,
+        as_of=NOW,
+    )  # fmt: skip
+
+
+def item(number: str, identity: str, verdict: str, late_hours: float, minor: int) -> SlaItem:
+    due = NOW - timedelta(hours=late_hours)
+    return SlaItem(
+        sla="refund_to_ledger", entity="refund", entity_id=number, correlation_id=identity, verdict=verdict,  # type: ignore[arg-type]
+        overdue=verdict == "bad" and minor > -100_000, started_at=due - timedelta(hours=4), due_at=due,
+        ended_at=None if minor > -100_000 else due + timedelta(hours=2), decided_at=due, late_seconds=max(0, late_hours * 3_600),
+        channel="web", location="WH1", provider="cardco", owner="finance-ops", amount=gbp(minor), reason="",
+    )  # fmt: skip
+
+
+class Estate(Struct):
+    """A Reader whose answers are all written down above."""
+
+    unreadable: bool = False
+
+    def journey(self, any_id: str, /) -> Answer:
+        if any_id in ("537681", ORDER):
+            return order_journey()
+        if any_id in ("C538698", RETURN):
+            return late_journey()
+        if any_id == "77":
+            return Choice(query="77", matches=(match(TWICE[0], "77"), match(TWICE[1], "77", "pos:s17")))
+        near = Suggestion(key_value="537681", key_name="order_id", origin="webshop", correlation_id=ORDER,
+                          why="1 character differs", distance=1)  # fmt: skip
+        return Unknown(query=any_id, suggestions=(near,) if any_id.startswith("53") else ())
+
+    def tiles(self) -> Sequence[SlaTile]:
+        if self.unreadable:
+            raise ConnectionError("the store of spans does not answer")
+        return TILES
+
+    def sla(self, name: str, /) -> SlaDetail | None:
+        found = next(tile for tile in TILES if tile.name == name)
+        segments = (segment("web", "WH1", 0.9412, "breached", 25, 2), segment("store", "S017", 0.985, "breached", 6, 1),
+                    segment("marketplace", "WH1", 0.9975, "meeting", 1, 0))  # fmt: skip
+        rule = ("From the moment the provider accepted the refund until our journal and the ERP both have it. "
+                "Good within 4 h; late, or still open after that, is bad.")  # fmt: skip
+        return SlaDetail(tile=found, segments=segments, rule=rule)
+
+    def items(self, name: str, /) -> SlaItems | None:
+        items = (item("C538698", RETURN, "bad", 19.24, -1_320), item("C540117", OTHER, "bad", 5.5, -120_000),
+                 item("C541200", OTHER, "pending", -2, -4_499))  # fmt: skip
+        return SlaItems(sla=name, as_of=NOW, items=items, cut=False)
+
+    def overdue(self) -> Overdue:
+        return OVERDUE
+
+
+class Served(Struct):
+    root: str
+    estate: Estate
+
+
+@get("/v1/status", sync_to_thread=False)
+def status() -> dict[str, object]:
+    return {"inbox_queued": 0, "outbox_waiting": 12, "oldest_waiting_seconds": 190.0, "spans_waiting": 3, "erp": "down"}
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    root = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    estate = Estate()
+    pages = create(estate, core_url=root, clock=lambda: NOW)
+    app = Litestar([status, serve_below("/ui", pages)], openapi_config=None)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    httpx.get(f"{root}/v1/status", timeout=20)
+    yield Served(root, estate)
+    server.should_exit = True
+    thread.join(timeout=20)
+    listening.close()
