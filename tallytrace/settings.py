@@ -1,0 +1,170 @@
+"""Every setting of the product: one frozen value, read from ``tallytrace.toml`` and ``TALLYTRACE_*``."""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX: Final = "TALLYTRACE_"
+FILE_NAME: Final = "tallytrace.toml"
+CONFIG_VARIABLE: Final = "TALLYTRACE_CONFIG"  # names the file itself, so it cannot stand in the file
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, or its value is not of its type."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    home: Annotated[str, Meta(min_length=1, description="directory of all state")] = "./var"
+    postgres_url: Annotated[str, Meta(description="PostgreSQL server; empty: one of our own under home")] = ""
+    clickhouse_url: Annotated[str, Meta(description="ClickHouse server; empty: the embedded engine under home")] = ""
+
+    core_host: Annotated[str, Meta(description="address the sync core's API binds to")] = "127.0.0.1"
+    core_port: Annotated[Port, Meta(description="port of the sync core's API")] = 8081
+    plane_host: Annotated[str, Meta(description="address the lineage API and the pages bind to")] = "127.0.0.1"
+    plane_port: Annotated[Port, Meta(description="port of the lineage API and the pages")] = 8080
+    otlp_host: Annotated[str, Meta(description="address the OTLP receiver binds to")] = "127.0.0.1"
+    otlp_port: Annotated[Port, Meta(description="port of the OTLP/HTTP receiver")] = 4318
+    core_url: Annotated[str, Meta(description="where others reach the sync core; empty: from its port")] = ""
+    plane_url: Annotated[str, Meta(description="where people and links reach the pages; empty: from their port")] = ""
+    collector_url: Annotated[str, Meta(description="where spans are sent; empty: from the receiver's port")] = ""
+
+    erp_url: Annotated[str, Meta(description="ERP that journals are posted to; empty: they wait")] = ""
+    erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP")] = 200
+    webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
+    slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
+    clock: Annotated[
+        Literal["wall", "file"], Meta(description="wall: now is now; file: now is the latest event replayed")
+    ] = "wall"
+
+    segment_max_bytes: Annotated[
+        int, Meta(ge=64 * 1024, description="size at which a segment of spans is closed and inserted")
+    ] = 32 * 1024 * 1024
+    segment_max_age_seconds: Annotated[
+        float, Meta(gt=0, description="age at which a segment of spans is closed and inserted")
+    ] = 0.5
+    disk_reserve_bytes: Annotated[
+        int, Meta(ge=0, description="free disk below which the receiver asks senders to wait")
+    ] = 1024 * 1024 * 1024
+    sla_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two measurements of the SLAs")] = 15.0
+    alert_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two evaluations of the alerts")] = 15.0
+
+    workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events in the sync core")] = 2
+    worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker processes in one commit")] = 200
+    retry_max_attempts: Annotated[
+        int, Meta(ge=1, le=100, description="attempts at a delivery before it is a dead letter")
+    ] = 8
+    retry_base_seconds: Annotated[
+        float, Meta(gt=0, description="pause before the second attempt; it doubles from there")
+    ] = 1.0
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.home).absolute()
+
+    @property
+    def core_base(self) -> str:
+        return self.core_url.rstrip("/") or _url(self.core_host, self.core_port)
+
+    @property
+    def plane_base(self) -> str:
+        return self.plane_url.rstrip("/") or _url(self.plane_host, self.plane_port)
+
+    @property
+    def collector_base(self) -> str:
+        return self.collector_url.rstrip("/") or _url(self.otlp_host, self.otlp_port)
+
+
+class Described(msgspec.Struct, frozen=True):
+    """One row of the table of settings."""
+
+    name: str
+    variable: str
+    default: str
+    meaning: str
+
+
+def load(environment: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Settings from the environment over those of the file over the defaults.
+
+    The file is `config`, else the one TALLYTRACE_CONFIG names, else tallytrace.toml in TALLYTRACE_HOME, else in the
+    working directory. Raises SettingsError.
+    """
+    path = config or _find(environment)
+    values: dict[str, Any] = _read(path) if path else {}
+    for name in values:
+        _must_be_known(name, f"{path}: {name}")
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            name = variable.removeprefix(PREFIX).lower()
+            _must_be_known(name, variable)
+            values[name] = _typed(name, text, variable)
+    try:
+        return msgspec.convert(values, Settings)
+    except msgspec.ValidationError as fault:
+        raise SettingsError(f"{path or 'settings'}: {fault}") from fault
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which `load` builds an equal value, for a process started by this one."""
+    return {variable_of(name): str(value) for name, value in msgspec.structs.asdict(settings).items()}
+
+
+def variable_of(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def describe() -> list[Described]:
+    return [
+        Described(
+            field.name,
+            variable_of(field.name),
+            str(field.default),
+            _description(field.type),
+        )
+        for field in msgspec.structs.fields(Settings)
+    ]
+
+
+def _find(environment: Mapping[str, str]) -> Path | None:
+    if named := environment.get(CONFIG_VARIABLE):
+        return Path(named)
+    homes = [Path(environment[variable_of("home")])] if environment.get(variable_of("home")) else []
+    return next((home / FILE_NAME for home in [*homes, Path()] if (home / FILE_NAME).is_file()), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise SettingsError(f"{path}: {fault}") from fault
+
+
+def _must_be_known(name: str, as_written: str) -> None:
+    known = Settings.__struct_fields__
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0)
+        raise SettingsError(f"{as_written}: no such setting; the nearest is {near[0]} ({variable_of(near[0])})")
+
+
+def _typed(name: str, text: str, variable: str) -> Any:
+    field = next(field for field in msgspec.structs.fields(Settings) if field.name == name)
+    try:
+        return msgspec.convert(text, field.type, strict=False)
+    except msgspec.ValidationError as fault:
+        raise SettingsError(f"{variable}={text}: {fault}") from fault
+
+
+def _description(kind: Any) -> str:
+    return next((meta.description for meta in kind.__metadata__[::-1] if meta.description), "")
+
+
+def _url(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+    return f"http://{reachable}:{port}"
