@@ -38,6 +38,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class Evaluator:
+    """``clock`` is the wall's: it times messages and runs, while promises are judged in the time of ``tick``."""
+
     def __init__(
         self,
         store: Store,
@@ -59,7 +61,7 @@ class Evaluator:
         self._receivers = ThreadPoolExecutor(RECEIVERS_AT_ONCE, thread_name_prefix="alert-sender")
 
     def tick(self, now: datetime) -> Report:
-        """Any number of evaluators may tick over one store: they do what one would."""
+        """Judge as of ``now``, the business present. Several evaluators over one store do what one would."""
         told: list[Transition] = []
         skipped = failed = 0
         for rule in self._rules:
@@ -133,7 +135,7 @@ class Evaluator:
             state, rule, routed, transition=notice.send, why=notice.reason, items=items,
             public_url=self._public_url, now=now,
         )  # fmt: skip
-        desk.tell(message, [contact.name for contact in routed.contacts], now)
+        desk.tell(message, [contact.name for contact in routed.contacts], self._clock())
         log.info("%s %s: %s (%s)", notice.send, state.alert_id, notice.reason, routed.reason)
         return [notice.send]
 

@@ -242,9 +242,7 @@ def test_one_page_and_one_resolve(estate: Estate, measured: Measured, pager: Pag
     assert resolve["at_risk"] == [{"amount_minor": 3750, "currency": "GBP"}]
 
 
-def test_each_channel_is_judged_apart_and_fires_again_later(
-    estate: Estate, measured: Measured, pager: Pager
-) -> None:
+def test_each_channel_is_judged_apart_and_fires_again_later(estate: Estate, measured: Measured, pager: Pager) -> None:
     measured.overdue = {"web": 1, "store": 0}
     estate.until(3)
     measured.overdue = {"store": 1}  # the newest measurement does not mention the web shop any more
@@ -342,9 +340,10 @@ def test_without_an_address_the_alert_is_kept_and_told_when_there_is_one(
     store: Store, measured: Measured, clock: Clock, pager: Pager
 ) -> None:
     routes = load_routes((TEXTS / "routes.toml").read_text(encoding="utf-8"), {"webhook_url": ""})
-    with httpx.Client() as client, closing(
-        Evaluator(store, measured, [the_rule()], routes, {"webhook": webhook(client)}, clock)
-    ) as without:
+    with (
+        httpx.Client() as client,
+        closing(Evaluator(store, measured, [the_rule()], routes, {"webhook": webhook(client)}, clock)) as without,
+    ):
         measured.overdue = {"web": 1}
         without.tick(clock())
     assert (len(store.open_alerts(limit=10)), pager.heard) == (1, [])
