@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+_NOON: Final = 12 * 3600
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400}
 _SPAN: Final = re.compile(r"(\d+) ?([a-z]+)")
 _DAYS: Final = re.compile(r"(?:next|(\d+)) (business )?days?(?: (\d\d):(\d\d))?")
@@ -39,22 +40,28 @@ class Deadline(Struct, frozen=True, kw_only=True):
     def due(self, started_at: datetime, calendar: Calendar) -> datetime:
         if not self.days:
             return started_at + timedelta(seconds=self.seconds)
-        local = started_at.astimezone(ZoneInfo(calendar.zone))
-        day = _days_later(local.date(), self.days, calendar if self.business else None)
-        at = local.timetz() if self.clock_seconds is None else _clock(self.clock_seconds)
-        return datetime.combine(day, at.replace(tzinfo=local.tzinfo)).astimezone(UTC)
+        seconds = self.of_day(started_at.astimezone(ZoneInfo(calendar.zone)).date(), calendar)
+        if self.clock_seconds is None:
+            return started_at + timedelta(seconds=seconds)
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def of_day(self, day: date, calendar: Calendar) -> int:
+        """For what starts on that local day: the due time in seconds since the epoch; without a clock time, how many
+        seconds later it is due (counted at noon, so that a change of the clocks keeps the time of day)."""
+        zone = ZoneInfo(calendar.zone)
+        due_day = day
+        for _ in range(self.days):
+            due_day += timedelta(days=1)
+            while self.business and not calendar.works_on(due_day):
+                due_day += timedelta(days=1)
+        if self.clock_seconds is None:
+            return int((_at(due_day, _NOON, zone) - _at(day, _NOON, zone)).total_seconds())
+        return int(_at(due_day, self.clock_seconds, zone).timestamp())
 
 
-def _clock(seconds: int) -> time:
-    return time(seconds // 3600, seconds // 60 % 60)
-
-
-def _days_later(day: date, count: int, calendar: Calendar | None) -> date:
-    for _ in range(count):
-        day += timedelta(days=1)
-        while calendar and not calendar.works_on(day):
-            day += timedelta(days=1)
-    return day
+def _at(day: date, clock_seconds: int, zone: ZoneInfo) -> datetime:
+    clock = time(clock_seconds // 3600, clock_seconds // 60 % 60)
+    return datetime.combine(day, clock, zone).astimezone(UTC)
 
 
 def parse(text: str) -> Deadline:

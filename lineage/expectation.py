@@ -13,7 +13,7 @@ _FAR: Final = float("inf")
 
 
 def expected(reached: Sequence[Arrival], flows: Flows, calendar: Calendar, now: datetime) -> tuple[Expected, ...]:
-    """Overdue steps first, then by due time; of two promises about one milestone the earlier due one is kept."""
+    """By due time, so overdue steps first; of two promises about one milestone the earlier due one is kept."""
     by_milestone: dict[str, list[Arrival]] = {}
     for arrival in reached:
         by_milestone.setdefault(arrival.reached, []).append(arrival)
@@ -35,6 +35,8 @@ def _due(item: Expected) -> float:
 
 def _closed(step: Step, start: Arrival, by_milestone: dict[str, list[Arrival]]) -> bool:
     if start.hop.outcome == "parked" and not step.even_when_parked:
+        return True
+    if start.entity_id.startswith(step.leaves_to_others):
         return True
     if _reached(by_milestone.get(step.reached, ()), step.id, start.entity_id):
         return True

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from lineage.deadlines import Deadline, InvalidDeadlineError, parse
 from lineage.definitions import DefinitionError, read, require_milestone
@@ -59,6 +60,7 @@ class Step(Struct, frozen=True, kw_only=True):
     ends: bool  # the flow's own work is done; the flows it includes give the state from here on
     even_when_parked: bool  # is expected also after a start that was parked
     owner: str
+    leaves_to_others: tuple[str, ...] = ()  # prefixes of IDs that a more specific step looks after
 
     @property
     def reached(self) -> str:
@@ -95,12 +97,12 @@ class Flows(Struct, frozen=True):
         return tuple(step for name in flow.includes for step in by_name[name])
 
     def titles(self) -> dict[str, str]:
-        """The words for each declared milestone; a step about its own object names it best."""
+        """The words for each declared milestone, in declared order; a step about its own object names it best."""
         steps = [step for flow in self.flows for step in flow.steps]
-        titles: dict[str, str] = {}
-        for step in sorted(steps, key=lambda step: step.id != "{id}"):
-            titles.setdefault(step.reached, step.title)
-        return titles
+        titles = {step.reached: step.title for step in reversed(steps)}
+        own = {step.reached: step.title for step in reversed(steps) if step.id == "{id}"}
+        order = dict.fromkeys(step.reached for step in steps)
+        return {reached: (titles | own)[reached] for reached in order}
 
 
 def load(path: Path = DEFAULT_FLOWS, *, sla_deadlines: dict[str, Deadline] | None = None) -> Flows:
@@ -115,7 +117,16 @@ def load(path: Path = DEFAULT_FLOWS, *, sla_deadlines: dict[str, Deadline] | Non
         for included in flow.includes:
             if included not in raw:
                 raise DefinitionError(f"{file}: {flow.name}.includes: no flow is called {included!r}")
-    return Flows(flows)
+    return Flows(tuple(replace(flow, steps=tuple(_leaving(step, flows) for step in flow.steps)) for flow in flows))
+
+
+def _leaving(step: Step, flows: tuple[Flow, ...]) -> Step:
+    """A refund's posting is expected by the step about refunds, with its deadline, not by the one about postings."""
+    if step.id != "{id}":
+        return step
+    others = [other for flow in flows for other in flow.steps if other.expects and other.reached == step.reached]
+    prefixes = (other.id.partition("{id}")[0] for other in others if other.id != ANY_OBJECT)
+    return replace(step, leaves_to_others=tuple(prefix for prefix in prefixes if prefix))
 
 
 def _flow(name: str, flow: _Flow, file: str, sla_deadlines: dict[str, Deadline]) -> Flow:

@@ -11,6 +11,7 @@ from lineage.rows import SpanRow, moment, moment_or_none, money
 
 _NOT_YET: Final = "failed"  # will be tried again
 _AGAIN: Final = "duplicate"  # was already done
+_STAGES: Final = ("source", "transformation", "queue", "delivery", "erp")
 
 
 class _Folded(Struct):
@@ -27,7 +28,7 @@ class _Folded(Struct):
 
 
 def fold(spans: Iterable[SpanRow], titles: Mapping[str, str]) -> tuple[Hop, ...]:
-    """Oldest business time first. ``titles`` has the words for ``<entity>.<milestone>``.
+    """Oldest business time first. ``titles`` has the words for each ``<entity>.<milestone>``, in the order of the flows.
 
     Failed attempts belong to the next attempt at the same object; a duplicate belongs to the hop it repeats. A second
     decision about the same object (back-ordered, then reserved) is a hop of its own.
@@ -41,8 +42,15 @@ def fold(spans: Iterable[SpanRow], titles: Mapping[str, str]) -> tuple[Hop, ...]
             into = latest[key] = _Folded([])
             folded.append(into)
         (into.duplicates if span.outcome == _AGAIN else into.attempts).append(span)
-    hops = sorted((_hop(hop, titles) for hop in folded), key=lambda hop: (hop.at, hop.recorded_at, hop.name))
-    return _with_gaps(hops)
+    places = {milestone: place for place, milestone in enumerate(titles)}
+    return _with_gaps(sorted((_hop(hop, titles) for hop in folded), key=lambda hop: _order(hop, places)))
+
+
+def _order(hop: Hop, places: Mapping[str, int]) -> tuple[object, ...]:
+    """Business time, then the service's; what one unit of work did at once stands as the flows declare it."""
+    stage = _STAGES.index(hop.stage) if hop.stage in _STAGES else len(_STAGES)
+    place = places.get(f"{hop.entity}.{hop.milestone}", len(places))
+    return hop.at, hop.recorded_at, stage, place, hop.name, hop.entity_id
 
 
 def _with_gaps(hops: Sequence[Hop]) -> tuple[Hop, ...]:
@@ -89,7 +97,7 @@ def _hop(folded: _Folded, titles: Mapping[str, str]) -> Hop:
         channel=span.channel,
         location=span.location,
         provider=span.provider,
-        amount=money(span.amount_minor, span.currency),
+        amount=money(span.amount_minor, span.currency) if span.amount_minor else None,
         quantity=span.quantity,
         due_at=moment_or_none(span.due_us),
         lines=sum(event.name == "line" for event in span.events),

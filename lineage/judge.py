@@ -84,7 +84,7 @@ def state(tally: Tally, rules: Thresholds, watermark: datetime | None, now: date
     if not tally.decided and not tally.pending and not tally.overdue_open:
         return "no_data", "nothing was due in the window"
     if watermark is None or now - watermark > rules.stale_after:
-        return "stale", f"nothing has arrived since {watermark:%Y-%m-%d %H:%M} UTC" if watermark else "nothing has arrived"
+        return "stale", f"nothing arrived since {watermark:%Y-%m-%d %H:%M} UTC" if watermark else "nothing arrived"
     if tally.decided < rules.low_volume_under:
         return "low_volume", _few(tally, rules)
     left = budget_left(tally, rules.target_ppm)

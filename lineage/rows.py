@@ -118,3 +118,67 @@ class KeyRow(NamedTuple):
     correlation_id: str
     first_us: int
     last_us: int
+
+
+class ItemRow(NamedTuple):
+    entity: str
+    entity_id: str
+    correlation_id: str
+    verdict: str
+    overdue: bool
+    start_us: int
+    due_us: int
+    end_us: int
+    decided_us: int
+    channel: str
+    location: str
+    provider: str
+    owner: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+
+class StretchRow(NamedTuple):
+    """A run of whole minutes of one feed, of which some were not fresh."""
+
+    channel: str
+    location: str
+    feed: str
+    begin_minute: int  # since the epoch
+    counted: int
+    fresh: int
+    lag_us: int
+    limit_us: int
+    life_us: int
+
+
+class OwnerRow(NamedTuple):
+    """Overdue open items of one owner in one currency."""
+
+    owner: str
+    currency: str
+    items: int
+    amount_minor: int
+    oldest_due_us: int
+
+
+class SampleRow(NamedTuple):
+    sla: str
+    channel: str
+    location: str
+    provider: str
+    as_of_us: int
+    window_start_us: int
+    window_end_us: int
+    good: int
+    bad: int
+    pending: int
+    excused: int
+    overdue_open: int
+    target_ppm: int
+    state: str
+    watermark_us: int
+    definition: str
+    measured_us: int
+    details: str

@@ -1,6 +1,7 @@
 """Service-level definitions: what is promised, how it is measured, and why a definition is refused."""
 
 import hashlib
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,11 +18,19 @@ DEFAULT_SLAS: Final = Path(__file__).with_name("slas.toml")
 Kind = Literal["interval", "freshness", "reconciliation"]
 Dimension = Literal["channel", "location", "provider"]
 
+_HOURS: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "interval": ("start", "ends"),
     "freshness": ("interval", "heartbeats_missed"),
     "reconciliation": ("level",),
 }
+
+
+class Hours(Struct, frozen=True):
+    """Minutes after local midnight."""
+
+    opens: int
+    closes: int
 
 
 class _Sla(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +50,7 @@ class _Sla(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interval: str = ""
     interval_by_channel: dict[str, str] = {}
     heartbeats_missed: int = 0
+    hours_by_channel: dict[str, str] = {}
     level: str = ""
     segments: tuple[tuple[Dimension, ...], ...] = ()
     window_days: int = 28
@@ -69,6 +79,7 @@ class Sla(Struct, frozen=True, kw_only=True):
     interval: Deadline | None
     interval_by_channel: dict[str, Deadline]
     heartbeats_missed: int
+    hours_by_channel: dict[str, Hours]  # a channel without hours counts between the signs of life of a day
     level: str
     segments: tuple[tuple[Dimension, ...], ...]
     window: timedelta
@@ -139,6 +150,7 @@ def _sla(name: str, raw: dict[str, Any], file: str) -> Sla:
         interval=_deadline(told.interval, file, f"{name}.interval") if told.interval else None,
         interval_by_channel=_deadlines(told.interval_by_channel, file, f"{name}.interval_by_channel"),
         heartbeats_missed=told.heartbeats_missed,
+        hours_by_channel=_hours(told.hours_by_channel, file, f"{name}.hours_by_channel"),
         level=told.level,
         segments=told.segments,
         window=timedelta(days=told.window_days),
@@ -200,6 +212,17 @@ def _check_times(name: str, told: _Sla, file: str) -> None:
     for key, text in durations.items():
         if _deadline(text, file, f"{name}.{key}").days:
             raise DefinitionError(f"{file}: {name}.{key}: {text!r} must be a length of time")
+
+
+def _hours(told: dict[str, str], file: str, key: str) -> dict[str, Hours]:
+    found: dict[str, Hours] = {}
+    for channel, text in told.items():
+        parts = _HOURS.fullmatch(text)
+        opens, closes = (int(parts[1]) * 60 + int(parts[2]), int(parts[3]) * 60 + int(parts[4])) if parts else (0, 0)
+        if not opens < closes <= 1440:
+            raise DefinitionError(f'{file}: {key}.{channel}: {text!r} are no opening hours; write "08:00-20:00"')
+        found[channel] = Hours(opens, closes)
+    return found
 
 
 def _deadlines(told: dict[str, str], file: str, key: str) -> dict[str, Deadline]:

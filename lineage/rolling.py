@@ -1,0 +1,132 @@
+"""Daily counts to measurements: one rolling window for each day that has passed, and one for now."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from lineage.judge import Tally
+from lineage.model import Money
+from lineage.rows import micros
+from lineage.slas import Dimension
+
+DAY_US: Final = 86_400_000_000
+Segment = tuple[str, str, str]
+"""(channel, location, provider); "" = all."""
+
+ALL: Final[Segment] = ("", "", "")
+
+
+class DayRow(NamedTuple):
+    """What changed on one UTC day in one channel, location, provider and currency.
+
+    ``opened`` and ``closed`` move the pending, ``overdue_in`` and ``overdue_out`` the overdue open items.
+    """
+
+    day: int  # days since the epoch
+    inside: int  # 1: after the start of the window that ends now
+    channel: str
+    location: str
+    provider: str
+    currency: str
+    good: int
+    bad: int
+    excused: int
+    refused: int
+    opened: int
+    closed: int
+    overdue_in: int
+    overdue_out: int
+    amount_in: int
+    amount_out: int
+    oldest_due_us: int  # of those overdue and still open; 0 = none
+    last_us: int  # newest sign of life among the items; 0 where the store's newest event stands for all
+
+
+class Measure(Struct, frozen=True):
+    """One segment, as of one moment."""
+
+    segment: Segment
+    as_of_us: int
+    tally: Tally
+    at_risk: tuple[Money, ...]
+    last_us: int
+    oldest_due_us: int = 0
+
+
+def by_segment(rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]]) -> dict[Segment, list[DayRow]]:
+    """The rows of the whole, and of each value of each declared combination of dimensions."""
+    found: dict[Segment, list[DayRow]] = {ALL: []}
+    for row in rows:
+        found[ALL].append(row)
+        for dimensions in segments:
+            if all(getattr(row, dimension) for dimension in dimensions):
+                found.setdefault(_key(row, dimensions), []).append(row)
+    return found
+
+
+def _key(row: DayRow, dimensions: Sequence[Dimension]) -> Segment:
+    return (
+        row.channel if "channel" in dimensions else "",
+        row.location if "location" in dimensions else "",
+        row.provider if "provider" in dimensions else "",
+    )
+
+
+def current(segment: Segment, rows: Sequence[DayRow], now: datetime) -> Measure:
+    """As of ``now``: the window is what the rows mark as inside."""
+    sums = _Sums()
+    for row in rows:
+        sums.standing(row)
+        if row.inside:
+            sums.window(row, 1)
+    oldest = min((row.oldest_due_us for row in rows if row.oldest_due_us), default=0)
+    return sums.measure(segment, micros(now), max((row.last_us for row in rows), default=0), oldest)
+
+
+def boundaries(segment: Segment, rows: Sequence[DayRow], days: range, window_days: int) -> Iterator[Measure]:
+    """As of the first instant of each of ``days``, the window being the whole days before it."""
+    by_day: dict[int, list[DayRow]] = {}
+    for row in rows:
+        by_day.setdefault(row.day, []).append(row)
+    sums = _Sums()
+    last_us = 0
+    for day in range(min(by_day, default=days.stop), days.stop):
+        for row in by_day.get(day - 1, ()):
+            sums.standing(row)
+            sums.window(row, 1)
+            last_us = max(last_us, row.last_us)
+        for row in by_day.get(day - 1 - window_days, ()):
+            sums.window(row, -1)
+        if day in days:
+            yield sums.measure(segment, day * DAY_US, last_us)
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.good = self.bad = self.excused = self.refused = self.pending = self.overdue_open = 0
+        self.amounts: dict[str, int] = {}
+
+    def window(self, row: DayRow, sign: int) -> None:
+        self.good += sign * row.good
+        self.bad += sign * row.bad
+        self.excused += sign * row.excused
+        self.refused += sign * row.refused
+
+    def standing(self, row: DayRow) -> None:
+        self.pending += row.opened - row.closed
+        self.overdue_open += row.overdue_in - row.overdue_out
+        self.amounts[row.currency] = self.amounts.get(row.currency, 0) + row.amount_in - row.amount_out
+
+    def measure(self, segment: Segment, as_of_us: int, last_us: int, oldest_due_us: int = 0) -> Measure:
+        tally = Tally(
+            good=self.good,
+            bad=self.bad,
+            pending=self.pending,
+            excused=self.excused,
+            refused=self.refused,
+            overdue_open=self.overdue_open,
+        )
+        at_risk = tuple(Money(amount, currency) for currency, amount in sorted(self.amounts.items()) if amount)
+        return Measure(segment, as_of_us, tally, at_risk, last_us, oldest_due_us)

@@ -1,0 +1,202 @@
+"""Measurements as stored rows: written, read back, and shown as tiles."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from lineage.judge import MILLION, Tally, budget_left, state
+from lineage.model import Money, Point, Sample, Segment, SlaState, SlaTile
+from lineage.rolling import Measure
+from lineage.rows import SampleRow, micros, moment, moment_or_none
+from lineage.slas import Sla
+
+COLUMNS: Final = (
+    "sla", "channel", "location", "provider", "as_of", "window_start", "window_end", "good", "bad", "pending",
+    "excused", "overdue_open", "value_at_risk_minor", "currency", "target_ppm", "state", "watermark", "definition",
+    "measured_at", "details",
+)  # fmt: skip
+
+WORST_FIRST: Final[tuple[SlaState, ...]] = ("breached", "at_risk", "stale", "no_data", "low_volume", "meeting")
+_EPOCH: Final = moment(0)
+
+
+class Details(Struct, frozen=True, kw_only=True):
+    """What a sample says beyond its columns, kept as JSON."""
+
+    at_risk: tuple[Money, ...] = ()
+    refused: int = 0
+    oldest_due_us: int = 0
+    reason: str = ""
+
+
+def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
+    """``newest_us`` stands for the watermark of what has no sign of life of its own; 0 when the store is empty."""
+    as_of = moment(measure.as_of_us)
+    watermark = moment_or_none(measure.last_us or min(newest_us, measure.as_of_us))
+    word, reason = state(measure.tally, sla.thresholds, watermark, as_of)
+    channel, location, provider = measure.segment
+    return Sample(
+        sla=sla.name,
+        channel=channel,
+        location=location,
+        provider=provider,
+        as_of=as_of,
+        window_start=as_of - sla.window,
+        window_end=as_of,
+        good=measure.tally.good,
+        bad=measure.tally.bad,
+        pending=measure.tally.pending,
+        excused=measure.tally.excused,
+        refused=measure.tally.refused,
+        overdue_open=measure.tally.overdue_open,
+        at_risk=measure.at_risk,
+        oldest_due_at=moment_or_none(measure.oldest_due_us),
+        target=sla.target,
+        value=measure.tally.value,
+        state=word,
+        reason=reason,
+        watermark=watermark,
+        definition=sla.definition,
+    )
+
+
+def stored(sample: Sample, measured_at: datetime) -> tuple[Any, ...]:
+    """The row of ``COLUMNS``. The columns of money hold the largest amount, the details all of them."""
+    largest = max(sample.at_risk, key=lambda money: money.amount_minor, default=Money(0, ""))
+    details = Details(
+        at_risk=sample.at_risk,
+        refused=sample.refused,
+        oldest_due_us=micros(sample.oldest_due_at) if sample.oldest_due_at else 0,
+        reason=sample.reason,
+    )
+    return (
+        sample.sla, sample.channel, sample.location, sample.provider, sample.as_of, sample.window_start,
+        sample.window_end, sample.good, sample.bad, sample.pending, sample.excused, sample.overdue_open,
+        largest.amount_minor, largest.currency, round(sample.target * MILLION), sample.state,
+        sample.watermark or _EPOCH, sample.definition, measured_at, msgspec.json.encode(details).decode(),
+    )  # fmt: skip
+
+
+def read(row: SampleRow) -> Sample:
+    details = msgspec.json.decode(row.details, type=Details)
+    decided = row.good + row.bad
+    return Sample(
+        sla=row.sla,
+        channel=row.channel,
+        location=row.location,
+        provider=row.provider,
+        as_of=moment(row.as_of_us),
+        window_start=moment(row.window_start_us),
+        window_end=moment(row.window_end_us),
+        good=row.good,
+        bad=row.bad,
+        pending=row.pending,
+        excused=row.excused,
+        refused=details.refused,
+        overdue_open=row.overdue_open,
+        at_risk=details.at_risk,
+        oldest_due_at=moment_or_none(details.oldest_due_us),
+        target=row.target_ppm / MILLION,
+        value=row.good / decided if decided else None,
+        state=msgspec.convert(row.state, SlaState),
+        reason=details.reason,
+        watermark=moment_or_none(row.watermark_us),
+        definition=row.definition,
+    )
+
+
+def point(sample: Sample) -> Point:
+    return Point(
+        as_of=sample.as_of,
+        value=sample.value,
+        good=sample.good,
+        bad=sample.bad,
+        overdue_open=sample.overdue_open,
+        state=sample.state,
+    )
+
+
+def segments(samples: Iterable[Sample]) -> tuple[Segment, ...]:
+    """Worst state first, then by the share of the budget left."""
+    found = [
+        Segment(
+            channel=one.channel,
+            location=one.location,
+            provider=one.provider,
+            value=one.value,
+            target=one.target,
+            state=one.state,
+            reason=one.reason,
+            good=one.good,
+            bad=one.bad,
+            pending=one.pending,
+            excused=one.excused,
+            overdue_open=one.overdue_open,
+            at_risk=one.at_risk,
+            budget_left=_budget_left(one),
+            as_of=one.as_of,
+        )
+        for one in samples
+        if one.channel or one.location or one.provider
+    ]
+    return tuple(sorted(found, key=_badness))
+
+
+def _badness(segment: Segment) -> tuple[int, float, str, str, str]:
+    left = 1.0 if segment.budget_left is None else segment.budget_left
+    return WORST_FIRST.index(segment.state), left, segment.channel, segment.location, segment.provider
+
+
+def _budget_left(sample: Sample) -> float | None:
+    return budget_left(Tally(good=sample.good, bad=sample.bad), round(sample.target * MILLION))
+
+
+def tile(sla: Sla, newest: Sample | None, history: Sequence[Sample], unmeasured_since: datetime | None) -> SlaTile:
+    """``history`` is oldest first; ``unmeasured_since`` is set when the measuring itself has stopped."""
+    at = newest or _never(sla)
+    word, reason = at.state, at.reason
+    if newest and unmeasured_since:
+        word, reason = "stale", f"not measured since {unmeasured_since:%Y-%m-%d %H:%M} UTC; was {word}: {reason}"
+    return SlaTile(
+        name=sla.name,
+        title=sla.title,
+        description=sla.description,
+        unit=sla.unit,
+        value=at.value,
+        target=sla.target,
+        state=word,
+        reason=reason,
+        good=at.good,
+        bad=at.bad,
+        pending=at.pending,
+        excused=at.excused,
+        refused=at.refused,
+        overdue_open=at.overdue_open,
+        at_risk=at.at_risk,
+        budget_left=_budget_left(at),
+        as_of=at.as_of if newest else None,
+        watermark=at.watermark,
+        window_start=at.window_start if newest else None,
+        window_end=at.window_end if newest else None,
+        window_days=sla.window.days,
+        deadline=sla.deadline.text,
+        owner=sla.owner,
+        history=tuple(map(point, (*history, newest) if newest else history)),
+        change=_change(at, history, sla.window),
+        oldest_due_at=at.oldest_due_at,
+    )
+
+
+def _change(newest: Sample, history: Sequence[Sample], window: timedelta) -> float | None:
+    before = [one for one in history if one.as_of <= newest.as_of - window]
+    if newest.value is None or not before or before[-1].value is None:
+        return None
+    return newest.value - before[-1].value
+
+
+def _never(sla: Sla) -> Sample:
+    measure = Measure(("", "", ""), 0, Tally(), (), 0)
+    return msgspec.structs.replace(sample(sla, measure, 0), state="no_data", reason="not measured yet")

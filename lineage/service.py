@@ -1,0 +1,194 @@
+"""The lineage service: what the API, the pages and the alert rules ask."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from lineage import overdue as obligations
+from lineage import samples as measurements
+from lineage.clock import BusinessClock, Clock, Mode
+from lineage.deadlines import Calendar
+from lineage.flows import Flows
+from lineage.journey import Material, tell
+from lineage.links import walk
+from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
+from lineage.model import (
+    Answer,
+    Choice,
+    Match,
+    Overdue,
+    OverdueItem,
+    Sample,
+    SlaDetail,
+    SlaItem,
+    SlaItems,
+    SlaTile,
+    Trace,
+    Unknown,
+)
+from lineage.queries import Filter, Queries, Window
+from lineage.rows import KeyRow, SpanRow, moment
+from lineage.slas import Sla
+from lineage.standing import Standings
+from lineage.verdicts import of_row, of_stretch
+from lineage.waterfall import waterfall
+
+HISTORY: Final = timedelta(days=90)
+MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measurement is none
+SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
+MOST_OVERDUE: Final = 500
+
+
+class Lineage:
+    """Safe to share between threads. ``wall`` is the wall clock; ``mode`` says what the business present is."""
+
+    def __init__(
+        self,
+        queries: Queries,
+        flows: Flows,
+        slas: Sequence[Sla],
+        wall: Clock,
+        *,
+        mode: Mode = "wall",
+        calendar: Calendar | None = None,
+    ) -> None:
+        self._queries = queries
+        self._standings = Standings(flows)
+        self._slas = {sla.name: sla for sla in slas}
+        self._calendar = calendar or Calendar()
+        self._wall = wall
+        self.now = BusinessClock(wall, mode, self._newest)
+
+    def _newest(self, wall: datetime) -> datetime | None:
+        newest_us = self._queries.extent(wall)[1]
+        return moment(newest_us) if newest_us else None
+
+    # --- transactions ---
+
+    def journey(self, any_id: str, /) -> Answer:
+        """The journey of the one transaction that the ID means, the choice between several, or near IDs."""
+        typed = clean(any_id)
+        matches = self._matches(typed)
+        if not matches:
+            return Unknown(query=any_id, suggestions=suggestions(typed, self._near(typed)))
+        if len(matches) > 1:
+            return Choice(query=any_id, matches=matches)
+        return self._journey(any_id, matches[0])
+
+    def _matches(self, typed: str) -> tuple[Match, ...]:
+        if not typed:
+            return ()
+        found = candidates(typed, self._queries.keys_exactly([typed]))
+        technical = typed.lower()
+        if found or not HEX_ID.fullmatch(technical):
+            return found
+        rows = self._queries.transaction_known(technical) or self._queries.transactions_in_trace(technical)
+        return tuple(map(match, rows))
+
+    def _near(self, typed: str) -> list[KeyRow]:
+        if not typed:
+            return []
+        spelled = self._queries.keys_exactly(spellings(typed))
+        stem = typed[:-2] if len(typed) > 4 else typed
+        return spelled + self._queries.keys_alike(typed, stem)
+
+    def _journey(self, query: str, matched: Match) -> Answer:
+        linked, cut = walk(matched.correlation_id, self._queries.links_of)
+        spans: dict[str, list[SpanRow]] = {}
+        for span in self._queries.spans_of({matched.correlation_id, *(item.other for item in linked)}):
+            spans.setdefault(span.correlation_id, []).append(span)
+        if matched.correlation_id not in spans:  # the key is known, its spans are older than what is kept
+            return Unknown(query=query, suggestions=())
+        material = Material(
+            query=query,
+            matched=matched,
+            spans=spans,
+            journal=self._queries.journal_of(matched.correlation_id),
+            linked=linked,
+            linked_cut=cut,
+        )
+        return tell(material, self._standings, self._calendar, self.now())
+
+    def trace(self, trace_id: str, /) -> Trace | None:
+        technical = trace_id.strip().lower()
+        rows = self._queries.trace(technical) if HEX_ID.fullmatch(technical) else []
+        return waterfall(technical, rows) if rows else None
+
+    # --- promises ---
+
+    def tiles(self) -> tuple[SlaTile, ...]:
+        """Worst state first."""
+        now, wall = self.now(), self._wall()
+        newest: dict[str, tuple[Sample, datetime]] = {}
+        for row in self._queries.samples_now(self._slas, now - MEASURED_WITHIN):
+            if not (row.channel or row.location or row.provider):
+                newest[row.sla] = measurements.read(row), moment(row.measured_us)
+        history: dict[str, list[Sample]] = {}
+        for row in self._queries.samples_daily(self._slas, now - HISTORY, now, whole_only=True):
+            history.setdefault(row.sla, []).append(measurements.read(row))
+        found = [self._tile(sla, newest.get(sla.name), history.get(sla.name, []), wall) for sla in self._slas.values()]
+        return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
+
+    def _tile(self, sla: Sla, newest: tuple[Sample, datetime] | None, history: list[Sample], wall: datetime) -> SlaTile:
+        if newest is None:
+            return measurements.tile(sla, None, history, None)
+        at, measured_at = newest
+        earlier = [one for one in history if one.as_of < at.as_of]
+        return measurements.tile(sla, at, earlier, measured_at if wall - measured_at > SILENT_AFTER else None)
+
+    def sla(self, name: str, /) -> SlaDetail | None:
+        sla = self._slas.get(name)
+        if sla is None:
+            return None
+        tile = next(tile for tile in self.tiles() if tile.name == name)
+        return SlaDetail(tile=tile, segments=measurements.segments(self.newest_samples(name)), rule=sla.rule())
+
+    def newest_samples(self, name: str, /) -> tuple[Sample, ...]:
+        """The newest stored measurement of each segment; the one without any segment covers all."""
+        rows = self._queries.samples_now([name], self.now() - MEASURED_WITHIN)
+        return tuple(map(measurements.read, rows))
+
+    def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None:
+        """The items that count in the present window: overdue first, then bad, then pending."""
+        sla = self._slas.get(name)
+        if sla is None:
+            return None
+        window, chosen = self._window(sla.window), wanted or Filter()
+        items: list[SlaItem]
+        if sla.kind == "freshness":
+            items = [of_stretch(sla, row) for row in self._queries.stretches(sla, window, chosen)]
+        else:
+            items = [of_row(sla, row, window.now) for row in self._queries.items(sla, window, chosen)]
+        return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
+
+    def _window(self, length: timedelta) -> Window:
+        now = self.now()
+        oldest_us = self._queries.extent(now)[0]
+        return Window(now, now - length, moment(oldest_us) if oldest_us else now)
+
+    # --- obligations ---
+
+    def overdue(self) -> Overdue:
+        """Every step of every flow and every cell that is past its deadline and open, oldest first."""
+        window = self._window(timedelta(0))
+        items: list[OverdueItem] = []
+        owners = []
+        for step in self._standings.flows.expecting:
+            if step.deadline:
+                rows = self._queries.overdue(step, self._calendar, window, MOST_OVERDUE)
+                items += obligations.of_step(step, rows, list(self._slas.values()), window.now)
+                owners += [(step.owner, row) for row in self._queries.overdue_by_owner(step, self._calendar, window)]
+        for sla in self._slas.values():
+            if sla.kind == "reconciliation":
+                items += self.overdue_items(sla.name, "", MOST_OVERDUE)
+                owners += [(sla.owner, row) for row in self._queries.overdue_cells(sla, window)]
+        return obligations.summed(items, owners, window.now, MOST_OVERDUE)
+
+    def overdue_items(self, name: str, channel: str, limit: int, /) -> list[OverdueItem]:
+        """Items of the SLA past their deadline and still open, oldest deadline first; channel "" means all."""
+        sla = self._slas.get(name)
+        if sla is None or sla.kind == "freshness":
+            return []
+        window = self._window(sla.window)
+        wanted = Filter(verdicts=("overdue",), channel=channel, most=limit)
+        return obligations.of_sla(sla, self._queries.items(sla, window, wanted), window.now)

@@ -1,0 +1,12 @@
+-- fresh_items: the stretches with stale minutes since {since_us}, newest first.
+SELECT channel, location, feed, begin_minute, counted, fresh, lag_us, limit_us, life_us
+FROM
+(
+/*fresh_stretches*/
+)
+WHERE fresh < counted
+    AND begin_minute * 60000000 > {since_us:Int64}
+    AND ({channel:String} = '' OR channel = {channel:String})
+    AND ({location:String} = '' OR location = {location:String})
+ORDER BY begin_minute DESC, channel, location, feed
+LIMIT {most:UInt32}

@@ -1,0 +1,29 @@
+-- items: judged items that count in the window since {since_us} or are still open, overdue first, then bad, then pending.
+SELECT
+    entity,
+    entity_id,
+    if(correlation_id = toFixedString('', 16), '', lower(hex(correlation_id))),
+    verdict,
+    overdue,
+    start_us,
+    due_us,
+    ended ? finish_us : 0,
+    verdict = 'pending' ? 0 : decided_us,
+    channel,
+    location,
+    provider,
+    owner,
+    amount_minor,
+    currency,
+    reason
+FROM
+(
+/*judged*/
+)
+WHERE (overdue OR verdict = 'pending' OR decided_us > {since_us:Int64})
+    AND (empty({verdicts:Array(String)}) OR verdict IN {verdicts:Array(String)} OR (overdue AND has({verdicts:Array(String)}, 'overdue')))
+    AND ({channel:String} = '' OR channel = {channel:String})
+    AND ({location:String} = '' OR location = {location:String})
+    AND ({provider:String} = '' OR provider = {provider:String})
+ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due_us, entity_id
+LIMIT {most:UInt32}

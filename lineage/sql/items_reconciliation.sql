@@ -1,0 +1,46 @@
+-- items_reconciliation: every cell of level {level}, and for each business day in the journal without one, one not run.
+SELECT
+    'cell' AS entity,
+    concat(toString(business_date), '/', channel, '/', provider, '/', kind, '/', currency) AS entity_id,
+    toFixedString('', 16) AS correlation_id,
+    channel,
+    '' AS location,
+    provider,
+    '' AS owner,
+    multiIf(run_us = 0, 'not reconciled',
+            unexplained_minor = 0, '',
+            concat('unexplained ', toString(unexplained_minor), if(reason = '', '', concat(': ', reason)))) AS reason,
+    abs(unexplained_minor) AS amount_minor,
+    currency,
+    toInt64(toUnixTimestamp(toDateTime(business_date + 1, {zone:String}))) * 1000000 AS start_us,
+    if(unexplained_minor = 0, run_us, 0) AS end_us,
+    toInt64(0) AS stop_us,
+    if(told_due_us != 0, told_due_us,
+       {rule_tables:Array(Array(Int64))}[1][toInt64(business_date) - {first_day:Int64} + 1] * 1000000) AS due_us
+FROM
+(
+    SELECT
+        business_date,
+        channel,
+        provider,
+        kind,
+        currency,
+        argMax(unexplained_minor, reconciled_at) AS unexplained_minor,
+        argMax(recon_items.reason, reconciled_at) AS reason,
+        toUnixTimestamp64Micro(argMax(due_at, reconciled_at)) AS told_due_us,
+        toUnixTimestamp64Micro(max(reconciled_at)) AS run_us
+    FROM recon_items
+    WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+    GROUP BY business_date, channel, provider, kind, currency
+    UNION ALL
+    SELECT business_date, toString(channel) AS channel, '' AS provider, '' AS kind, toString(currency) AS currency,
+           toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us
+    FROM journal_lines
+    WHERE occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
+    GROUP BY business_date, channel, currency
+    HAVING (business_date, channel) NOT IN (
+        SELECT business_date, toString(channel)
+        FROM recon_items
+        WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))
+)
+WHERE start_us <= {now_us:Int64}

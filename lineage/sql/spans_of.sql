@@ -1,0 +1,42 @@
+-- spans_of: every span of the transactions {ids}, each span once.
+SELECT
+    lower(hex(correlation_id)),
+    lower(hex(span_id)),
+    lower(hex(trace_id)),
+    name,
+    toUnixTimestamp64Micro(start_time),
+    toUnixTimestamp64Micro(end_time),
+    status_code,
+    status_message,
+    service,
+    origin,
+    domain,
+    hop,
+    stage,
+    outcome,
+    attempt,
+    reason,
+    entity,
+    entity_id,
+    milestone,
+    toUnixTimestamp64Micro(occurred_at),
+    toUnixTimestamp64Micro(due_at),
+    channel,
+    location,
+    provider,
+    system,
+    quantity,
+    amount_minor,
+    currency,
+    owner,
+    customer_ref,
+    source,
+    keys,
+    attrs,
+    arrayMap(event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs), events),
+    dropped_attributes_count + dropped_events_count + dropped_links_count
+FROM spans
+WHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
+ORDER BY correlation_id, start_time, span_id
+LIMIT 1 BY correlation_id, span_id
+LIMIT {most:UInt32}
