@@ -28,7 +28,7 @@ class _Folded(Struct):
 
 
 def fold(spans: Iterable[SpanRow], titles: Mapping[str, str]) -> tuple[Hop, ...]:
-    """Oldest business time first. ``titles`` has the words for each ``<entity>.<milestone>``, in the order of the flows.
+    """Oldest business time first. ``titles`` has the words for ``<entity>.<milestone>``, in the order of the flows.
 
     Failed attempts belong to the next attempt at the same object; a duplicate belongs to the hop it repeats. A second
     decision about the same object (back-ordered, then reserved) is a hop of its own.

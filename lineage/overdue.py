@@ -68,7 +68,7 @@ def _item(row: ItemRow, now: datetime, *, flow: str, step: str, title: str, sla:
         channel=row.channel,
         location=row.location,
         provider=row.provider,
-        amount=money(row.amount_minor, row.currency),
+        amount=money(row.amount_minor, row.currency) if row.amount_minor else None,
         reason=row.reason,
     )
 
@@ -82,7 +82,7 @@ def summed(items: Iterable[OverdueItem], owners: Iterable[tuple[str, OwnerRow]],
         OverdueByOwner(
             owner=owner,
             count=sum(row.items for row in rows),
-            at_risk=total(Money(row.amount_minor, row.currency) for row in rows if row.currency),
+            at_risk=total(Money(row.amount_minor, row.currency) for row in rows if row.currency and row.amount_minor),
             oldest_due_at=moment(min(row.oldest_due_us for row in rows)),
         )
         for owner, rows in by_owner.items()

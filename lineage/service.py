@@ -59,6 +59,10 @@ class Lineage:
         self._wall = wall
         self.now = BusinessClock(wall, mode, self._newest)
 
+    @property
+    def sla_names(self) -> tuple[str, ...]:
+        return tuple(self._slas)
+
     def _newest(self, wall: datetime) -> datetime | None:
         newest_us = self._queries.extent(wall)[1]
         return moment(newest_us) if newest_us else None

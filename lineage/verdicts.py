@@ -28,7 +28,7 @@ def of_row(sla: Sla, row: ItemRow, now: datetime) -> SlaItem:
         location=row.location,
         provider=row.provider,
         owner=row.owner or sla.owner,
-        amount=money(row.amount_minor, row.currency),
+        amount=money(row.amount_minor, row.currency) if row.amount_minor else None,
         reason=row.reason,
     )
 

@@ -1,0 +1,65 @@
+"""RFC 9457 problem details of the lineage API."""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import Struct
+
+from collector.storage import QueryTimeoutError, StorageUnavailableError
+from lineage.model import Suggestion
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    suggestions: tuple[Suggestion, ...] = ()
+    errors: Any = None  # which parameters were refused, and why
+
+
+def respond(problem: Problem) -> Response[Any]:
+    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE)
+
+
+def not_found(request: Request[Any, Any, Any], detail: str, suggestions: tuple[Suggestion, ...] = ()) -> Response[Any]:
+    return respond(
+        Problem(
+            type="urn:tallytrace:problem:not-found",
+            title="Not found",
+            status=404,
+            detail=detail,
+            instance=request.url.path,
+            suggestions=suggestions,
+        )
+    )
+
+
+def refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    return respond(
+        Problem(
+            type="urn:tallytrace:problem:bad-request" if error.status_code < 500 else "about:blank",
+            title="Bad request" if error.status_code < 500 else "Internal error",
+            status=error.status_code,
+            detail=error.detail,
+            instance=request.url.path,
+            errors=error.extra,
+        )
+    )
+
+
+def unavailable(request: Request[Any, Any, Any], error: StorageUnavailableError | QueryTimeoutError) -> Response[Any]:
+    return respond(
+        Problem(
+            type="urn:tallytrace:problem:unavailable",
+            title="The store does not answer",
+            status=503,
+            detail=str(error),
+            instance=request.url.path,
+        )
+    )

@@ -1,0 +1,238 @@
+"""Lineage answers in the terminal: a journey as a timeline, a choice, near IDs, promises."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lineage.model import (
+    Answer,
+    Choice,
+    Expected,
+    Hop,
+    JournalEntry,
+    Journey,
+    Money,
+    Parked,
+    Related,
+    SlaTile,
+    Unknown,
+)
+from lineage.problems import Problem
+
+_EXPONENT: Final = dict.fromkeys(("JPY", "KRW", "VND", "CLP", "ISK"), 0) | dict.fromkeys(("KWD", "BHD", "OMR", "TND"), 3)
+_IDLE_SECONDS: Final = 3600.0  # a longer gap between two hops is drawn as a line of its own
+_GOOD: Final = frozenset({"ok", "compensated", "replayed", "duplicate", ""})
+_STATE_STYLE: Final = {
+    "meeting": "green",
+    "at_risk": "yellow",
+    "breached": "bold red",
+    "low_volume": "cyan",
+    "no_data": "dim",
+    "stale": "magenta",
+}
+
+
+def read_answer(query: str, status: int, body: bytes) -> Answer:
+    """The answer of GET /v1/transactions from its status and body. Raises msgspec.ValidationError for another body."""
+    if status == 404:
+        return Unknown(query=query, suggestions=msgspec.json.decode(body, type=Problem).suggestions)
+    return msgspec.json.decode(body, type=Journey | Choice)
+
+
+def money(amount: Money | None) -> str:
+    """-13.20 GBP; an empty string for none."""
+    if amount is None:
+        return ""
+    places = _EXPONENT.get(amount.currency, 2)
+    sign, digits = ("-" if amount.amount_minor < 0 else ""), str(abs(amount.amount_minor)).rjust(places + 1, "0")
+    whole, part = (digits[:-places], f".{digits[-places:]}") if places else (digits, "")
+    return f"{sign}{int(whole):,}{part} {amount.currency}"
+
+
+def moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def span_of(seconds: float) -> str:
+    """3 d 4 h, 12 min, 5 s, 30 ms: the two largest units that are not zero."""
+    if 0 < seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    left, parts = int(seconds), []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def answer(found: Answer) -> RenderableType:
+    if isinstance(found, Journey):
+        return journey(found)
+    if isinstance(found, Choice):
+        return _choice(found)
+    return _unknown(found)
+
+
+def journey(told: Journey) -> Group:
+    sections: list[RenderableType] = [_headline(told), _timeline(told.hops)]
+    sections += _section("Parked, outside the books", _parked(told.parked), told.parked)
+    sections += _section("Related", _related(told.related), told.related)
+    sections += _section("Journal", _journal(told.journal), told.journal)
+    sections += _section("Still expected", _expected(told.expected), told.expected)
+    if not told.expected:
+        sections += [Text(), Text("Nothing more is expected.", style="green")]
+    sections += [Text(f"Note: {note}", style="yellow") for note in told.notes]
+    return Group(*sections)
+
+
+def _section(title: str, body: RenderableType, rows: Sequence[object]) -> list[RenderableType]:
+    return [Text(), Text(title, style="bold"), body] if rows else []
+
+
+def _headline(told: Journey) -> Text:
+    header = told.header
+    text = Text()
+    text.append(f"{header.kind} {header.reference or header.correlation_id}", style="bold")
+    text.append(f"  {header.state}", style="bold green" if not told.expected else "bold yellow")
+    facts = (header.origin, header.channel, header.location, money(header.amount), header.source)
+    text.append("  " + " · ".join(fact for fact in facts if fact) + "\n")
+    over = (header.last_at - header.started_at).total_seconds()
+    text.append(f"{moment(header.started_at)} to {moment(header.last_at)} UTC ({span_of(over)})", style="dim")
+    text.append(f"  correlation {header.correlation_id}\n", style="dim")
+    return text
+
+
+def _table(*columns: str) -> Table:
+    """``columns`` ending in ">" stand to the right."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        right = column.endswith(">")
+        table.add_column(column.rstrip(">"), justify="right" if right else "left", no_wrap=right)
+    return table
+
+
+def _timeline(hops: Sequence[Hop]) -> Table:
+    table = _table("at", "hop", "object", "amount>", "how")
+    day = None
+    for hop in hops:
+        if hop.gap_seconds >= _IDLE_SECONDS:
+            table.add_row("", Text(f"┊ {span_of(hop.gap_seconds)}", style="dim"), "", "", "")
+        at = f"{hop.at:%H:%M:%S}"
+        table.add_row(
+            at if hop.at.date() == day else f"{hop.at:%Y-%m-%d} {at}",
+            Text(("● " if hop.outcome in _GOOD else "✗ ") + hop.title, style="" if hop.outcome in _GOOD else "red"),
+            f"{hop.entity} {hop.entity_id}".strip(),
+            money(hop.amount),
+            Text(", ".join(_how(hop)), style="dim"),
+        )
+        day = hop.at.date()
+    table.columns[0].justify = "right"
+    return table
+
+
+def _how(hop: Hop) -> Iterator[str]:
+    if hop.outcome not in ("ok", ""):
+        yield hop.outcome.replace("_", " ")
+    if hop.lines:
+        yield f"{hop.lines} lines"
+    if hop.quantity:
+        yield f"{hop.quantity} units"
+    if len(hop.attempts) > 1:
+        yield f"{len(hop.attempts)} attempts"
+    if hop.duplicates:
+        yield f"{hop.duplicates} duplicates"
+    if hop.reason:
+        yield hop.reason
+    if hop.source == "generated":
+        yield "generated"
+
+
+def _parked(items: Iterable[Parked]) -> Table:
+    table = _table("sku", "quantity>", "amount>", "reason", "owner")
+    for item in items:
+        table.add_row(item.sku or item.hop, str(item.quantity or ""), money(item.amount), item.reason, item.owner)
+    return table
+
+
+def _related(items: Iterable[Related]) -> Table:
+    table = _table("title", "amount>", "link", "state", "lines")
+    for item in items:
+        lines = ", ".join(f"{line.quantity} × {line.sku} {money(line.amount)}" for line in item.lines[:6])
+        more = f" and {len(item.lines) - 6} more" if len(item.lines) > 6 else ""
+        way = item.link if item.direction == "out" else f"{item.link} ←"
+        table.add_row("  " * (item.depth - 1) + item.title, money(item.amount), way, item.state, lines + more)
+    return table
+
+
+def _journal(entries: Iterable[JournalEntry]) -> Table:
+    table = _table("what", "amount>", "note")
+    for entry in entries:
+        notes = [f"ERP {entry.erp_document_id}" if entry.erp_document_id else "not accepted by the ERP yet"]
+        notes += [] if entry.balanced else ["does not balance"]
+        notes += [] if entry.complete else ["lines are missing"]
+        wrong = not (entry.balanced and entry.complete)
+        table.add_row(
+            Text(f"{entry.posting or entry.journal_id}  {moment(entry.at)}", style="red" if wrong else ""),
+            "",
+            Text(", ".join(notes), style="red" if wrong else "dim"),
+        )
+        for line in entry.lines:
+            table.add_row(f"  {line.account}", money(line.amount), Text(line.kind, style="dim"))
+    return table
+
+
+def _expected(items: Iterable[Expected]) -> Table:
+    table = _table("what", "object", "amount>", "due", "owner")
+    for item in items:
+        due = f"due {moment(item.due_at)}" if item.due_at else "no deadline"
+        if item.overdue:
+            due += f", overdue by {span_of(item.overdue_seconds)}"
+        table.add_row(
+            item.title,
+            f"{item.entity} {item.entity_id}".strip(),
+            money(item.amount),
+            Text(due, style="bold red" if item.overdue else ""),
+            item.owner,
+        )
+    return table
+
+
+def _choice(found: Choice) -> Group:
+    table = _table("number", "origin", "first", "correlation")
+    for match in found.matches:
+        table.add_row(f"{match.key_name} {match.key_value}", match.origin, moment(match.first_seen), match.correlation_id)
+    return Group(Text(f"{found.query} means several transactions; look one up by its correlation ID:"), table)
+
+
+def _unknown(found: Unknown) -> RenderableType:
+    text = Text(f"No transaction is known by {found.query}.")
+    if not found.suggestions:
+        return text
+    table = _table("number", "origin", "why")
+    for near in found.suggestions:
+        table.add_row(f"{near.key_name} {near.key_value}", near.origin, Text(near.why, style="dim"))
+    return Group(text, Text("Perhaps one of these:"), table)
+
+
+def tiles(found: Iterable[SlaTile]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("SLA", "state", "value", "target", "decided", "overdue", "at risk", "as of (UTC)", "why"):
+        table.add_column(column, justify="right" if column in ("value", "target", "decided", "overdue") else "left")
+    for tile in found:
+        table.add_row(
+            tile.title,
+            Text(tile.state.replace("_", " "), style=_STATE_STYLE[tile.state]),
+            "" if tile.value is None else f"{tile.value:.2%}",
+            f"{tile.target:.2%}",
+            str(tile.good + tile.bad),
+            str(tile.overdue_open),
+            ", ".join(map(money, tile.at_risk)),
+            moment(tile.as_of),
+            tile.reason,
+        )
+    return table
