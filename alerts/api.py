@@ -2,15 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from litestar import get
-from litestar.exceptions import NotFoundException
+import psycopg
+from litestar import Request, Response, get
+from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
+from psycopg_pool import PoolTimeout
 
 from alerts.store import Alert, DeliveryRecord, RuleRun, Store
+from lineage.model import Problem
+from lineage.problems import not_found, refused, respond
+
+AnyRequest = Request[Any, Any, Any]
 
 
 class AlertView(Struct, frozen=True):
@@ -27,8 +33,23 @@ class Alerts(Struct, frozen=True):
     runs: tuple[RuleRun, ...]
 
 
+def unavailable(request: AnyRequest, error: Exception) -> Response[Any]:
+    return respond(
+        Problem(
+            type="urn:tallytrace:problem:unavailable",
+            title="The store of alerts does not answer",
+            status=503,
+            detail=str(error),
+            instance=request.url.path,
+        )
+    )
+
+
+_ERRORS: Final[Any] = {HTTPException: refused, psycopg.OperationalError: unavailable, PoolTimeout: unavailable}
+
+
 def route_handlers(store: Store, clock: Callable[[], datetime]) -> list[HTTPRouteHandler]:
-    @get("/v1/alerts", sync_to_thread=True, tags=["alerts"])
+    @get("/v1/alerts", sync_to_thread=True, tags=["alerts"], exception_handlers=_ERRORS)
     def get_alerts(limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100) -> Alerts:
         """Open alerts and those resolved last, newest first."""
         return Alerts(
@@ -38,13 +59,13 @@ def route_handlers(store: Store, clock: Callable[[], datetime]) -> list[HTTPRout
             runs=tuple(store.last_runs()),
         )
 
-    @get("/v1/alerts/{alert_id:str}", sync_to_thread=True, tags=["alerts"])
-    def get_alert(alert_id: FromPath[str]) -> AlertView:
+    @get("/v1/alerts/{alert_id:str}", sync_to_thread=True, tags=["alerts"], exception_handlers=_ERRORS)
+    def get_alert(request: AnyRequest, alert_id: FromPath[str]) -> Response[AlertView]:
         """One alert, with everyone who was told of it."""
         alert = store.alert(alert_id)
         if alert is None:
-            raise NotFoundException(f"no alert is named {alert_id!r}")
-        return _views(store, [alert])[0]
+            return not_found(request, f"No alert is named {alert_id!r}.")
+        return Response(_views(store, [alert])[0])
 
     return [get_alerts, get_alert]
 

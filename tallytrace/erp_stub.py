@@ -21,6 +21,8 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from tallytrace.lifeline import end_with_parent
+
 MAX_JOURNALS: Final = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -307,7 +309,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--fail-share", type=float, default=0, help="share of requests answered 429 or 503")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if given.supervised:
+        end_with_parent()
     chaos = Chaos(latency_ms=given.latency_ms, fail_share=given.fail_share)
     app = create_app(given.state, chaos=chaos, seed=given.seed)
     uvicorn.run(app, host=given.host, port=given.port, log_level="warning", access_log=False)

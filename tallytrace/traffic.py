@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tallytrace import estate
 from tallytrace.estate import Happening
+from tallytrace.lifeline import end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--erp", required=True, help="base URL of the stand-in ERP")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--orders-per-second", type=float, default=3)
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -175,7 +177,12 @@ def main(arguments: list[str] | None = None) -> None:
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    with httpx.Client(base_url=given.core, timeout=30) as core, httpx.Client(base_url=given.erp, timeout=5) as erp:
+    if given.supervised:
+        end_with_parent()
+    with (
+        httpx.Client(base_url=given.core, timeout=30, trust_env=False) as core,
+        httpx.Client(base_url=given.erp, timeout=5, trust_env=False) as erp,
+    ):
         Traffic(
             core, erp, seed=given.seed, orders_per_second=given.orders_per_second, clock=lambda: datetime.now(UTC),
             stop=stop,

@@ -371,8 +371,10 @@ def test_the_api_tells_alerts_and_who_was_told(
         assert told == [("page", "finance_pager"), ("resolve", "finance_pager")]
         assert answer["runs"][0]["outcome"] == "ok"
         assert api.get(f"/v1/alerts/{web['alert']['alert_id']}").json() == web
-        assert api.get("/v1/alerts/none").status_code == 404
-        assert api.get("/v1/alerts?limit=0").status_code == 400
+        for path, status in (("/v1/alerts/none", 404), ("/v1/alerts?limit=0", 400)):
+            refused = api.get(path)
+            assert (refused.status_code, refused.headers["Content-Type"]) == (status, "application/problem+json")
+            assert refused.json()["status"] == status
 
 
 def test_migrations_are_applied_once_by_many(server: str, store: Store) -> None:

@@ -1,0 +1,270 @@
+"""The whole product with a small simulated retailer, to look at: `make demo`."""
+
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+
+from tallytrace import pager, postgres, supervisor
+from tallytrace.estate import Sights, sights
+from tallytrace.pager import Pager, Received
+from tallytrace.settings import Settings
+
+MARKER: Final = ".tallytrace-demo"
+TOML: Final = Path(__file__).with_name("demo.toml")
+SEED: Final = 1
+STOP_SECONDS: Final = 30
+POLL_SECONDS: Final = 0.25
+
+
+class DemoError(RuntimeError):
+    """The demo cannot start, or something that it started ended."""
+
+
+class Ports(Struct, frozen=True):
+    plane: int
+    core: int
+    otlp: int
+    erp: int
+    pager: int
+
+    @classmethod
+    def from_base(cls, base: int) -> "Ports":
+        return cls(*range(base, base + 5))
+
+
+class Seen(Struct):
+    """What the demo has shown so far; the terminal and the exit status go by it."""
+
+    slas: tuple[str, ...] = ()
+    sights: bool = False
+    pages: int = 0
+    resolves: int = 0
+
+
+class Child:
+    """A module of the demo as a process: in a session of its own, so that a Ctrl-C reaches only the demo."""
+
+    def __init__(self, module: str, arguments: list[str], log: Path) -> None:
+        self._module = module
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"tallytrace.{module}", "--supervised", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def require_alive(self) -> None:
+        """Raises DemoError with the end of what it printed."""
+        if self._process.poll() is not None:
+            end = self._log.read_text(errors="replace")[-2000:]
+            raise DemoError(f"{self._module} ended with {self._process.returncode}:\n{end}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Demo:
+    def __init__(self, home: Path, ports: Ports, console: Console, *, orders_per_second: float) -> None:
+        self._home = home
+        self._ports = ports
+        self._console = console
+        self._orders_per_second = orders_per_second
+        self._started = time.monotonic()
+        self._received: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self._children: list[Child] = []
+        self._plane = httpx.Client(base_url=f"http://127.0.0.1:{ports.plane}", timeout=5, trust_env=False)
+        self.seen = Seen()
+
+    def run(self, seconds: float | None) -> None:
+        """Until ``seconds`` have passed or a KeyboardInterrupt. Raises DemoError."""
+        logs = self._home / "logs"
+        logs.mkdir()
+        core, erp = f"http://127.0.0.1:{self._ports.core}", f"http://127.0.0.1:{self._ports.erp}"
+        state = str(self._home / "erp.jsonl")
+        traffic = ["--seed", str(SEED), "--orders-per-second", str(self._orders_per_second)]
+        with ExitStack() as stack:
+            stack.callback(self._plane.close)
+            pages_url = stack.enter_context(pager.serving(Pager(self._received.put), self._ports.pager))
+            self._start(stack, "erp_stub", ["--port", str(self._ports.erp), "--state", state])
+            stack.enter_context(supervisor.running(self._settings(erp, pages_url)))
+            self._say("started; the estate opens its doors")
+            self._start(stack, "traffic", ["--core", core, "--erp", erp, *traffic])
+            self._show(seconds, sights(SEED, datetime.now(UTC)), pages_url)
+
+    def _start(self, stack: ExitStack, module: str, arguments: list[str]) -> None:
+        child = Child(module, arguments, self._home / "logs" / f"{module}.log")
+        stack.callback(child.stop)
+        self._children.append(child)
+
+    def _settings(self, erp_url: str, pages_url: str) -> Settings:
+        """Nothing is taken from the environment: the demo is the same for everybody."""
+        return Settings(
+            home=str(self._home),
+            core_port=self._ports.core,
+            plane_port=self._ports.plane,
+            otlp_port=self._ports.otlp,
+            erp_url=erp_url,
+            webhook_url=pages_url,
+            slas_override=str(TOML),
+            sla_tick_seconds=2,
+            alert_tick_seconds=2,
+        )
+
+    def _show(self, seconds: float | None, named: Sights, pages_url: str) -> None:
+        """Tell, as it becomes true, what there is to see; then pass on what the pager hears."""
+        while seconds is None or self._elapsed() < seconds:
+            self._require_alive()
+            if len(self.seen.slas) < 3:
+                self._tell_slas()
+            elif not self.seen.sights:
+                self._tell_sights(named, pages_url)
+            self._tell_pages()
+
+    def _tell_slas(self) -> None:
+        answer = self._get("/v1/slas")
+        states = {} if answer is None else sla_states(answer.content)
+        measured = {name: state for name, state in states.items() if state != "no_data"}
+        if len(measured) >= 3:
+            self.seen.slas = tuple(measured)
+            words = ", ".join(f"{name} {state}" for name, state in measured.items())
+            self._say(f"measured: {words}")
+
+    def _tell_sights(self, named: Sights, pages_url: str) -> None:
+        numbers = {
+            named.shipped_order: "an order, shipped and in the books",
+            named.refunded_return: "a return, with its refund",
+            named.backordered_order: "an order that waits for stock, and whose it is",
+        }
+        if not all(self._opens(number) for number in numbers):
+            return
+        self.seen.sights = True
+        base = f"http://127.0.0.1:{self._ports.plane}"
+        self._console.print(f"\n[bold]{base}/ui/[/]   the promises, and one search box for any number\n")
+        for number, what in numbers.items():
+            self._console.print(f"  [bold]{number:<14}[/] {what:<48} {base}/ui/transaction/{quote(number)}")
+        self._console.print(
+            f"\nThe ERP will hold refunds for 45 s: finance is paged, and told when it is over. {pages_url}"
+        )
+        self._console.print("Ctrl-C stops everything.\n")
+
+    def _tell_pages(self) -> None:
+        try:
+            page = self._received.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            return
+        resolved = page.transition == "resolve"
+        self.seen.resolves += resolved
+        self.seen.pages += not resolved
+        head = "[green]RESOLVE[/]" if resolved else "[red bold]PAGE[/]   "
+        self._say(f"{head} {page.text.removeprefix('RESOLVED ')}")
+
+    def _opens(self, number: str) -> bool:
+        answer = self._get("/v1/transactions", id=number)
+        return answer is not None and answer.status_code == 200
+
+    def _get(self, path: str, **parameters: str) -> httpx.Response | None:
+        try:
+            return self._plane.get(path, params=parameters)
+        except httpx.TransportError:
+            return None
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[dim]{self._elapsed():4.0f} s[/]  {text}")
+
+    def _require_alive(self) -> None:
+        for child in self._children:
+            child.require_alive()
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+
+def sla_states(body: bytes) -> dict[str, str]:
+    """State by name, of the answer of GET /v1/slas."""
+
+    class Tile(Struct):
+        name: str
+        state: str
+
+    return {tile.name: tile.state for tile in msgspec.json.decode(body, type=list[Tile])}
+
+
+def prepare_home(home: Path) -> None:
+    """An empty directory with our marker. Raises DemoError instead of wiping one that is not ours."""
+    if home.exists() and any(home.iterdir()):
+        if not (home / MARKER).exists():
+            raise DemoError(f"{home} holds something that is not a demo's; name another directory with --home")
+        if (home / "postgres" / "postmaster.pid").exists():  # a demo was killed, its database server was not
+            with postgres.serving(home):
+                pass  # whoever leaves last stops it
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / MARKER).touch()
+
+
+def require_free(ports: Ports) -> None:
+    for name, port in msgspec.structs.asdict(ports).items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise DemoError(f"port {port} ({name}) is taken; choose others with --port-base") from error
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM stops the demo as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_second: float = 3) -> int:
+    """The exit status: 0 when there was something to see, 1 when not, with the reason on the terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    home, ports = home.absolute(), Ports.from_base(port_base)
+    demo = None
+    try:
+        with terminable():
+            require_free(ports)
+            prepare_home(home)
+            demo = Demo(home, ports, console, orders_per_second=orders_per_second)
+            demo.run(seconds)
+    except (DemoError, supervisor.ServiceError, postgres.PostgresError) as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nstopped")
+    seen = demo.seen if demo else Seen()
+    console.print(f"{seen.pages} pages, {seen.resolves} resolved; logs in {home / 'logs'}")
+    return 0 if seen.sights or seconds is None else 1
