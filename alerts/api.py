@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-import psycopg
 from litestar import Request, Response, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
-from psycopg_pool import PoolTimeout
 
-from alerts.store import Alert, DeliveryRecord, RuleRun, Store
+from alerts.store import Alert, DeliveryRecord, RuleRun, Store, StoreUnavailableError
 from lineage.model import Problem
 from lineage.problems import not_found, refused, respond
 
@@ -33,7 +31,7 @@ class Alerts(Struct, frozen=True):
     runs: tuple[RuleRun, ...]
 
 
-def unavailable(request: AnyRequest, error: Exception) -> Response[Any]:
+def unavailable(request: AnyRequest, error: StoreUnavailableError) -> Response[Any]:
     return respond(
         Problem(
             type="urn:tallytrace:problem:unavailable",
@@ -45,7 +43,7 @@ def unavailable(request: AnyRequest, error: Exception) -> Response[Any]:
     )
 
 
-_ERRORS: Final[Any] = {HTTPException: refused, psycopg.OperationalError: unavailable, PoolTimeout: unavailable}
+_ERRORS: Final[Any] = {HTTPException: refused, StoreUnavailableError: unavailable}
 
 
 def route_handlers(store: Store, clock: Callable[[], datetime]) -> list[HTTPRouteHandler]:

@@ -8,11 +8,12 @@ from importlib import resources
 from typing import Any, Final, Literal, Self
 
 import msgspec
+import psycopg
 from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from alerts.delivery import Delivery, DeliveryState, Settlement
 from alerts.evaluate import AlertState, Transition
@@ -26,6 +27,10 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION: Final = re.compile(r"^(\d{4})_\w+\.sql$")
 _parts = _NAME.split((_SQL / "queries.sql").read_text(encoding="utf-8"))
 QUERIES: Final = {name: sql.encode() for name, sql in zip(_parts[1::2], _parts[2::2], strict=True)}
+
+
+class StoreUnavailableError(RuntimeError):
+    """PostgreSQL does not answer; what was not committed did not happen."""
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -117,18 +122,26 @@ class Store:
         """Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
         options = {"autocommit": True, "row_factory": dict_row, "options": "-c TimeZone=UTC"}
         pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-            url, min_size=1, max_size=connections, kwargs=options, name="alerts", open=False
+            url, min_size=1, max_size=connections, timeout=5, kwargs=options, name="alerts", open=False
         )
-        pool.open(wait=True)
+        pool.open(wait=True, timeout=30)
         return cls(pool)
 
     def close(self) -> None:
         self._pool.close()
 
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[DictRow]]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise StoreUnavailableError(str(error)) from error
+
     def migrate(self) -> tuple[str, ...]:
         """Applies what is missing and returns the names; safe from several processes at once."""
         applied = []
-        with self._pool.connection() as connection, connection.transaction():
+        with self._connection() as connection, connection.transaction():
             connection.execute(QUERIES["lock_migrations"])
             connection.execute(QUERIES["prepare_schema"])
             done = {row["number"] for row in connection.execute(QUERIES["applied_migrations"]).fetchall()}
@@ -142,13 +155,13 @@ class Store:
     @contextmanager
     def evaluation(self) -> Iterator[Desk | None]:
         """A desk for the one evaluator that may judge at this moment; None while another one does."""
-        with self._pool.connection() as connection, connection.transaction():
+        with self._connection() as connection, connection.transaction():
             row = connection.execute(QUERIES["try_lock_evaluation"]).fetchone()
             yield Desk(connection) if row and row["locked"] else None
 
     def record(self, run: RuleRun) -> None:
         """A run that left nothing else behind."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             Desk(connection).record(run)
 
     def claim(
@@ -156,17 +169,17 @@ class Store:
     ) -> list[Delivery]:
         """Messages that are due, oldest first; nobody else gets them before the lease ends."""
         named = {"now": now, "lease_until": lease_until, "contacts": list(contacts), "limit": limit}
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute(QUERIES["claim_deliveries"], named).fetchall()
         return sorted(msgspec.convert(rows, list[Delivery]), key=lambda each: each.delivery_id)
 
     def settle(self, settlement: Settlement) -> None:
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             connection.execute(QUERIES["settle_delivery"], _parameters(settlement))
 
     def put_back(self, delivery_ids: Sequence[int], not_before: datetime) -> None:
         named = {"delivery_ids": list(delivery_ids), "not_before": not_before}
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             connection.execute(QUERIES["put_back_deliveries"], named)
 
     def open_alerts(self, *, limit: int) -> list[Alert]:
@@ -186,7 +199,7 @@ class Store:
         return msgspec.convert(self._rows("last_runs"), list[RuleRun])
 
     def _rows(self, query: str, **named: object) -> list[DictRow]:
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             return connection.execute(QUERIES[query], named).fetchall()
 
 

