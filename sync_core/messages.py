@@ -173,12 +173,15 @@ class StockAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stock feed says that it is alive and that it has told of every change up to ``source_at``."""
+    """A stock feed says that it is alive and has told of every change up to ``source_at`` (absent: up to now).
+
+    ``feed`` is the ``source`` of the events that move the stock of this location.
+    """
 
     feed: Name
     channel: Name
     location: Name
-    source_at: dt.datetime
+    source_at: dt.datetime | None = None
 
 
 TYPES: Final[dict[str, type[Struct]]] = {
@@ -223,6 +226,15 @@ _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 _ENVELOPES: Final = msgspec.json.Decoder(list[Envelope])
 
 
+class Cause(Struct, frozen=True):
+    """What a hop says of the event behind it."""
+
+    source: str
+    event_id: str
+    business_date: dt.date
+    provenance: Provenance
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A checked event: its identity, its type's Struct, and the bytes it came in."""
 
@@ -236,6 +248,10 @@ class Message(Struct, frozen=True, kw_only=True):
     business_date: dt.date  # the local date at the source
     payload_hash: bytes  # tells a redelivery from another event under the same identity
     provenance: Provenance = "live"
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(self.source, self.event_id, self.business_date, self.provenance)
 
 
 def payload_hash(type_name: str, occurred_at: dt.datetime, body: bytes) -> bytes:

@@ -59,7 +59,7 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     order = step.unit.orders.get(identity)
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if order.paid_minor:
+    if order.provider:
         return _exception(step, order, "second_payment", f"payment {event.payment_id} comes after the order was paid",
                           "payments", event.amount_minor)  # fmt: skip
     due = order.amount_minor + order.tax_minor
@@ -106,7 +106,7 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
             step, order, "shipment_not_reserved",
             f"shipment {event.shipment_id} of an order that is {order.state}", "warehouse", order.amount_minor,
         )  # fmt: skip
-    if not order.paid_minor:
+    if not order.provider:
         return Verdict("parked", f"order {event.order_id} is not paid", identity)
     reserved: dict[str, int] = defaultdict(int)
     for line in step.unit.lines[identity]:

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
-from sync_core.messages import Message
+from sync_core.messages import Cause, Message
 from sync_core.model import (
     CreditPiece,
     ExceptionItem,
@@ -51,8 +51,10 @@ class Told(Struct, frozen=True):
     """A hop together with the event that caused it and the moment it was done, on the event's clock."""
 
     hop: Hop
-    message: Message
+    cause: Cause
     done_at: dt.datetime
+    attempt: int = 1
+    parent: Hop | None = None  # an earlier hop of the same event, told before
 
 
 class Unit(Struct):
@@ -191,7 +193,7 @@ class Step(Struct):
 
     def tell(self, hop: Hop) -> None:
         """Record a hop, to be sent as a span when the unit of work has been committed."""
-        self.unit.told.append(Told(hop, self.message, self.now))
+        self.unit.told.append(Told(hop, self.message.cause, self.now))
 
     def known_as(self, origin: str, correlation_id: bytes, **keys: str) -> dict[str, str]:
         """Register business keys of a transaction; returns them for the hop that carries them."""

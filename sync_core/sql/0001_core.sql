@@ -174,6 +174,7 @@ create table core.journals (
     rule_version    text not null,
     event_source    text not null,
     event_id        text not null,
+    provenance      text not null,
     clock_offset    interval not null,
     due_at          timestamptz not null
 );
@@ -283,7 +284,7 @@ create table core.subscriptions (
 create table core.closed_days (
     business_date  date primary key,
     closed_at      timestamptz not null,
-    cells          integer not null,
+    documents      bigint not null,
     unexplained    integer not null
 );
 

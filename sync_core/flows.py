@@ -1,0 +1,240 @@
+"""One batch of events: claim, load, decide, and commit state, journal, postings and spans together."""
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from collector.semconv import EVENT_WATERMARK, correlation_id
+from sync_core import inventory, orders, receivables, returns, store
+from sync_core.clock import Clock
+from sync_core.ledger import PostingRules
+from sync_core.messages import (
+    ChargeRaised,
+    CreditMemoIssued,
+    FeedReported,
+    OrderCancelled,
+    OrderCaptured,
+    PaymentCaptured,
+    ReceivableAdjusted,
+    RefundIssued,
+    ReturnReceived,
+    ShipmentShipped,
+    StockAdjusted,
+    StockReceived,
+)
+from sync_core.model import Hop
+from sync_core.store import Claimed, Session, Store
+from sync_core.telemetry import encode, nanoseconds
+from sync_core.unit import Step, StockKey, Unit, Verdict
+
+log = logging.getLogger(__name__)
+
+_DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
+    OrderCaptured: orders.capture,
+    PaymentCaptured: orders.pay,
+    ShipmentShipped: orders.ship,
+    OrderCancelled: orders.cancel,
+    ReturnReceived: returns.receive,
+    RefundIssued: returns.refund,
+    CreditMemoIssued: returns.issue_credit_memo,
+    ChargeRaised: receivables.charge,
+    ReceivableAdjusted: receivables.adjust,
+    StockReceived: inventory.receive,
+    StockAdjusted: inventory.adjust,
+    FeedReported: inventory.report_feed,
+}
+
+
+class Retry(Struct, frozen=True):
+    """How often a failing event is tried again, and how long the pauses are."""
+
+    attempts: int = 6
+    base_seconds: float = 1.0
+    cap_seconds: float = 60.0
+
+    def pause(self, attempts: int) -> dt.timedelta:
+        return dt.timedelta(seconds=min(self.cap_seconds, self.base_seconds * 2**attempts))
+
+
+class Processor:
+    """Processes partitions of the inbox; one instance per worker."""
+
+    def __init__(self, db: Store, rules: PostingRules, clock: Clock, *, batch: int = 400, retry: Retry | None = None) -> None:
+        self._db = db
+        self._rules = rules
+        self._clock = clock
+        self._batch = batch
+        self._retry = retry or Retry()
+
+    def run_once(self) -> int:
+        """Process every partition that has work and that no other worker holds; returns how many events."""
+        with self._db.transaction() as session:
+            partitions = [row[0] for row in session.rows("partitions_with_work", now=self._clock())]
+        return sum(self._partition(partition) for partition in partitions)
+
+    def _partition(self, partition: int) -> int:
+        with self._db.transaction() as session:
+            if not session.one("try_lock_partition", partition=partition)[0]:
+                return 0
+            try:
+                return self._batch_of(session, partition)
+            finally:
+                session.connection.rollback()
+                session.run("unlock_partition", partition=partition)
+                session.connection.commit()
+
+    def _batch_of(self, session: Session, partition: int) -> int:
+        claimed = store.claim(session, partition, self._batch, self._clock())
+        if not claimed:
+            return 0
+        try:
+            self._process(session, claimed)
+            session.connection.commit()
+        except Exception:
+            session.connection.rollback()
+            log.exception("a batch of %d events failed in partition %d; trying them one by one", len(claimed), partition)
+            for one in claimed:
+                self._alone(session, one)
+        return len(claimed)
+
+    def _alone(self, session: Session, one: Claimed) -> None:
+        """Process a single event, so that the one that fails is the one that waits or is given up."""
+        try:
+            self._process(session, [one])
+        except Exception as error:
+            session.connection.rollback()
+            now = self._clock()
+            log.exception("event %s of %s failed, attempt %d", one.message.event_id, one.message.source, one.attempts + 1)
+            if one.attempts + 1 >= self._retry.attempts:
+                self._give_up(session, one, f"{type(error).__name__}: {error}", now)
+            else:
+                session.run("postpone", seq=one.seq, not_before=now + self._retry.pause(one.attempts),
+                            reason=f"{type(error).__name__}: {error}"[:500])  # fmt: skip
+        session.connection.commit()
+
+    def _give_up(self, session: Session, one: Claimed, reason: str, now: dt.datetime) -> None:
+        unit = Unit(self._rules)
+        step = Step(unit, one.message, now + one.clock_offset, one.clock_offset)
+        step.raise_exception(
+            "dead_letter", origin=one.message.source, entity="message", entity_id=one.message.event_id,
+            correlation_id=correlation_id(one.message.source, one.message.event_id), owner="integration",
+            detail=reason[:500], severity="critical",
+        )  # fmt: skip
+        store.save(session, unit, {}, now)
+        spans = encode(unit.told)
+        store.save_spans(session, spans.span_ids, spans.request, now)
+        session.run("dead_letter", seq=one.seq, reason=reason[:500])
+
+    def _process(self, session: Session, claimed: Sequence[Claimed]) -> None:
+        unit = load(session, claimed, self._rules)
+        verdicts: dict[int, Verdict] = {}
+        for one in claimed:
+            step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset)
+            verdicts[one.seq] = _DECISIONS[type(one.message.event)](step, one.message.event)
+        _publish(session, unit, claimed, self._clock())
+        now = self._clock()
+        store.save(session, unit, verdicts, now)
+        spans = encode(unit.told)
+        store.save_spans(session, spans.span_ids, spans.request, now)
+
+
+def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> Unit:
+    """Everything that the decisions over these events may read, with the stock rows locked."""
+    unit = Unit(rules)
+    events = [one.message.event for one in claimed]
+    order_ids: set[bytes] = set()
+    return_ids: set[bytes] = set()
+    pairs: set[tuple[str, str]] = set()
+    stock: set[StockKey] = set()
+    for event in events:
+        match event:
+            case OrderCaptured():
+                order_ids.add(correlation_id(event.origin, event.order_id))
+                stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
+            case PaymentCaptured() | ShipmentShipped() | OrderCancelled():
+                order_ids.add(correlation_id(event.origin, event.order_id))
+            case ReturnReceived():
+                order_ids.add(correlation_id(event.order_origin, event.order_id))
+                return_ids.add(correlation_id(event.origin, event.return_id))
+                stock.update((line.sku, event.location) for line in event.lines)
+            case RefundIssued():
+                return_ids.add(correlation_id(event.origin, event.return_id))
+            case CreditMemoIssued():
+                return_ids.add(correlation_id(event.origin, event.credit_memo_id))
+                goods = [line for line in event.lines if line.kind == "goods"]
+                stock.update((line.sku, event.location) for line in goods)
+                if event.customer_ref:
+                    pairs.update((event.customer_ref, line.sku) for line in goods)
+            case StockReceived() | StockAdjusted():
+                stock.update((line.sku, event.location) for line in event.lines)
+            case _:
+                pass
+    store.load_orders(session, unit, sorted(order_ids))
+    store.load_open_lines(session, unit, sorted(pairs))
+    store.load_returns(session, unit, sorted(return_ids))
+    store.load_open_exceptions(session, unit, sorted(unit.orders))
+    for identity, order in unit.orders.items():
+        stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
+    store.load_stock(session, unit, stock)
+    return unit
+
+
+def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.datetime) -> None:
+    """Tell how far each channel's view of stock has come: what moved, and which feeds gave a sign of life.
+
+    A change counts as published when its unit of work commits, since availability is read from the same rows.
+    """
+    reports = [one for one in claimed if isinstance(one.message.event, FeedReported)]
+    if not reports and not unit.stock_moved:
+        return
+    heard = {(e.feed, e.channel, e.location) for one in reports if isinstance(e := one.message.event, FeedReported)}
+    if heard:
+        ordered = sorted(heard)
+        session.run("subscribe", feed=[h[0] for h in ordered], channel=[h[1] for h in ordered], location=[h[2] for h in ordered])  # fmt: skip
+    marks: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for one in reports:
+        event = one.message.event
+        assert isinstance(event, FeedReported)
+        source_at = event.source_at or one.message.occurred_at
+        mark = _marks(event.feed, event.channel, event.location, source_at, wall + one.clock_offset, heartbeat=True)
+        marks[(event.feed, event.channel, event.location)] += mark
+    for feed, channel, location in session.rows("load_subscriptions") if unit.stock_moved else ():
+        for source_at, done_at in unit.stock_moved.get(feed, {}).get(location, ()):
+            marks[(feed, channel, location)] += _marks(feed, channel, location, source_at, done_at, heartbeat=False)
+    last = claimed[-1]
+    step = Step(unit, last.message, wall + last.clock_offset, last.clock_offset)
+    for (feed, channel, location), told in sorted(marks.items()):
+        identity = f"{feed}/{channel}/{location}"
+        step.tell(
+            Hop(
+                "publication.publish", "delivery", correlation_id("publication", identity), "publication", "feed",
+                identity, attributes={"channel": channel, "location": location, "system": feed},
+                events=[(EVENT_WATERMARK, mark) for mark in _latest_per_minute(told)],
+            )
+        )  # fmt: skip
+
+
+def _marks(
+    feed: str, channel: str, location: str, source_at: dt.datetime, done_at: dt.datetime, *, heartbeat: bool
+) -> list[dict[str, Any]]:
+    """Two watermarks: the change where it happened, and its publication at the moment it was applied."""
+    where = {"feed": feed, "channel": channel, "location": location}
+    source, done = nanoseconds(source_at), nanoseconds(done_at)
+    return [
+        {**where, "at": source, "source_at": source, "published_at": 0, "heartbeat_at": source if heartbeat else 0},
+        {**where, "at": done, "source_at": 0, "published_at": source, "heartbeat_at": done if heartbeat else 0},
+    ]
+
+
+def _latest_per_minute(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One watermark per minute: the maximum of each field, since only the furthest one counts."""
+    minutes: dict[int, dict[str, Any]] = {}
+    for mark in marks:
+        held = minutes.setdefault(mark["at"] // 60_000_000_000, dict(mark))
+        for name in ("at", "source_at", "published_at", "heartbeat_at"):
+            held[name] = max(held[name], mark[name])
+    return [minutes[minute] for minute in sorted(minutes)]

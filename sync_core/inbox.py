@@ -1,0 +1,181 @@
+"""The inbox: every event once, by its permanent identity; the same identity with other content is an exception."""
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from sync_core.messages import (
+    ChargeRaised,
+    CreditMemoIssued,
+    Event,
+    Message,
+    OrderCaptured,
+    ReceivableAdjusted,
+    ReturnReceived,
+)
+from sync_core.model import ExceptionItem, Hop
+from sync_core.store import Session, save_spans
+from sync_core.telemetry import encode
+from sync_core.unit import Told
+
+PARTITIONS: Final = 16
+Receipt = Literal["accepted", "duplicate", "conflict"]
+
+
+class Control(Struct, frozen=True):
+    """What a document says it is worth, counted at the door: the left side of reconciliation level L1."""
+
+    document: str = ""
+    channel: str = ""
+    currency: str = ""
+    gross_minor: int = 0
+
+
+def control(event: Event) -> Control:
+    """The control total of an event, net of tax; empty for events that state no amount to be posted."""
+    match event:
+        case OrderCaptured():
+            document, sign = "order", 1
+        case ChargeRaised():
+            document, sign = "charge", 1
+        case CreditMemoIssued():
+            document, sign = "credit_memo", 1
+        case ReceivableAdjusted():
+            document, sign = "receivable", 1
+        case ReturnReceived():
+            document, sign = "return", -1
+        case _:
+            return Control()
+    return Control(document, event.channel, event.currency, sign * sum(line.amount_minor for line in event.lines))
+
+
+def partition_of(key: str) -> int:
+    """The partition of a sequence: its events are processed in order, by one worker at a time."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=2).digest(), "big") % PARTITIONS
+
+
+def accept(session: Session, messages: Sequence[Message], now: dt.datetime) -> list[Receipt]:
+    """Put events into the inbox in the order given, and say of each whether it was new.
+
+    Events that are not live run on their own clock: their offset from the wall is fixed here, once.
+    """
+    if not messages:
+        return []
+    controls = [control(message.event) for message in messages]
+    new = Counter(
+        session.rows(
+            "accept",
+            now=now,
+            source=[m.source for m in messages],
+            event_id=[m.event_id for m in messages],
+            type=[m.type for m in messages],
+            payload_hash=[m.payload_hash for m in messages],
+            partition=[partition_of(m.partition_key) for m in messages],
+            provenance=[m.provenance for m in messages],
+            occurred_at=[m.occurred_at for m in messages],
+            business_date=[m.business_date for m in messages],
+            clock_offset=[
+                dt.timedelta() if m.provenance == "live" else m.occurred_at - now for m in messages
+            ],
+            document=[c.document for c in controls],
+            channel=[c.channel for c in controls],
+            currency=[c.currency for c in controls],
+            gross_minor=[c.gross_minor for c in controls],
+            body=[m.body for m in messages],
+        )
+    )
+    receipts = _receipts(session, messages, new)
+    _count(session, messages, receipts)
+    _raise_conflicts(session, messages, receipts, now)
+    return receipts
+
+
+def _receipts(
+    session: Session, messages: Sequence[Message], new: Counter[tuple[str, str]]
+) -> list[Receipt]:
+    known = [m for m in messages if (m.source, m.event_id) not in new]
+    twice = len({(m.source, m.event_id) for m in messages}) < len(messages)
+    held: dict[tuple[str, str], bytes] = {}
+    if known or twice:
+        asked = messages if twice else known
+        found = session.rows("known_hashes", source=[m.source for m in asked], event_id=[m.event_id for m in asked])
+        held = {(source, event_id): payload_hash for source, event_id, payload_hash in found}
+    receipts: list[Receipt] = []
+    for one in messages:
+        identity = (one.source, one.event_id)
+        if new[identity]:
+            new[identity] -= 1
+            receipts.append("accepted")
+        else:
+            receipts.append("duplicate" if held[identity] == one.payload_hash else "conflict")
+    return receipts
+
+
+def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
+    tally: dict[str, Counter[Receipt]] = {}
+    for one, receipt in zip(messages, receipts, strict=True):
+        tally.setdefault(one.source, Counter())[receipt] += 1
+    for source, counts in sorted(tally.items()):
+        session.run(
+            "count_deliveries",
+            source=source,
+            accepted=counts["accepted"],
+            duplicates=counts["duplicate"],
+            conflicts=counts["conflict"],
+        )
+
+
+def _raise_conflicts(
+    session: Session, messages: Sequence[Message], receipts: Sequence[Receipt], now: dt.datetime
+) -> None:
+    told = []
+    for one, receipt in zip(messages, receipts, strict=True):
+        if receipt != "conflict":
+            continue
+        item = conflict(one)
+        opened = session.run(
+            "add_exceptions",
+            exception_id=[item.exception_id],
+            kind=[item.kind],
+            severity=[item.severity],
+            correlation_id=[item.correlation_id],
+            entity=[item.entity],
+            entity_id=[item.entity_id],
+            owner=[item.owner],
+            amount_minor=[item.amount_minor],
+            currency=[item.currency],
+            detail=[item.detail],
+            opened_at=[now],
+        )
+        if not opened.rowcount:
+            continue
+        hop = Hop(
+            "exception.open", "source", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
+            "rejected", None, {"reason": item.detail, "owner": item.owner},
+        )  # fmt: skip
+        told.append(Told(hop, one.cause, now))
+    if told:
+        spans = encode(told)
+        save_spans(session, spans.span_ids, spans.request, now)
+
+
+def conflict(message: Message) -> ExceptionItem:
+    """The exception for an event that arrives again under its identity with other content."""
+    digest = message.payload_hash.hex()[:12]
+    return ExceptionItem(
+        exception_id=f"{message.source}:identity_conflict/{message.event_id}/{digest}",
+        kind="identity_conflict",
+        severity="major",
+        correlation_id=hashlib.sha256(f"{message.source}\x1f{message.event_id}".encode()).digest()[:16],
+        origin=message.source,
+        entity="message",
+        entity_id=message.event_id,
+        owner="integration",
+        amount_minor=0,
+        currency="",
+        detail=f"event {message.event_id} of {message.source} came again with other content ({digest})",
+    )

@@ -1,0 +1,426 @@
+-- name: accept
+-- Put events into the inbox unless their identity is known; returns the identities that were new.
+insert into core.inbox (source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
+                        accepted_at, clock_offset, document, channel, currency, gross_minor, body)
+select source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
+       %(now)s, clock_offset, document, channel, currency, gross_minor, body
+from unnest(%(source)s::text[], %(event_id)s::text[], %(type)s::text[], %(payload_hash)s::bytea[],
+            %(partition)s::smallint[], %(provenance)s::text[], %(occurred_at)s::timestamptz[],
+            %(business_date)s::date[], %(clock_offset)s::interval[], %(document)s::text[], %(channel)s::text[],
+            %(currency)s::text[], %(gross_minor)s::bigint[], %(body)s::bytea[])
+     with ordinality as new (source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
+                             clock_offset, document, channel, currency, gross_minor, body, place)
+order by place
+on conflict (source, event_id) do nothing
+returning source, event_id
+
+-- name: known_hashes
+-- The payload hashes under which identities were accepted.
+select inbox.source, inbox.event_id, inbox.payload_hash
+from core.inbox
+join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id) using (source, event_id)
+
+-- name: count_deliveries
+-- Add to what was delivered by a source.
+insert into core.deliveries (source, accepted, duplicates, conflicts)
+values (%(source)s, %(accepted)s, %(duplicates)s, %(conflicts)s)
+on conflict (source) do update
+set accepted = deliveries.accepted + excluded.accepted,
+    duplicates = deliveries.duplicates + excluded.duplicates,
+    conflicts = deliveries.conflicts + excluded.conflicts
+
+-- name: queued
+-- How many events wait to be processed.
+select count(*) from (select 1 from core.inbox where state = 'queued' limit %(limit)s) as waiting
+
+-- name: partitions_with_work
+-- The partitions that hold events which may be processed now.
+select distinct partition from core.inbox
+where state = 'queued' and (not_before is null or not_before <= %(now)s) order by partition
+
+-- name: try_lock_partition
+-- Take a partition for this connection; it is free again when the connection ends.
+select pg_try_advisory_lock(7401, %(partition)s)
+
+-- name: unlock_partition
+-- Give a partition back.
+select pg_advisory_unlock(7401, %(partition)s)
+
+-- name: claim
+-- The next events of a partition, in order of arrival.
+select seq, source, event_id, type, payload_hash, provenance, occurred_at, business_date, clock_offset, body, attempts
+from core.inbox
+where partition = %(partition)s and state = 'queued' and (not_before is null or not_before <= %(now)s)
+order by seq limit %(limit)s
+
+-- name: load_orders
+-- Orders by identity.
+select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
+       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract
+from core.orders where correlation_id = any(%(ids)s::bytea[])
+
+-- name: load_lines
+-- The lines of orders.
+select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_micros, position, reserved, customer_ref,
+       cancelled, returned
+from core.order_lines where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, line_no
+
+-- name: find_open_lines
+-- The orders in which customers bought codes of which something is still open.
+select distinct correlation_id
+from core.order_lines
+join unnest(%(customer_ref)s::text[], %(sku)s::text[]) as asked (customer_ref, sku) using (customer_ref, sku)
+where kind = 'goods' and customer_ref <> '' and cancelled + returned < quantity
+
+-- name: load_returns
+-- Returns by identity.
+select correlation_id, origin, return_id, channel, location, currency, received_at, approved_minor, tax_minor,
+       refunded_minor
+from core.returns where correlation_id = any(%(ids)s::bytea[])
+
+-- name: load_stock
+-- Stock rows, locked in order of their key so that two units of work cannot wait for each other.
+select sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, opening, unit_cost_minor
+from core.stock
+where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
+order by sku, location for update
+
+-- name: load_open_exceptions
+-- What is open on transactions.
+select correlation_id, kind, exception_id from core.exceptions
+where state = 'open' and correlation_id = any(%(ids)s::bytea[])
+
+-- name: create_stock
+-- Make sure that stock rows exist before they are locked.
+insert into core.stock (sku, location)
+select * from (select * from unnest(%(sku)s::text[], %(location)s::text[]) as new (sku, location)) as new
+order by sku, location
+on conflict do nothing
+
+-- name: save_stock
+-- Write back counters of rows that this unit of work holds locked.
+update core.stock
+set good = new.good, return_pending = new.return_pending, reserved = new.reserved, opening = new.opening,
+    unit_cost_minor = new.unit_cost_minor
+from unnest(%(sku)s::text[], %(location)s::text[], %(good)s::bigint[], %(return_pending)s::bigint[],
+            %(reserved)s::bigint[], %(opening)s::bigint[], %(unit_cost_minor)s::bigint[])
+     as new (sku, location, good, return_pending, reserved, opening, unit_cost_minor)
+where stock.sku = new.sku and stock.location = new.location
+
+-- name: save_orders
+-- Write back what changes on an order.
+update core.orders
+set state = new.state, open_tax_minor = new.open_tax_minor, paid_minor = new.paid_minor, provider = new.provider,
+    contract = new.contract
+from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(paid_minor)s::bigint[],
+            %(provider)s::text[], %(contract)s::jsonb[])
+     as new (id, state, open_tax_minor, paid_minor, provider, contract)
+where orders.correlation_id = new.id
+
+-- name: save_lines
+-- Write back what changes on an order line.
+update core.order_lines
+set reserved = new.reserved, cancelled = new.cancelled, returned = new.returned
+from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(reserved)s::bigint[], %(cancelled)s::bigint[],
+            %(returned)s::bigint[]) as new (id, line_no, reserved, cancelled, returned)
+where order_lines.correlation_id = new.id and order_lines.line_no = new.line_no
+
+-- name: save_returns
+-- Write back what of a return has been refunded.
+update core.returns set refunded_minor = new.refunded_minor
+from unnest(%(id)s::bytea[], %(refunded_minor)s::bigint[]) as new (id, refunded_minor)
+where returns.correlation_id = new.id
+
+-- name: add_keys
+-- Register business keys.
+insert into core.business_keys (key_name, key_value, origin, correlation_id)
+select * from unnest(%(name)s::text[], %(value)s::text[], %(origin)s::text[], %(id)s::bytea[])
+on conflict do nothing
+
+-- name: add_links
+-- Register links between transactions.
+insert into core.links (from_id, to_id, kind, evidence, at, by_whom)
+select * from unnest(%(from_id)s::bytea[], %(to_id)s::bytea[], %(kind)s::text[], %(evidence)s::text[],
+                     %(at)s::timestamptz[], %(by_whom)s::text[])
+on conflict do nothing
+
+-- name: add_exceptions
+-- Open exceptions; one that is open already stays as it is.
+insert into core.exceptions (exception_id, kind, severity, correlation_id, entity, entity_id, owner, amount_minor,
+                             currency, detail, opened_at)
+select * from unnest(%(exception_id)s::text[], %(kind)s::text[], %(severity)s::text[], %(correlation_id)s::bytea[],
+                     %(entity)s::text[], %(entity_id)s::text[], %(owner)s::text[], %(amount_minor)s::bigint[],
+                     %(currency)s::text[], %(detail)s::text[], %(opened_at)s::timestamptz[])
+on conflict (exception_id) do nothing
+
+-- name: resolve_exceptions
+-- Close exceptions.
+update core.exceptions set state = 'resolved', resolved_at = new.at, resolution = new.resolution
+from unnest(%(exception_id)s::text[], %(resolution)s::text[], %(at)s::timestamptz[]) as new (id, resolution, at)
+where exceptions.exception_id = new.id
+
+-- name: subscribe
+-- A channel at a location follows a feed.
+insert into core.subscriptions (feed, channel, location)
+select * from unnest(%(feed)s::text[], %(channel)s::text[], %(location)s::text[]) on conflict do nothing
+
+-- name: load_subscriptions
+-- Who follows which feed.
+select feed, channel, location from core.subscriptions order by feed, channel, location
+
+-- name: settle
+-- Record what became of events.
+update core.inbox
+set state = new.state, reason = new.reason, waiting_for = new.waiting_for, attempts = inbox.attempts + 1,
+    not_before = null
+from unnest(%(seq)s::bigint[], %(state)s::text[], %(reason)s::text[], %(waiting_for)s::bytea[])
+     as new (seq, state, reason, waiting_for)
+where inbox.seq = new.seq
+
+-- name: settle_done
+-- Record that events were processed with nothing to say.
+update core.inbox set state = 'done', attempts = attempts + 1, not_before = null where seq = any(%(seq)s::bigint[])
+
+-- name: release_waiting
+-- Queue what was parked until transactions arrived.
+update core.inbox set state = 'queued', waiting_for = null
+where state = 'parked' and waiting_for = any(%(ids)s::bytea[])
+
+-- name: postpone
+-- Try an event again later.
+update core.inbox set attempts = attempts + 1, not_before = %(not_before)s, reason = %(reason)s where seq = %(seq)s
+
+-- name: dead_letter
+-- Give up on an event.
+update core.inbox set state = 'dead', attempts = attempts + 1, reason = %(reason)s where seq = %(seq)s
+
+-- name: add_span_batch
+-- Keep the IDs of spans for ever.
+insert into core.span_batches (span_ids, created_at) values (%(span_ids)s, %(now)s) returning batch
+
+-- name: add_span_outbox
+-- Keep encoded spans until the collector has them.
+insert into core.span_outbox (batch, body, created_at) values (%(batch)s, %(body)s, %(now)s)
+
+-- name: next_span_batches
+-- The oldest encoded spans that the collector has not acknowledged.
+select batch, body, created_at from core.span_outbox order by batch limit %(limit)s
+
+-- name: spans_acknowledged
+-- The collector has these spans on disk.
+delete from core.span_outbox where batch = any(%(batches)s::bigint[])
+
+-- name: postings_due
+-- Journals that the ERP should be offered now.
+select postings.journal_id, postings.body, postings.attempts, journals.correlation_id, journals.document,
+       journals.entity_id, journals.business_date, journals.channel, journals.location, journals.currency,
+       journals.event_source, journals.event_id, journals.provenance, journals.clock_offset, journals.due_at
+from core.postings join core.journals using (journal_id)
+where postings.state = 'waiting' and postings.not_before <= %(now)s
+order by postings.queued_at, postings.journal_id limit %(limit)s
+
+-- name: lock_postings
+-- Only one relay posts at a time.
+select pg_try_advisory_xact_lock(7402, 1)
+
+-- name: postings_answered
+-- What the ERP said of journals.
+update core.postings
+set state = new.state, attempts = postings.attempts + 1, not_before = coalesce(new.not_before, postings.not_before),
+    accepted_at = new.accepted_at, erp_document = new.erp_document, reason = new.reason,
+    body = case when new.state = 'waiting' then postings.body end
+from unnest(%(journal_id)s::text[], %(state)s::text[], %(not_before)s::timestamptz[], %(accepted_at)s::timestamptz[],
+            %(erp_document)s::text[], %(reason)s::text[])
+     as new (journal_id, state, not_before, accepted_at, erp_document, reason)
+where postings.journal_id = new.journal_id
+
+-- name: lag
+-- How much waits, and since when.
+select (select count(*) from core.inbox where state = 'queued'),
+       (select count(*) from core.inbox where state = 'parked'),
+       (select count(*) from core.inbox where state = 'dead'),
+       (select count(*) from core.postings where state = 'waiting'),
+       (select extract(epoch from %(now)s - min(queued_at)) from core.postings where state = 'waiting'),
+       (select count(*) from core.postings where state = 'waiting' and attempts > 0),
+       (select count(*) from core.postings where state in ('dead', 'rejected')),
+       (select count(*) from core.span_outbox),
+       (select count(*) from core.exceptions where state = 'open')
+
+-- name: days_to_close
+-- Business days that have ended and whose documents were all processed, unless they were closed with as many documents.
+with frontier as (
+    select least(%(today)s::date,
+                 coalesce((select max(business_date) from core.inbox
+                           where document <> '' and exists (select 1 from core.files where state = 'reading')),
+                          %(today)s::date)) as day
+),
+days as (
+    select business_date, count(*) as documents, max(occurred_at) as last_at,
+           (array_agg(clock_offset order by seq desc))[1] as clock_offset,
+           (array_agg(provenance order by seq desc))[1] as provenance
+    from core.inbox where document <> '' group by business_date
+)
+select days.business_date, days.documents, days.clock_offset, days.provenance
+from days cross join frontier left join core.closed_days using (business_date)
+where days.business_date < frontier.day and closed_days.documents is distinct from days.documents
+  and not exists (select 1 from core.inbox where state = 'queued' and inbox.business_date <= days.business_date)
+order by business_date limit %(limit)s
+
+-- name: business_cells
+-- What the documents of a day say, by channel, document and currency, and how much of it is known not to be posted.
+select channel, document, currency, sum(gross_minor),
+       coalesce(sum(gross_minor) filter (where state = 'parked'), 0),
+       coalesce(sum(gross_minor) filter (where state = 'rejected'), 0)
+from core.inbox where business_date = %(day)s and document <> '' group by channel, document, currency
+
+-- name: unpaid_orders
+-- Orders of a day that no payment has reached yet: they are posted with it.
+select channel, currency, sum(amount_minor) from core.orders
+where business_date = %(day)s and provider = '' group by channel, currency
+
+-- name: parked_value
+-- What the parked lines of a day's credit memos are worth.
+select channel, currency, sum(amount_minor) from core.parked_items
+where business_date = %(day)s and state = 'open' group by channel, currency
+
+-- name: journal_cells
+-- What the journal holds of a day's documents, by channel, document and currency; an order counts on its own day.
+select channel, document, currency, sum(value)
+from (
+    select journals.channel, journals.document, journals.currency, -journal_lines.amount_minor as value
+    from core.journals join core.journal_lines using (journal_id)
+    where journals.business_date = %(day)s and journal_lines.kind <> ''
+      and journals.document in ('charge', 'credit_memo', 'receivable', 'return')
+    union all
+    select journals.channel, journals.document, journals.currency, -journal_lines.amount_minor
+    from core.orders join core.journals using (correlation_id) join core.journal_lines using (journal_id)
+    where orders.business_date = %(day)s and journals.document = 'order' and journal_lines.kind <> ''
+) as lines
+group by channel, document, currency
+
+-- name: close_day
+-- Remember with how many documents a day was reconciled.
+insert into core.closed_days (business_date, closed_at, documents, unexplained)
+values (%(day)s, %(now)s, %(documents)s, %(unexplained)s)
+on conflict (business_date) do update
+set closed_at = excluded.closed_at, documents = excluded.documents, unexplained = excluded.unexplained
+
+-- name: start_file
+-- A run over a file begins.
+insert into core.files (connector, name, sha256, shift_weeks, started_at)
+values (%(connector)s, %(name)s, %(sha256)s, %(shift_weeks)s, %(now)s) returning run
+
+-- name: unfinished_files
+-- Runs that a stop interrupted.
+select run, connector, name, sha256, shift_weeks, messages_read from core.files where state = 'reading' order by run
+
+-- name: file_progress
+-- How far a run over a file has come.
+update core.files
+set messages_read = messages_read + %(messages)s, lines_read = %(lines_read)s, lines_total = %(lines_total)s,
+    accepted = accepted + %(accepted)s, duplicates = duplicates + %(duplicates)s, conflicts = conflicts + %(conflicts)s
+where run = %(run)s
+
+-- name: finish_file
+-- A run over a file has ended.
+update core.files set state = %(state)s, error = %(error)s, finished_at = %(now)s where run = %(run)s
+
+-- name: file_status
+-- The latest run over a file.
+select run, sha256, state, shift_weeks, messages_read, lines_read, lines_total, accepted, duplicates, conflicts, error,
+       started_at, finished_at
+from core.files where connector = %(connector)s and name = %(name)s order by run desc limit 1
+
+-- name: fix_shift
+-- The number of weeks by which a connector's files are shifted, kept from its first use.
+insert into core.file_shifts (connector, shift_weeks) values (%(connector)s, %(shift_weeks)s)
+on conflict (connector) do update set shift_weeks = file_shifts.shift_weeks
+returning shift_weeks
+
+-- name: known_shift
+-- The number of weeks by which a connector's files are shifted, if it was ever used.
+select shift_weeks from core.file_shifts where connector = %(connector)s
+
+-- name: order_state
+-- One order as it stands.
+select correlation_id, origin, order_id, channel, location, currency, captured_at, state, amount_minor, tax_minor,
+       paid_minor
+from core.orders where order_id = %(order_id)s order by origin
+
+-- name: open_exceptions
+-- What is open, oldest first.
+select exception_id, kind, severity, correlation_id, entity, entity_id, owner, amount_minor, currency, detail, opened_at
+from core.exceptions
+where state = 'open' and (%(owner)s = '' or owner = %(owner)s)
+order by opened_at, exception_id limit %(limit)s
+
+-- name: export_journal
+-- The journal in business order, with nothing in it that depends on when it was processed.
+select journals.occurred_at, journals.journal_id, journals.business_date, journals.document, journals.entity_id,
+       journals.channel, journals.location, journals.currency, encode(journals.correlation_id, 'hex'),
+       journals.rule_version, journal_lines.line_no, journal_lines.account, journal_lines.amount_minor,
+       journal_lines.kind, journal_lines.quantity, journal_lines.line_count, journal_lines.source
+from core.journals join core.journal_lines using (journal_id)
+order by journals.occurred_at, journals.journal_id, journal_lines.line_no
+
+-- name: unbalanced_journals
+-- Journals whose debits and credits differ, or that lost their lines.
+select journals.journal_id, coalesce(sum(journal_lines.amount_minor), 0)
+from core.journals left join core.journal_lines using (journal_id)
+group by journals.journal_id
+having coalesce(sum(journal_lines.amount_minor), 0) <> 0 or count(journal_lines.journal_id) = 0
+order by journals.journal_id limit %(limit)s
+
+-- name: drifted_counters
+-- Stock counters that differ from the sum of their movements.
+with moved as (
+    select sku, location,
+           sum(case kind when 'receipt' then quantity when 'shipment' then -quantity when 'adjustment' then quantity
+               else 0 end) as good,
+           sum(case kind when 'reservation' then quantity when 'release' then -quantity when 'shipment' then -quantity
+               else 0 end) as reserved,
+           sum(case kind when 'return_receipt' then quantity else 0 end) as return_pending
+    from core.movements group by sku, location
+)
+select sku, location, stock.good, coalesce(moved.good, 0), stock.reserved, coalesce(moved.reserved, 0),
+       stock.return_pending, coalesce(moved.return_pending, 0)
+from core.stock full join moved using (sku, location)
+where (coalesce(stock.good, 0), coalesce(stock.reserved, 0), coalesce(stock.return_pending, 0))
+      is distinct from (coalesce(moved.good, 0), coalesce(moved.reserved, 0), coalesce(moved.return_pending, 0))
+order by sku, location limit %(limit)s
+
+-- name: negative_free
+-- Stock that is promised beyond what is there.
+select sku, location, good - reserved from core.stock where good < reserved order by sku, location limit %(limit)s
+
+-- name: audit_counts
+-- The size of everything that verify looks at.
+select (select count(*) from core.inbox), (select count(*) from core.inbox where state = 'done'),
+       (select count(*) from core.journals), (select count(*) from core.journal_lines),
+       (select count(*) from core.movements), (select count(*) from core.stock),
+       (select coalesce(sum(octet_length(span_ids)) / 8, 0)::bigint from core.span_batches)
+
+-- name: committed_span_ids
+-- The IDs of all spans that were committed with their state, eight bytes each, in batches.
+select span_ids from core.span_batches order by batch
+
+-- name: by_kind
+-- Lines, units and money by document and kind, from journal lines that a file states.
+select journals.document, journal_lines.kind, sum(journal_lines.line_count), sum(journal_lines.quantity),
+       -sum(journal_lines.amount_minor), sum(journal_lines.pieces), sum(journal_lines.residue_micros),
+       count(distinct journals.journal_id), count(distinct journal_lines.related)
+from core.journals join core.journal_lines using (journal_id)
+where journal_lines.source = 'file' and journal_lines.kind <> ''
+group by journals.document, journal_lines.kind order by journals.document, journal_lines.kind
+
+-- name: parked_by_reason
+-- Parked lines that a file states, by reason.
+select reason, count(*) filter (where whole_line), count(*), sum(quantity), sum(amount_minor)
+from core.parked_items where source = 'file' and state = 'open' group by reason order by reason
+
+-- name: documents_by_type
+-- How many documents of each kind a file held.
+select case when type like '%%credit_memo%%' then 'credit notes' when type like '%%order.captured%%' then 'orders'
+            when type like '%%charge%%' then 'charges' when type like '%%adjusted%%' and type like '%%stock%%' then 'stock adjustments'
+            else 'bad debt' end, count(*)
+from core.inbox where provenance = 'file' group by 1 order by 1

@@ -1,0 +1,402 @@
+"""The only file that knows PostgreSQL: connections, migrations, and what a unit of work reads and writes."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import Connection, Cursor
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+
+from sync_core import named_sql
+from sync_core.ledger import Journal
+from sync_core.messages import Message, decode_event
+from sync_core.model import KindTotal, Order, OrderLine, Return, Stock
+from sync_core.unit import StockKey, Unit, Verdict
+
+set_json_dumps(msgspec.json.encode)
+set_json_loads(msgspec.json.decode)
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+MIGRATION_LOCK: Final = 7400
+_SQL: Final = named_sql.load("queries.sql")
+
+
+class Claimed(Struct, frozen=True):
+    """An event taken from the inbox, with the distance between its own clock and the wall's."""
+
+    seq: int
+    message: Message
+    clock_offset: dt.timedelta
+    attempts: int
+
+
+class Session:
+    """One connection inside a transaction."""
+
+    def __init__(self, connection: Connection[Row]) -> None:
+        self.connection = connection
+
+    def run(self, name: str, /, **values: Any) -> Cursor[Row]:
+        """Execute the statement ``name`` of sql/queries.sql."""
+        return self.connection.execute(_SQL[name], values)
+
+    def rows(self, name: str, /, **values: Any) -> list[Row]:
+        return self.run(name, **values).fetchall()
+
+    def one(self, name: str, /, **values: Any) -> Row:
+        row = self.run(name, **values).fetchone()
+        assert row is not None, name
+        return row
+
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Append rows by COPY, in text form."""
+        statement = psycopg.sql.SQL("copy core.{} ({}) from stdin").format(
+            psycopg.sql.Identifier(table), psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
+        )
+        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+class Store:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        self.url = url
+        self._pool = ConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=30)
+
+    def open(self) -> None:
+        """Connect. Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
+        self._pool.open(wait=True)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        with self._pool.connection() as connection:
+            yield Session(connection)
+
+    def migrate(self) -> list[str]:
+        """Apply the numbered migrations that are missing, each in its own transaction; returns their names."""
+        with self._pool.connection() as connection:
+            connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+            try:
+                connection.execute("create schema if not exists core")
+                connection.execute(
+                    "create table if not exists core.migrations (number integer primary key, name text not null,"
+                    " applied_at timestamptz not null default now())"
+                )
+                connection.commit()
+                applied = {row[0] for row in connection.execute("select number from core.migrations")}
+                done = []
+                for number, name, text in named_sql.migrations():
+                    if number not in applied:
+                        connection.execute(text)
+                        connection.execute("insert into core.migrations (number, name) values (%s, %s)", (number, name))
+                        connection.commit()
+                        done.append(name)
+                return done
+            finally:
+                connection.rollback()
+                connection.execute("select pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+
+def claim(session: Session, partition: int, limit: int, now: dt.datetime) -> list[Claimed]:
+    """The next events of a partition, decoded."""
+    return [_claimed(row) for row in session.rows("claim", partition=partition, limit=limit, now=now)]
+
+
+def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
+    """Bring orders and their lines into a unit of work."""
+    wanted = [one for one in ids if one not in unit.orders]
+    if not wanted:
+        return
+    for row in session.rows("load_orders", ids=wanted):
+        *plain, totals, paid, provider, contract = row
+        unit.orders[row[0]] = Order(*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract)
+        unit.lines[row[0]] = []
+    for row in session.rows("load_lines", ids=wanted):
+        unit.lines[row[0]].append(OrderLine(*row))
+
+
+def load_open_lines(session: Session, unit: Unit, pairs: Sequence[tuple[str, str]]) -> None:
+    """Bring the orders into a unit of work in which customers bought codes that they now give back."""
+    if not pairs:
+        return
+    found = session.rows("find_open_lines", customer_ref=[one for one, _ in pairs], sku=[two for _, two in pairs])
+    load_orders(session, unit, [row[0] for row in found])
+    asked = set(pairs)
+    for lines in unit.lines.values():
+        for line in lines:
+            if line.kind == "goods" and (line.customer_ref, line.sku) in asked:
+                unit.open_lines.setdefault((line.customer_ref, line.sku), []).append(line)
+
+
+def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for row in session.rows("load_returns", ids=ids) if ids else ():
+        unit.returns[row[0]] = Return(*row)
+
+
+def load_open_exceptions(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for identity, kind, exception_id in session.rows("load_open_exceptions", ids=ids) if ids else ():
+        unit.open_exceptions.setdefault((identity, kind), []).append(exception_id)
+
+
+def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
+    """Lock the stock rows of a unit of work in order of their key, making those that are missing."""
+    wanted = sorted(set(keys))
+    columns = {"sku": [sku for sku, _ in wanted], "location": [location for _, location in wanted]}
+    if not wanted:
+        return
+    found = session.rows("load_stock", **columns)
+    if len(found) < len(wanted):
+        session.run("create_stock", **columns)
+        found = session.rows("load_stock", **columns)
+    unit.stock.update({(row[0], row[1]): Stock(*row) for row in found})
+
+
+def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetime) -> None:
+    """Write everything that a unit of work adds or changes. Spans are written by the caller, in the same transaction."""
+    _save_orders(session, unit)
+    _save_stock(session, unit)
+    _save_returns(session, unit)
+    _save_journals(session, unit, now)
+    _save_registers(session, unit)
+    _settle(session, seqs)
+    if unit.arrived:
+        session.run("release_waiting", ids=sorted(unit.arrived))
+
+
+def save_spans(session: Session, span_ids: bytes, body: bytes, now: dt.datetime) -> None:
+    """Keep encoded spans to be sent, and their IDs for ever."""
+    if span_ids:
+        batch = session.one("add_span_batch", span_ids=span_ids, now=now)[0]
+        session.run("add_span_outbox", batch=batch, body=body, now=now)
+
+
+def _claimed(row: Row) -> Claimed:
+    seq, source, event_id, type_name, payload_hash, provenance, occurred_at, business_date, offset, body, attempts = row
+    message = Message(
+        source=source,
+        event_id=event_id,
+        type=type_name,
+        occurred_at=occurred_at,
+        body=body,
+        event=decode_event(type_name, body),
+        partition_key="",
+        business_date=business_date,
+        payload_hash=payload_hash,
+        provenance=provenance,
+    )
+    return Claimed(seq, message, offset, attempts)
+
+
+def _save_orders(session: Session, unit: Unit) -> None:
+    session.copy(
+        "orders",
+        (
+            "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
+            "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
+            "paid_minor", "provider", "contract",
+        ),
+        (
+            (
+                o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
+                o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
+                _json(o.totals), o.paid_minor, o.provider, _json(o.contract),
+            )
+            for o in unit.new_orders
+        ),
+    )  # fmt: skip
+    session.copy(
+        "order_lines",
+        (
+            "correlation_id", "line_no", "sku", "kind", "quantity", "amount_minor", "unit_price_micros", "position",
+            "reserved", "customer_ref", "cancelled", "returned",
+        ),
+        (
+            (
+                line.correlation_id, line.line_no, line.sku, line.kind, line.quantity, line.amount_minor,
+                line.unit_price_micros, line.position, line.reserved, line.customer_ref, line.cancelled, line.returned,
+            )
+            for line in unit.new_lines
+        ),
+    )  # fmt: skip
+    new = {order.correlation_id for order in unit.new_orders}
+    changed = [order for identity, order in unit.changed_orders.items() if identity not in new]
+    _columns(
+        session, "save_orders", changed,
+        id=lambda o: o.correlation_id, state=lambda o: o.state, open_tax_minor=lambda o: o.open_tax_minor,
+        paid_minor=lambda o: o.paid_minor, provider=lambda o: o.provider, contract=lambda o: _json(o.contract),
+    )  # fmt: skip
+    lines = [line for (identity, _), line in unit.changed_lines.items() if identity not in new]
+    _columns(
+        session, "save_lines", lines,
+        id=lambda one: one.correlation_id, line_no=lambda one: one.line_no, reserved=lambda one: one.reserved,
+        cancelled=lambda one: one.cancelled, returned=lambda one: one.returned,
+    )  # fmt: skip
+    session.copy("shipments", ("correlation_id", "shipment_id", "location", "shipped_at"), unit.shipments)
+
+
+def _save_stock(session: Session, unit: Unit) -> None:
+    session.copy(
+        "movements",
+        ("business_key", "kind", "sku", "location", "quantity", "correlation_id", "occurred_at", "provenance"),
+        (
+            (m.business_key, m.kind, m.sku, m.location, m.quantity, m.correlation_id, m.occurred_at, m.provenance)
+            for m in unit.movements
+        ),
+    )
+    _columns(
+        session, "save_stock", list(unit.changed_stock.values()),
+        sku=lambda s: s.sku, location=lambda s: s.location, good=lambda s: s.good,
+        return_pending=lambda s: s.return_pending, reserved=lambda s: s.reserved, opening=lambda s: s.opening,
+        unit_cost_minor=lambda s: s.unit_cost_minor,
+    )  # fmt: skip
+
+
+def _save_returns(session: Session, unit: Unit) -> None:
+    session.copy(
+        "returns",
+        (
+            "correlation_id", "origin", "return_id", "channel", "location", "currency", "received_at",
+            "approved_minor", "tax_minor", "refunded_minor",
+        ),
+        (
+            (
+                r.correlation_id, r.origin, r.return_id, r.channel, r.location, r.currency, r.received_at,
+                r.approved_minor, r.tax_minor, r.refunded_minor,
+            )
+            for r in unit.new_returns
+        ),
+    )  # fmt: skip
+    new = {back.correlation_id for back in unit.new_returns}
+    changed = [back for identity, back in unit.changed_returns.items() if identity not in new]
+    _columns(session, "save_returns", changed, id=lambda r: r.correlation_id, refunded_minor=lambda r: r.refunded_minor)
+    session.copy(
+        "credit_pieces",
+        (
+            "correlation_id", "line_no", "piece_no", "order_correlation_id", "order_line_no", "sku", "quantity",
+            "amount_minor", "outcome",
+        ),
+        (
+            (
+                p.correlation_id, p.line_no, p.piece_no, p.order_line.correlation_id, p.order_line.line_no,
+                p.order_line.sku, p.quantity, p.amount_minor, p.outcome,
+            )
+            for p in unit.pieces
+        ),
+    )  # fmt: skip
+    session.copy(
+        "parked_items",
+        (
+            "correlation_id", "entity_id", "line_no", "sku", "quantity", "amount_minor", "currency", "reason",
+            "whole_line", "owner", "channel", "business_date", "source", "parked_at",
+        ),
+        ((*msgspec.structs.astuple(item), at) for item, at in unit.parked_items),
+    )  # fmt: skip
+
+
+def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
+    session.copy(
+        "journals",
+        (
+            "journal_id", "correlation_id", "document", "entity_id", "occurred_at", "business_date", "channel",
+            "location", "currency", "rule_version", "event_source", "event_id", "provenance", "clock_offset", "due_at",
+        ),
+        (
+            (
+                j.journal_id, j.correlation_id, j.document, j.entity_id, j.occurred_at, j.business_date, j.channel,
+                j.location, j.currency, j.rule_version, message.source, message.event_id, message.provenance, offset, j.due_at,
+            )
+            for j, message, offset in unit.journals
+        ),
+    )  # fmt: skip
+    session.copy(
+        "journal_lines",
+        (
+            "journal_id", "line_no", "account", "amount_minor", "source", "kind", "quantity", "line_count", "pieces",
+            "residue_micros", "related",
+        ),
+        (
+            (journal.journal_id, number, *msgspec.structs.astuple(line))
+            for journal, _, _ in unit.journals
+            for number, line in enumerate(journal.lines, 1)
+        ),
+    )  # fmt: skip
+    session.copy(
+        "postings",
+        ("journal_id", "body", "not_before", "queued_at"),
+        ((journal.journal_id, erp_body(journal), now, now) for journal, _, _ in unit.journals),
+    )
+
+
+def erp_body(journal: Journal) -> bytes:
+    """What the ERP is sent of a journal, as JSON."""
+    return msgspec.json.encode(
+        {
+            "idempotency_key": journal.journal_id,
+            "journal_id": journal.journal_id,
+            "kind": journal.document,
+            "business_date": journal.business_date,
+            "currency": journal.currency,
+            "lines": [
+                {"account": line.account, "amount_minor": line.amount_minor}
+                for line in journal.lines
+                if line.amount_minor
+            ],
+        }
+    )
+
+
+def _save_registers(session: Session, unit: Unit) -> None:
+    _columns(
+        session, "add_keys", sorted(unit.keys),
+        name=lambda k: k[0], value=lambda k: k[1], origin=lambda k: k[2], id=lambda k: k[3],
+    )  # fmt: skip
+    _columns(
+        session, "add_links", unit.links,
+        from_id=lambda one: one[0].from_id, to_id=lambda one: one[0].to_id, kind=lambda one: one[0].kind,
+        evidence=lambda one: one[0].evidence, at=lambda one: one[1], by_whom=lambda one: "sync_core",
+    )  # fmt: skip
+    _columns(
+        session, "add_exceptions", unit.exceptions,
+        exception_id=lambda e: e[0].exception_id, kind=lambda e: e[0].kind, severity=lambda e: e[0].severity,
+        correlation_id=lambda e: e[0].correlation_id, entity=lambda e: e[0].entity, entity_id=lambda e: e[0].entity_id,
+        owner=lambda e: e[0].owner, amount_minor=lambda e: e[0].amount_minor, currency=lambda e: e[0].currency,
+        detail=lambda e: e[0].detail, opened_at=lambda e: e[1],
+    )  # fmt: skip
+    _columns(
+        session, "resolve_exceptions", unit.resolved,
+        exception_id=lambda e: e[0], resolution=lambda e: e[1], at=lambda e: e[2],
+    )  # fmt: skip
+
+
+def _settle(session: Session, seqs: dict[int, Verdict]) -> None:
+    silent = [seq for seq, verdict in seqs.items() if verdict.state == "done" and not verdict.reason]
+    if silent:
+        session.run("settle_done", seq=silent)
+    _columns(
+        session, "settle", [(seq, verdict) for seq, verdict in seqs.items() if verdict.state != "done" or verdict.reason],
+        seq=lambda s: s[0], state=lambda s: s[1].state, reason=lambda s: s[1].reason,
+        waiting_for=lambda s: s[1].waiting_for,
+    )  # fmt: skip
+
+
+def _columns(session: Session, name: str, items: Sequence[T], **columns: Callable[[T], Any]) -> None:
+    """Run a statement that takes one array per column; nothing when there are no items."""
+    if items:
+        session.run(name, **{column: [value(item) for item in items] for column, value in columns.items()})
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
