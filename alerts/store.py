@@ -118,11 +118,21 @@ class Store:
         self._pool = pool
 
     @classmethod
-    def connect(cls, url: str, *, connections: int = 3) -> Self:
-        """Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
+    def connect(cls, url: str, *, connections: int = 3, patience_seconds: float = 5) -> Self:
+        """Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s.
+
+        ``patience_seconds``: how long a later call waits for a server that is away.
+        """
         options = {"autocommit": True, "row_factory": dict_row, "options": "-c TimeZone=UTC"}
         pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-            url, min_size=1, max_size=connections, timeout=5, kwargs=options, name="alerts", open=False
+            url,
+            min_size=1,
+            max_size=connections,
+            timeout=patience_seconds,
+            check=ConnectionPool.check_connection,
+            kwargs=options,
+            name="alerts",
+            open=False,
         )
         pool.open(wait=True, timeout=30)
         return cls(pool)

