@@ -18,7 +18,7 @@ class _Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     title: str
     milestone: str
-    state: str = ""
+    state: str | None = None
     after: str = ""
     id: str = "{id}"
     unless: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Step(Struct, frozen=True, kw_only=True):
     title: str
     entity: str
     milestone: str
-    state: str  # the word for a transaction that got this far
+    state: str  # the word for a transaction that got this far; "" = tells nothing of its state
     after: str  # "<entity>.<milestone>" or ""
     id: str  # its object's ID, from the ID of the object that started it: "{id}", "refund/{id}", or ANY_OBJECT
     unless: tuple[str, ...]
@@ -97,12 +97,14 @@ class Flows(Struct, frozen=True):
         return tuple(step for name in flow.includes for step in by_name[name])
 
     def titles(self) -> dict[str, str]:
-        """The words for each declared milestone, in declared order; a step about its own object names it best."""
+        """The words for each declared milestone, in declared order; a step about its own object tells it best."""
         steps = [step for flow in self.flows for step in flow.steps]
-        titles = {step.reached: step.title for step in reversed(steps)}
-        own = {step.reached: step.title for step in reversed(steps) if step.id == "{id}"}
-        order = dict.fromkeys(step.reached for step in steps)
-        return {reached: (titles | own)[reached] for reached in order}
+        own = {step.reached for step in steps if step.id == "{id}"}
+        titles: dict[str, str] = {}
+        for step in steps:
+            if step.id == "{id}" or step.reached not in own:
+                titles.setdefault(step.reached, step.title)
+        return titles
 
 
 def load(path: Path = DEFAULT_FLOWS, *, sla_deadlines: dict[str, Deadline] | None = None) -> Flows:
@@ -148,7 +150,7 @@ def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline])
         title=step.title,
         entity=entity,
         milestone=milestone,
-        state=step.state or step.name,
+        state=step.name if step.state is None else step.state,
         after="" if step.optional else step.after,
         id=step.id,
         unless=step.unless,

@@ -54,7 +54,7 @@ def _order(hop: Hop, places: Mapping[str, int]) -> tuple[object, ...]:
 
 
 def _with_gaps(hops: Sequence[Hop]) -> tuple[Hop, ...]:
-    befores = [None, *hops[:-1]]
+    befores = [None, *hops][: len(hops)]
     return tuple(
         replace(hop, gap_seconds=(hop.at - before.at).total_seconds()) if before else hop
         for before, hop in zip(befores, hops, strict=True)

@@ -6,7 +6,7 @@ their amounts as they were sent. Every Struct reads back from the JSON of the AP
 """
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -248,6 +248,18 @@ class Unknown(Struct, frozen=True, kw_only=True, tag_field="answer", tag="unknow
 
 
 Answer = Journey | Choice | Unknown
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457 problem details; how the API says Unknown, among other things."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    suggestions: tuple[Suggestion, ...] = ()
+    errors: Any = None  # which parameters were refused, and why
 
 
 # --- one technical trace --------------------------------------------------------------------------------------------

@@ -5,22 +5,11 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from msgspec import Struct
 
 from collector.storage import QueryTimeoutError, StorageUnavailableError
-from lineage.model import Suggestion
+from lineage.model import Problem, Suggestion
 
 MEDIA_TYPE: Final = "application/problem+json"
-
-
-class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    suggestions: tuple[Suggestion, ...] = ()
-    errors: Any = None  # which parameters were refused, and why
 
 
 def respond(problem: Problem) -> Response[Any]:

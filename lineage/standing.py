@@ -78,7 +78,7 @@ def _furthest(
     found = None
     for step in steps:
         arrival = next((arrival for arrival in reached if arrival.reached == step.reached), None)
-        if arrival and (step.entity, step.milestone) not in awaited:
+        if arrival and step.state and (step.entity, step.milestone) not in awaited:
             found = (step, arrival)
     return found
 

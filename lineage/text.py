@@ -18,13 +18,14 @@ from lineage.model import (
     Journey,
     Money,
     Parked,
+    Problem,
     Related,
     SlaTile,
     Unknown,
 )
-from lineage.problems import Problem
 
-_EXPONENT: Final = dict.fromkeys(("JPY", "KRW", "VND", "CLP", "ISK"), 0) | dict.fromkeys(("KWD", "BHD", "OMR", "TND"), 3)
+_WHOLE: Final = frozenset({"JPY", "KRW", "VND", "CLP", "ISK"})
+_THOUSANDTHS: Final = frozenset({"KWD", "BHD", "OMR", "TND", "JOD"})
 _IDLE_SECONDS: Final = 3600.0  # a longer gap between two hops is drawn as a line of its own
 _GOOD: Final = frozenset({"ok", "compensated", "replayed", "duplicate", ""})
 _STATE_STYLE: Final = {
@@ -48,7 +49,7 @@ def money(amount: Money | None) -> str:
     """-13.20 GBP; an empty string for none."""
     if amount is None:
         return ""
-    places = _EXPONENT.get(amount.currency, 2)
+    places = 0 if amount.currency in _WHOLE else 3 if amount.currency in _THOUSANDTHS else 2
     sign, digits = ("-" if amount.amount_minor < 0 else ""), str(abs(amount.amount_minor)).rjust(places + 1, "0")
     whole, part = (digits[:-places], f".{digits[-places:]}") if places else (digits, "")
     return f"{sign}{int(whole):,}{part} {amount.currency}"
@@ -162,7 +163,7 @@ def _parked(items: Iterable[Parked]) -> Table:
 def _related(items: Iterable[Related]) -> Table:
     table = _table("title", "amount>", "link", "state", "lines")
     for item in items:
-        lines = ", ".join(f"{line.quantity} × {line.sku} {money(line.amount)}" for line in item.lines[:6])
+        lines = ", ".join(f"{line.quantity} x {line.sku} {money(line.amount)}" for line in item.lines[:6])
         more = f" and {len(item.lines) - 6} more" if len(item.lines) > 6 else ""
         way = item.link if item.direction == "out" else f"{item.link} ←"
         table.add_row("  " * (item.depth - 1) + item.title, money(item.amount), way, item.state, lines + more)
@@ -205,7 +206,8 @@ def _expected(items: Iterable[Expected]) -> Table:
 def _choice(found: Choice) -> Group:
     table = _table("number", "origin", "first", "correlation")
     for match in found.matches:
-        table.add_row(f"{match.key_name} {match.key_value}", match.origin, moment(match.first_seen), match.correlation_id)
+        number = f"{match.key_name} {match.key_value}"
+        table.add_row(number, match.origin, moment(match.first_seen), match.correlation_id)
     return Group(Text(f"{found.query} means several transactions; look one up by its correlation ID:"), table)
 
 

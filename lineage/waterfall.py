@@ -1,6 +1,6 @@
 """Spans of one technical trace in the order of a waterfall."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from lineage.model import Trace, TraceEvent, TraceSpan
 from lineage.rows import TraceRow, moment
@@ -12,11 +12,7 @@ def waterfall(trace_id: str, rows: Sequence[TraceRow]) -> Trace:
     """A parent before its children, siblings by start. ``rows`` must not be empty."""
     started_us = min(row.start_us for row in rows)
     known = {row.span_id for row in rows}
-    children: dict[str, list[TraceRow]] = {}
-    for row in sorted(rows, key=lambda row: (row.start_us, row.span_id)):
-        parent = row.parent_span_id if row.parent_span_id in known and row.parent_span_id != row.span_id else ""
-        children.setdefault(parent, []).append(row)
-    spans = tuple(_walk(children, started_us, known))
+    spans = tuple(_walk(sorted(rows, key=lambda row: (row.start_us, row.span_id)), started_us, known))
     return Trace(
         trace_id=trace_id,
         started_at=moment(started_us),
@@ -28,13 +24,21 @@ def waterfall(trace_id: str, rows: Sequence[TraceRow]) -> Trace:
     )
 
 
-def _walk(children: dict[str, list[TraceRow]], started_us: int, known: set[str]) -> Iterable[TraceSpan]:
+def _walk(rows: Sequence[TraceRow], started_us: int, known: set[str]) -> Iterator[TraceSpan]:
     """Depth first without recursion: a trace may be deeper than the interpreter's stack."""
-    waiting = [(row, 0) for row in reversed(children.get("", ()))]
-    while waiting:
-        row, depth = waiting.pop()
-        yield _span(row, depth, started_us, known)
-        waiting += [(child, depth + 1) for child in reversed(children.get(row.span_id, ()))]
+    children: dict[str, list[TraceRow]] = {}
+    for row in rows:
+        children.setdefault(row.parent_span_id, []).append(row)
+    seen: set[str] = set()
+    # Spans that name each other as parents hang below no root; they come last.
+    for root in sorted(rows, key=lambda row: row.parent_span_id in known):
+        waiting = [(root, 0)]
+        while waiting:
+            row, depth = waiting.pop()
+            if row.span_id not in seen:
+                seen.add(row.span_id)
+                yield _span(row, depth, started_us, known)
+                waiting += [(child, depth + 1) for child in reversed(children.get(row.span_id, ()))]
 
 
 def _span(row: TraceRow, depth: int, started_us: int, known: set[str]) -> TraceSpan:
