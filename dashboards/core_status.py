@@ -44,7 +44,8 @@ def state(status: CoreStatus | None) -> State:
         if status.erp == "down":
             return State("ERP not answering", "warning", "warn")
         return State("All work is through", "check", "good")
-    queue = f"{' and '.join(waiting)} waiting" + (" for the ERP" if not status.inbox_queued else "")
+    journals_only = not status.inbox_queued and status.erp == "up"
+    queue = f"{' and '.join(waiting)} waiting" + (" for the ERP" if journals_only else "")
     since = f", oldest {wording.duration(status.oldest_waiting_seconds)}"
     if status.erp == "down":
         return State(f"ERP not answering: {queue}{since}", "cross", "bad")

@@ -65,8 +65,10 @@ class Column(Struct, frozen=True):
 EMPTY: Final = "Nothing here."
 
 
-def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY) -> Component:
-    """On a narrow screen each row becomes a card whose cells carry the title of their column."""
+def table(
+    caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY, slim: bool = False
+) -> Component:
+    """On a narrow screen each row becomes a card whose cells carry the title of their column, unless it is slim."""
     if not rows:
         return html.P(empty, className="empty")
     head = html.Thead(html.Tr([html.Th(c.title, className="figure" if c.figure else "", scope="col") for c in columns]))
@@ -83,7 +85,7 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
     )
     return html.Div(
         html.Table([html.Caption(caption, className="unseen"), head, body]),
-        className="table-frame", role="region", tabIndex="0", **aria(label=caption),
+        className="table-frame slim" if slim else "table-frame", role="region", tabIndex="0", **aria(label=caption),
     )  # fmt: skip
 
 

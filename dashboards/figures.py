@@ -122,7 +122,8 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
     )  # fmt: skip
     figure.add_trace(
         go.Bar(
-            x=times, y=[point.overdue_open for point in points], name="overdue", marker_color=VERMILION,
+            x=times, y=[point.overdue_open for point in points], name="overdue",
+            marker={"color": VERMILION, "line": {"width": 0}},
             hovertemplate=f"%{{y:,}} {unit} overdue<extra></extra>",
         ),
         row=2, col=1,
@@ -139,8 +140,14 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
     low = min([value for value in values if value is not None] + [target * 100])
     pad = max((100 - low) * 0.08, 0.05)
     figure.update_yaxes(row=1, col=1, ticksuffix="%", range=[max(0, low - pad), 100 + pad], fixedrange=True, nticks=5)
-    figure.update_yaxes(row=2, col=1, title={"text": "overdue", "standoff": 8}, rangemode="tozero", fixedrange=True)
-    figure.update_yaxes(row=2, col=1, nticks=3, tickformat=",d")
-    figure.update_xaxes(fixedrange=True, showgrid=False, zeroline=False)
+    figure.update_yaxes(row=2, col=1, rangemode="tozero", fixedrange=True, nticks=3, tickformat=",d")
+    figure.update_yaxes(row=2, col=1, title={"text": "overdue", "standoff": 8, "font": {"size": 12}})
+    figure.update_xaxes(
+        fixedrange=True, showgrid=False, zeroline=False,
+        tickformatstops=[
+            {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%-d %b"},
+            {"dtickrange": [86_400_000, None], "value": "%-d %b"},
+        ],
+    )  # fmt: skip
     figure.update_yaxes(zeroline=False)
     return figure

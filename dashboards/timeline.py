@@ -33,7 +33,6 @@ class Step(Struct, frozen=True, kw_only=True):
     at: datetime
     hop: Hop
     due: Due | None
-    ahead: datetime | None  # the deadline that this step sets for the next one
 
 
 class Deadline(Struct, frozen=True, kw_only=True):
@@ -58,6 +57,7 @@ class Awaited(Struct, frozen=True, kw_only=True):
     """A step still to come."""
 
     at: datetime | None
+    wait_seconds: float  # from now to its deadline; 0 when it has none
     expected: Expected
 
 
@@ -74,7 +74,7 @@ def rows(journey: Journey) -> tuple[Row, ...]:
     told: list[Row] = []
     before: datetime | None = None
     for mark in marks:
-        at = None if isinstance(mark, LeftOut) else mark.at
+        at = None if isinstance(mark, LeftOut | Awaited) else mark.at
         if before and at and (gap := _gap(before, at)):
             told.append(gap)
         told.append(mark)
@@ -84,19 +84,18 @@ def rows(journey: Journey) -> tuple[Row, ...]:
 
 def _marks(journey: Journey) -> list[Mark]:
     hops = journey.hops
-    answered_by = _answers(hops)
-    asked_by = {answer: asking for asking, answer in answered_by.items() if hops[asking].due_at}
+    asked_by = {answer: asking for asking, answer in _answers(hops).items() if hops[asking].due_at}
     past: list[Mark] = []
     for number, hop in enumerate(hops):
         asking = asked_by.get(number)
         due = _due(hops[asking].due_at, hop) if asking is not None else None
         if due and due.late:
             past.append(Deadline(at=due.at, label=f"deadline for: {hop.title}"))
-        past.append(Step(at=hop.at, hop=hop, due=due, ahead=None if number in answered_by else hop.due_at))
+        past.append(Step(at=hop.at, hop=hop, due=due))
     past += [Missing(at=late.due_at, expected=late) for late in journey.expected if late.overdue and late.due_at]
     past.sort(key=lambda mark: mark.at or journey.as_of)
     coming = (step for step in journey.expected if not (step.overdue and step.due_at))
-    awaited = [Awaited(at=step.due_at, expected=step) for step in coming]
+    awaited = [Awaited(at=step.due_at, wait_seconds=_wait(step, journey.as_of), expected=step) for step in coming]
     return [*past, *([Now(at=journey.as_of)] if journey.expected else []), *awaited]
 
 
@@ -119,6 +118,10 @@ def _due(deadline: datetime | None, hop: Hop) -> Due | None:
     spare = (deadline - hop.at).total_seconds()
     side = "before" if spare >= 0 else "after"
     return Due(at=deadline, late=spare < 0, label=f"{duration(spare)} {side} its deadline")
+
+
+def _wait(step: Expected, now: datetime) -> float:
+    return (step.due_at - now).total_seconds() if step.due_at else 0.0
 
 
 def _gap(before: datetime, at: datetime) -> Gap | None:

@@ -113,6 +113,15 @@ def budget(left: float | None) -> str:
     return f"{math.floor(left * 100 + 1e-6)}%" if left >= 0 else f"overspent by {math.ceil(-left * 100 - 1e-6):,}%"
 
 
+def sentence(words: str) -> str:
+    """First letter large, the rest as it is: "ERP" stays "ERP"."""
+    return words[:1].upper() + words[1:]
+
+
+def quantity(number: int) -> str:
+    return f"{number:,}".replace("-", MINUS)
+
+
 def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 

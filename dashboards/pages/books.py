@@ -16,14 +16,14 @@ OPEN_LINES = 12
 def lines(items: Sequence[LineItem]) -> Component | None:
     if not items:
         return None
-    columns = [Column("Line", True), Column("Item"), Column("Kind"), Column("Quantity", True), Column("Amount", True),
+    columns = [Column("Item"), Column("Line", True), Column("Kind"), Column("Quantity", True), Column("Amount", True),
                Column("Where"), Column("Note")]  # fmt: skip
     rows: list[list[Content]] = [
         [
-            str(item.line_no),
             html.B(item.sku) if item.sku else wording.DASH,
+            str(item.line_no),
             item.kind.replace("_", " ") or wording.DASH,
-            f"{item.quantity:,}".replace("-", wording.MINUS),
+            wording.quantity(item.quantity),
             wording.money(item.amount),
             item.location or wording.DASH,
             _note(item),
@@ -81,7 +81,7 @@ def _entry(entry: JournalEntry) -> Component:
                 className="related-head",
             ),
             html.Div(" · ".join((f"journal {entry.journal_id}", erp)), className="sub"),
-            table(f"Journal entry {entry.posting}", columns, rows),
+            table(f"Journal entry {entry.posting}", columns, rows, slim=True),
         ],
         className="entry",
     )

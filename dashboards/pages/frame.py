@@ -34,7 +34,7 @@ def frame() -> Component:
 def _header() -> Component:
     search = dmc.TextInput(
         id="search",
-        placeholder="Any number: order, refund, journal, ERP document",
+        placeholder="Look up an order, refund, journal, any number",
         leftSection=icon("search"),
         rightSection=dmc.Kbd("/", size="xs"),
         rightSectionPointerEvents="none",

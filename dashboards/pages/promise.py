@@ -175,7 +175,7 @@ def _items(items: SlaItems | None, now: datetime) -> Component:
 
 
 def _item_row(item: SlaItem, now: datetime) -> list[Content]:
-    name = f"{item.entity} {item.entity_id}"
+    name = wording.sentence(f"{item.entity.replace('_', ' ')} {item.entity_id}")
     title: Child = link(name, addresses.transaction(item.correlation_id)) if item.correlation_id else name
     late = wording.duration(item.late_seconds) if item.late_seconds else wording.DASH
     state = wording.State("Overdue", "cross", "bad") if item.overdue else wording.VERDICTS[item.verdict]

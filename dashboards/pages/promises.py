@@ -99,7 +99,9 @@ def sparkline(tile: SlaTile) -> Component:
 def tile_facts(tile: SlaTile) -> Component:
     left = tile.budget_left
     short = "good" if left is not None and left > 0.25 else "warn" if left is not None and left > 0 else "bad"
-    bar = [] if left is None else [meter(left, f"{wording.budget(left)} of the error budget left", short)]
+    spent = left is not None and left < 0
+    label = f"error budget {wording.budget(left)}" if spent else f"{wording.budget(left)} of the error budget left"
+    bar = [] if left is None else [meter(1.0 if spent else left, label, short)]
     return facts(
         [
             ("Budget left", html.Span([wording.budget(left), *bar], className="budget")),
@@ -137,9 +139,10 @@ def _no_tiles() -> Component:
 
 def _overdue(overdue: Overdue, now: datetime) -> Component:
     owners = [
-        html.Span([html.B(group.owner or "nobody"), f" {group.count:,} · {wording.monies(group.at_risk)}"])
+        html.Span([html.B(group.owner or "nobody"),
+                   f" {wording.count(group.count, 'item')} · {wording.monies(group.at_risk)}"])
         for group in overdue.by_owner
-    ]
+    ]  # fmt: skip
     columns = [Column("What"), Column("Overdue by", True), Column("Due", True), Column("Worth", True), Column("Owner"),
                Column("Where")]  # fmt: skip
     rows = [_overdue_row(item, now) for item in overdue.items[:LISTED]]
@@ -155,7 +158,8 @@ def _overdue(overdue: Overdue, now: datetime) -> Component:
 
 
 def _overdue_row(item: OverdueItem, now: datetime) -> list[Content]:
-    title: Child = link(item.title, addresses.transaction(item.correlation_id)) if item.correlation_id else item.title
+    said = wording.sentence(item.title)
+    title: Child = link(said, addresses.transaction(item.correlation_id)) if item.correlation_id else said
     where = " · ".join(part for part in (item.channel, item.location, item.provider) if part)
     reason = html.Div(item.reason, className="sub") if item.reason else None
     return [

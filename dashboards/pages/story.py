@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from dashboards import timeline as tl
 from dashboards import wording
 from dashboards.elements import Child, aria, fold, icon
-from lineage.model import Attempt, Expected, Hop, Journey
+from lineage.model import Attempt, Expected, Header, Hop, Journey
 
 
 def timeline(told: Journey) -> Component:
@@ -20,13 +20,13 @@ def timeline(told: Journey) -> Component:
         if at and wording.day(at) != day:
             day = wording.day(at)
             drawn.append(html.Li(day, className="tl-day"))
-        drawn.append(draw(row))
+        drawn.append(draw(row, told.header))
     return html.Ol(drawn, className="timeline", **aria(label="Steps in the order in which they happened"))
 
 
 @singledispatch
-def draw(row: tl.Row) -> Component:
-    raise TypeError(row)
+def draw(row: tl.Row, header: Header) -> Component:
+    raise TypeError(row, header)
 
 
 def _row(kind: str, at: datetime | None, name: str, *body: Child) -> Component:
@@ -42,7 +42,7 @@ def _row(kind: str, at: datetime | None, name: str, *body: Child) -> Component:
 
 
 @draw.register
-def _(row: tl.Step) -> Component:
+def _(row: tl.Step, header: Header) -> Component:
     hop, state = row.hop, wording.outcome(row.hop.outcome)
     plain = hop.outcome == "ok"
     return _row(
@@ -53,7 +53,7 @@ def _(row: tl.Step) -> Component:
             [
                 html.Span(
                     [
-                        html.B(hop.title),
+                        html.B(wording.sentence(hop.title)),
                         None if plain else html.Span(state.word, className=f"tl-word tone-{state.tone}"),
                         html.Span("done", className="unseen") if plain else None,
                     ]
@@ -62,21 +62,24 @@ def _(row: tl.Step) -> Component:
             ],
             className="tl-title",
         ),
-        html.Div(detail(hop), className="sub"),
+        html.Div(detail(hop, header), className="sub"),
         html.Div(hop.reason, className="tl-reason") if hop.reason else None,
         _due_chip(row),
         _attempts(hop),
     )
 
 
-def detail(hop: Hop) -> str:
-    """ "refund C538698 · web · WH1 · 3 lines · finance-ops": what a reader needs to place the step."""
+def detail(hop: Hop, header: Header) -> str:
+    """ "refund C538698 · cardco · 3 lines": what places the step, without what the head of the page says already."""
     thing = f"{hop.entity.replace('_', ' ')} {hop.entity_id}".strip()
     lines = wording.count(hop.lines, "line") if hop.lines else ""
     units = wording.count(hop.quantity, "unit") if hop.quantity > 0 and not hop.lines else ""
     owner = f"with {hop.owner}" if hop.owner else ""
     made = hop.source if hop.source not in ("live", "file") else ""
-    parts = (thing, hop.channel, hop.location, hop.provider, hop.system, lines, units, owner, made)
+    channel = hop.channel if hop.channel != header.channel else ""
+    location = hop.location if hop.location != header.location else ""
+    system = hop.system if hop.system != header.origin else ""
+    parts = (thing, channel, location, hop.provider, system, lines, units, owner, made)
     return " · ".join(part for part in parts if part)
 
 
@@ -108,7 +111,7 @@ def _attempt(attempt: Attempt) -> Component:
 
 
 @draw.register
-def _(row: tl.Gap) -> Component:
+def _(row: tl.Gap, _header: Header) -> Component:
     return html.Li(
         [html.Span(className="tl-time"), html.Span(className="tl-dot"), html.Span(row.label, className="tl-gap-label")],
         className=f"tl-row tl-gap {row.size}",
@@ -116,27 +119,26 @@ def _(row: tl.Gap) -> Component:
 
 
 @draw.register
-def _(row: tl.Deadline) -> Component:
+def _(row: tl.Deadline, _header: Header) -> Component:
     return _row("deadline tone-bad", row.at, "flag", html.Span(row.label, className="tl-deadline"))
 
 
 @draw.register
-def _(row: tl.Missing) -> Component:
+def _(row: tl.Missing, _header: Header) -> Component:
     step = row.expected
     late = f"missing: due then, {wording.duration(step.overdue_seconds)} overdue"
     return _row("hollow tone-bad", row.at, "cross", *_expected(step, late, "bad"))
 
 
 @draw.register
-def _(row: tl.Now) -> Component:
+def _(row: tl.Now, _header: Header) -> Component:
     return _row("now", row.at, "", html.Span("now", className="tl-now"))
 
 
 @draw.register
-def _(row: tl.Awaited) -> Component:
-    step = row.expected
-    due = f"expected by {wording.exact(step.due_at)}" if step.due_at else "expected, no deadline"
-    return _row("hollow tone-quiet", row.at, "", *_expected(step, due, "quiet"))
+def _(row: tl.Awaited, _header: Header) -> Component:
+    due = f"due in {wording.duration(row.wait_seconds)}" if row.wait_seconds else "expected, no deadline"
+    return _row("hollow tone-quiet", row.at, "", *_expected(row.expected, due, "quiet"))
 
 
 def _expected(step: Expected, word: str, tone: str) -> list[Child]:
@@ -144,13 +146,13 @@ def _expected(step: Expected, word: str, tone: str) -> list[Child]:
     owner = f"with {step.owner}" if step.owner else "nobody owns it"
     thing = f"{step.entity.replace('_', ' ')} {step.entity_id}".strip()
     return [
-        html.Div([html.Span([html.B(step.title), html.Span(word, className=f"tl-word tone-{tone}")]),
+        html.Div([html.Span([html.B(wording.sentence(step.title)), html.Span(word, className=f"tl-word tone-{tone}")]),
                   html.Span(amount, className="figure")], className="tl-title"),
         html.Div(" · ".join(part for part in (thing, owner) if part), className="sub"),
     ]  # fmt: skip
 
 
 @draw.register
-def _(row: tl.LeftOut) -> Component:
+def _(row: tl.LeftOut, _header: Header) -> Component:
     said = f"{wording.count(row.count, 'step')} left out here"
     return _row("cut", None, "", html.Span(said, className="tl-gap-label"))

@@ -41,7 +41,7 @@ def page(answer: Answer) -> Page:
 def ask(overdue: Overdue) -> Page:
     """Before anything was looked up: what may be typed, and what is worth looking at."""
     late = [
-        html.Li([link(item.title, addresses.transaction(item.correlation_id)),
+        html.Li([link(wording.sentence(item.title), addresses.transaction(item.correlation_id)),
                  html.Span(f" {wording.duration(item.overdue_seconds)} overdue, {item.owner or 'nobody'}",
                            className="faint")])
         for item in overdue.items[:LISTED]
@@ -58,7 +58,7 @@ def ask(overdue: Overdue) -> Page:
 
 def unknown(answer: Unknown) -> Page:
     near = [
-        html.Li([link(f"{wording.key_title(near.key_name)} {near.key_value}",
+        html.Li([link(wording.sentence(f"{wording.key_title(near.key_name)} {near.key_value}"),
                       addresses.transaction(near.correlation_id)),
                  html.Span(f" {near.origin} · {near.why}", className="faint")])
         for near in answer.suggestions
@@ -74,12 +74,10 @@ def unknown(answer: Unknown) -> Page:
 
 
 def choose(answer: Choice) -> Page:
-    columns = [Column("Transaction"), Column("System"), Column("Known as"), Column("First seen", True),
-               Column("Last seen", True)]  # fmt: skip
+    columns = [Column("Transaction"), Column("Known as"), Column("First seen", True), Column("Last seen", True)]
     rows: list[list[Content]] = [
         [
             link(f"{match.key_value} in {match.origin}", addresses.transaction(match.correlation_id)),
-            match.origin,
             wording.key_title(match.key_name),
             wording.exact(match.first_seen),
             wording.exact(match.last_seen),
@@ -100,12 +98,12 @@ def choose(answer: Choice) -> Page:
 
 def name(header: Header) -> str:
     """ "Order 537681" """
-    return f"{header.kind.replace('_', ' ')} {header.reference or header.correlation_id[:8]}".capitalize()
+    return wording.sentence(f"{header.kind.replace('_', ' ')} {header.reference or header.correlation_id[:8]}")
 
 
 def standing(told: Journey) -> State:
     """The state of the transaction: its own word, marked bad when a step is overdue."""
-    word = told.header.state.replace("_", " ").capitalize()
+    word = wording.sentence(told.header.state.replace("_", " "))
     late = sum(step.overdue for step in told.expected)
     if late:
         return State(f"{word}, {wording.count(late, 'step')} overdue", "cross", "bad")
@@ -126,7 +124,7 @@ def summary(told: Journey) -> str:
         said += f" over {wording.duration((header.last_at - header.started_at).total_seconds())}"
     if late:
         worst = late[0]
-        return (f"{said}. {worst.title.capitalize()} is {wording.duration(worst.overdue_seconds)} overdue"
+        return (f"{said}. {wording.sentence(worst.title)} is {wording.duration(worst.overdue_seconds)} overdue"
                 f" and belongs to {worst.owner or 'nobody'}.")  # fmt: skip
     if told.expected:
         return f"{said}. Next: {told.expected[0].title}, with {told.expected[0].owner or 'nobody'}."
@@ -188,11 +186,14 @@ def _money(steps: Sequence[StageMoney]) -> Component | None:
     if not steps:
         return None
     items = [
-        html.Li([html.Span(step.step.replace("_", " "), className="step"), html.B(wording.money(step.amount)),
-                 html.Span(f"{step.count:,}{wording.TIMES}" if step.count > 1 else "", className="faint")])
-        for step in steps
-    ]  # fmt: skip
+        html.Li([html.Span(_step(step), className="step"), html.B(wording.money(step.amount))]) for step in steps
+    ]
     return html.Ol(items, className="money", **aria(label="What it was worth at each step"))
+
+
+def _step(step: StageMoney) -> str:
+    several = f" in {step.count:,}" if step.count > 1 else ""
+    return wording.sentence(step.step.replace("_", " ")) + several
 
 
 def _related(told: Journey) -> Component:
@@ -205,19 +206,19 @@ def _related(told: Journey) -> Component:
 
 def _relative(other: Related, told: Journey) -> Component:
     how = wording.link(other.link, other.direction)
+    there = link(other.title, addresses.transaction(other.correlation_id))
     amount = html.B(wording.money(other.amount)) if other.amount else None
     state = other.state.replace("_", " ") if other.started_at else "not arrived yet"
     below = [part for part in (state, other.evidence) if part]
     when = moment(other.started_at, told.as_of) if other.started_at else None
     lines = [
-        html.Li([f"{line.quantity:,} {wording.TIMES} {line.sku}",
+        html.Li([f"{wording.quantity(line.quantity)} {wording.TIMES} {line.sku}",
                  html.Span(wording.money(line.amount), className="figure")])
         for line in other.lines
     ]  # fmt: skip
     return html.Li(
         [
-            html.Div([html.Span([how + " ", link(other.title, addresses.transaction(other.correlation_id))]), amount],
-                     className="related-head"),
+            html.Div([html.Span([wording.sentence(how) + " ", there]), amount], className="related-head"),
             html.Div([" · ".join(below), " · " if when else "", when], className="sub"),
             fold(wording.count(len(lines), "shared line"), html.Ul(lines, className="shared")) if lines else None,
         ],
@@ -237,7 +238,7 @@ def _object(thing: BusinessObject, told: Journey) -> Component:
         reached += [" → " if reached else "", html.Span(step.milestone.replace("_", " "), title=wording.exact(step.at))]
     return html.Li(
         [
-            html.Div([html.Span([f"{thing.entity.replace('_', ' ')} ", html.B(thing.entity_id)]),
+            html.Div([html.Span([f"{wording.sentence(thing.entity.replace('_', ' '))} ", html.B(thing.entity_id)]),
                       wording.money(thing.amount) if thing.amount else None], className="related-head"),
             html.Div(reached, className="sub"),
         ]
@@ -250,8 +251,8 @@ def _keys(told: Journey) -> Component:
         said: list[Child] = []
         for value in values:
             said += [" " if said else "", html.Code(value)]
-        pairs.append((wording.key_title(key), said))
-    pairs.append(("transaction", html.Code(told.header.correlation_id)))
+        pairs.append((wording.sentence(wording.key_title(key)), said))
+    pairs.append(("Transaction", html.Code(told.header.correlation_id)))
     traces: list[Child] = [html.Code(trace, className="trace") for trace in told.header.trace_ids[:LISTED]]
     if len(told.header.trace_ids) > LISTED:
         traces.append(f"and {len(told.header.trace_ids) - LISTED:,} more")
@@ -272,6 +273,6 @@ def _parked(told: Journey) -> Component | None:
 
 
 def _parked_row(item: Parked, told: Journey) -> list[Content]:
-    what = f"{item.quantity:,} {wording.TIMES} {item.sku}" if item.sku else item.hop
+    what = f"{wording.quantity(item.quantity)} {wording.TIMES} {item.sku}" if item.sku else item.hop
     return [what, moment(item.at, told.as_of), wording.money(item.amount) if item.amount else wording.DASH,
             item.reason or wording.DASH, item.owner or "nobody"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A headless chromium, and pages that record what they must not do."""
+"""A headless chromium, and pages that may neither complain on the console nor ask another host for anything."""
 
 import os
 import shutil
@@ -6,20 +6,12 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from msgspec import Struct, field
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-class Watch(Struct):
-    """What a page did that it must not."""
-
-    complaints: list[str] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-
-
-Opener = Callable[..., tuple[Page, Watch]]
+Opener = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -39,32 +31,34 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser) -> Iterator[Opener]:
-    """Opens an address in a fresh profile and watches its console and its requests."""
-    contexts = []
+    """Opens an address in a fresh profile; at the end, no page may have complained or asked another host."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
 
-    def opened(address: str, *, width: int = 1280, height: int = 900, scheme: str = "light") -> tuple[Page, Watch]:
+    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": height},
-            color_scheme="dark" if scheme == "dark" else "light",
+            color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )
         contexts.append(context)
-        page, watch, host = context.new_page(), Watch(), urlsplit(address).netloc
+        page, host = context.new_page(), urlsplit(address).netloc
 
         def hear(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
-                watch.complaints.append(message.text)
+                complaints.append(f"console: {message.text}")
 
         def see(request: Request) -> None:
             if not request.url.startswith(("data:", "blob:")) and urlsplit(request.url).netloc != host:
-                watch.strangers.append(request.url)
+                complaints.append(f"asked another host: {request.url}")
 
         page.on("console", hear)
-        page.on("pageerror", lambda error: watch.complaints.append(str(error)))
+        page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
         page.on("request", see)
         page.goto(address)
-        return page, watch
+        return page
 
     yield opened
     for context in contexts:
         context.close()
+    assert complaints == []

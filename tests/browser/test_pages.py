@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import httpx
@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from litestar import Litestar, get
 from msgspec import Struct
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from dashboards.app import create, serve_below
 from lineage.model import (
@@ -43,9 +43,12 @@ from lineage.model import (
     StageMoney,
     Suggestion,
     Unknown,
+    Verdict,
 )
 
 pytestmark = pytest.mark.browser
+
+Opener = Callable[..., Page]
 
 NOW = datetime(2026, 11, 20, 10, 42, 30, tzinfo=UTC)
 SOLD = datetime(2026, 11, 17, 15, 28, tzinfo=UTC)
@@ -130,7 +133,8 @@ def order_journey() -> Journey:
         query="537681", as_of=NOW, matched=match(ORDER, "537681"),
         header=header(ORDER, "order", "537681", last_at=journaled + timedelta(minutes=12)),
         hops=(
-            hop("order.capture", SOLD, title="order captured", amount=gbp(35_640), lines=3, system="webshop", duplicates=2),
+            hop("order.capture", SOLD, title="order captured", amount=gbp(35_640), lines=3, system="webshop",
+                duplicates=2),
             hop("inventory.reserve", SOLD + timedelta(seconds=2), title="stock reserved"),
             hop("payment.capture", SOLD + timedelta(minutes=4), title="payment captured", amount=gbp(35_640),
                 entity="payment", entity_id="ch_81f", provider="cardco"),
@@ -148,8 +152,10 @@ def order_journey() -> Journey:
                            milestones=(Reached(milestone="shipped", at=shipped),)),
         ),
         money=(
-            StageMoney(step="captured", amount=gbp(35_640), count=1), StageMoney(step="paid", amount=gbp(35_640), count=1),
-            StageMoney(step="refunded", amount=gbp(-4_860), count=2), StageMoney(step="posted", amount=gbp(35_640), count=1),
+            StageMoney(step="captured", amount=gbp(35_640), count=1),
+            StageMoney(step="paid", amount=gbp(35_640), count=1),
+            StageMoney(step="refunded", amount=gbp(-4_860), count=2),
+            StageMoney(step="posted", amount=gbp(35_640), count=1),
         ),
         journal=(entry("order/537681", journaled, [("1100 receivable", 35_640, "gross"), ("4000 sales", -29_700, "net"),
                                                     ("2200 tax payable", -5_940, "tax")], "SI-2026-08812"),),
@@ -186,16 +192,18 @@ def late_journey() -> Journey:
                                 milestones=(Reached(milestone="issued", at=came),)),),
         money=(StageMoney(step="received", amount=gbp(-1_426), count=1),
                StageMoney(step="refunded", amount=gbp(-1_320), count=1)),
-        journal=(entry("refund/C538698", came, [("4010 returns", 1_320, "gross"), ("1150 cardco clearing", -1_300, "net")], ""),),
-        related=(related(ORDER, "537681", 35_640, 0, kind="order", title="order 537681", direction="out", state="posted"),),
+        journal=(entry("refund/C538698", came,
+                       [("4010 returns", 1_320, "gross"), ("1150 cardco clearing", -1_300, "net")], ""),),
+        related=(related(ORDER, "537681", 35_640, 0, kind="order", title="order 537681", direction="out",
+                         state="posted"),),
         related_cut=False,
         expected=(
-            Expected(flow="return", step="erp", title="accepted by the ERP", entity="posting", entity_id="refund/C538698",
-                     milestone="erp_accepted", since=came, due_at=due, overdue=True,
+            Expected(flow="return", step="erp", title="accepted by the ERP", entity="posting",
+                     entity_id="refund/C538698", milestone="erp_accepted", since=came, due_at=due, overdue=True,
                      overdue_seconds=(NOW - due).total_seconds(), owner="finance-ops", amount=gbp(-1_320)),
             Expected(flow="return", step="closed", title="return closed", entity="return", entity_id="C538698",
-                     milestone="closed", since=came, due_at=came + timedelta(days=21), overdue=False, overdue_seconds=0.0,
-                     owner="returns-desk", amount=None),
+                     milestone="closed", since=came, due_at=came + timedelta(days=21), overdue=False,
+                     overdue_seconds=0.0, owner="returns-desk", amount=None),
         ),
         parked=(Parked(hop="return.receive", sku="21212", quantity=-1, amount=gbp(-106), owner="returns-desk", at=came,
                        reason="no sale of this item is known"),),
@@ -219,20 +227,23 @@ def points(values: Sequence[float | None], target: float) -> tuple[Point, ...]:
 def tile(name: str, title: str, state: SlaState, **changes: object) -> SlaTile:
     fields: dict[str, object] = {
         "name": name, "title": title, "description": "", "unit": "items", "value": 0.99, "target": 0.99, "state": state,
-        "reason": "", "good": 990, "bad": 10, "pending": 4, "excused": 0, "refused": 0, "overdue_open": 0, "at_risk": (),
+        "reason": "", "good": 990, "bad": 10, "pending": 4, "excused": 0, "refused": 0, "overdue_open": 0,
+        "at_risk": (),
         "budget_left": 0.4, "as_of": NOW - timedelta(seconds=20), "watermark": NOW - timedelta(minutes=3),
-        "window_start": NOW - timedelta(days=28), "window_end": NOW, "window_days": 28, "deadline": "4 h", "owner": "ops",
-        "history": (), "change": 0.001,
+        "window_start": NOW - timedelta(days=28), "window_end": NOW, "window_days": 28, "deadline": "4 h",
+        "owner": "ops", "history": (), "change": 0.001,
     }  # fmt: skip
     return SlaTile(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 FALLING = [0.995, 0.996, 0.994, 0.995, 0.993, 0.991, 0.992, None, 0.989, 0.986, 0.981, 0.9712]
+SLIPPING = [0.9951, 0.9957, 0.996, 0.9949, 0.9953, 0.9938, 0.993, 0.9921, 0.9915, 0.9912, 0.9907, 0.9904]
 STEADY = [0.9932, 0.9941, 0.9928, 0.995, 0.9951, 0.9938, 0.9944, 0.995, 0.9961, 0.9955, 0.9949, 0.9953]
 TILES = (
-    tile("stock_freshness", "Stock freshness", "at_risk", unit="minutes", value=0.9904, budget_left=0.04, change=-0.0021,
-         good=39_930, bad=387, deadline="60 s", owner="inventory", reason="Marketplace feed of WH1 behind since 10:12",
-         history=points([0.9951, 0.9957, 0.996, 0.9949, 0.9953, 0.9938, 0.993, 0.9921, 0.9915, 0.9912, 0.9907, 0.9904], 0.99)),
+    tile("stock_freshness", "Stock freshness", "at_risk", unit="minutes", value=0.9904, budget_left=0.04,
+         change=-0.0021, good=39_930, bad=387, deadline="60 s", owner="inventory",
+         reason="Marketplace feed of WH1 behind since 10:12",
+         history=points(SLIPPING, 0.99)),
     tile("reconciliation_variance", "Reconciliation variance", "meeting", unit="cells", value=0.9953, target=0.99,
          budget_left=0.53, deadline="next business day 09:00", owner="controlling", history=points(STEADY, 0.99),
          reason="All 212 cells of the window but one are explained to the penny", good=211, bad=1),
@@ -270,18 +281,19 @@ OVERDUE = Overdue(
 def segment(channel: str, location: str, value: float, state: SlaState, bad: int, late: int) -> Segment:
     return Segment(
         channel=channel, location=location, provider="", value=value, target=0.99, state=state, reason="", good=400,
-        bad=bad, pending=2, excused=0, overdue_open=late, at_risk=(gbp(late * 43_130),) if late else (), budget_left=0.1,
-        as_of=NOW,
+        bad=bad, pending=2, excused=0, overdue_open=late, at_risk=(gbp(late * 43_130),) if late else (),
+        budget_left=0.1, as_of=NOW,
     )  # fmt: skip
 
 
-def item(number: str, identity: str, verdict: str, late_hours: float, minor: int) -> SlaItem:
+def item(number: str, identity: str, verdict: Verdict, late_hours: float, minor: int) -> SlaItem:
     due = NOW - timedelta(hours=late_hours)
     return SlaItem(
-        sla="refund_to_ledger", entity="refund", entity_id=number, correlation_id=identity, verdict=verdict,  # type: ignore[arg-type]
+        sla="refund_to_ledger", entity="refund", entity_id=number, correlation_id=identity, verdict=verdict,
         overdue=verdict == "bad" and minor > -100_000, started_at=due - timedelta(hours=4), due_at=due,
-        ended_at=None if minor > -100_000 else due + timedelta(hours=2), decided_at=due, late_seconds=max(0, late_hours * 3_600),
-        channel="web", location="WH1", provider="cardco", owner="finance-ops", amount=gbp(minor), reason="",
+        ended_at=None if minor > -100_000 else due + timedelta(hours=2), decided_at=due,
+        late_seconds=max(0, late_hours * 3_600), channel="web",
+        location="WH1", provider="cardco", owner="finance-ops", amount=gbp(minor), reason="",
     )  # fmt: skip
 
 
@@ -348,3 +360,163 @@ def served() -> Iterator[Served]:
     server.should_exit = True
     thread.join(timeout=20)
     listening.close()
+
+
+# --- what a person does ---------------------------------------------------------------------------------------------
+
+
+def test_the_worst_promise_comes_first_and_says_so_in_words(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/")
+    tiles = page.locator(".tile")
+
+    expect(tiles).to_have_count(3)
+    expect(tiles.locator("h2")).to_have_text(["Refund to ledger", "Stock freshness", "Reconciliation variance"])
+    expect(tiles.locator(".mark")).to_have_text(["Breached", "At risk", "Meeting target"])
+    expect(tiles.locator(".value")).to_have_text(["97.12%", "99.04%", "99.53%"])
+    expect(tiles.first).to_contain_text("overspent by 188%")
+    expect(tiles.first).to_contain_text("£1,293.90")
+    expect(tiles.first).to_contain_text("as of 10:42 (data 3 min old)")
+    expect(page).to_have_title("Promises · Tallytrace")
+
+
+def test_from_the_promise_to_the_item_to_the_transaction(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/")
+    page.locator(".tile").first.get_by_role("link").click()
+    expect(page).to_have_url(f"{served.root}/ui/sla/refund_to_ledger")
+    expect(page.locator("h1")).to_have_text("Refund to ledger")
+    expect(page.locator(".chart .scatterlayer .point")).to_have_count(11)  # of 12 measurements one had no data
+
+    page.get_by_text("Show as a table").click()
+    expect(page.get_by_role("row", name="97.12% 971 29 4 Breached")).to_be_visible()
+
+    page.get_by_role("link", name="Refund C538698").click()
+    expect(page.locator("h1")).to_have_text("Return C538698")
+
+
+def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/")
+    expect(page.locator(".tile")).to_have_count(3)
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("537681")
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(f"{served.root}/ui/transaction?id=537681")
+    expect(page.locator("h1")).to_have_text("Order 537681")
+    expect(page.locator(".timeline .tl-title b")).to_have_text(
+        ["Order captured", "Stock reserved", "Payment captured", "Shipped", "Journal posted", "Accepted by the ERP"]
+    )
+    expect(page.locator(".tl-gap-label")).to_have_text(["3 min 58 s later", "1 d 1 h later", "12 min later"])
+    expect(page.locator(".related")).to_contain_text("Goods came back in return C538698")
+    expect(page.locator(".related")).to_contain_text("−£35.40")  # noqa: RUF001 [a minus sign is meant]
+    page.get_by_text("3 attempts").click()
+    expect(page.get_by_text("503 from the ERP")).to_be_visible()
+
+
+def test_what_never_happened_is_on_the_timeline(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction?id=C538698")
+    hollow = page.locator(".tl-row.hollow")
+
+    expect(hollow).to_have_count(2)
+    expect(hollow.first).to_contain_text("missing: due then, 19 h 14 min overdue")
+    expect(hollow.first).to_contain_text("with finance-ops")
+    expect(hollow.last).to_contain_text("due in 20 d")
+    expect(page.get_by_text("1 entry out of balance")).to_be_visible()
+    expect(page.get_by_text("parked: no sale of this item is known")).to_be_visible()
+
+
+def test_an_unknown_number_offers_what_is_near(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction/53768x")
+    expect(page.locator("h1")).to_have_text("Nothing is known by this number")
+    page.get_by_role("link", name="Order 537681").click()
+    expect(page.locator("h1")).to_have_text("Order 537681")
+
+
+def test_an_ambiguous_number_is_a_choice(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction?id=77")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert page.get_by_role("link", name="77 in pos:s17").get_attribute("href") == f"/ui/transaction?id={TWICE[1]}"
+
+
+@pytest.mark.parametrize(("dark", "ground"), [(False, "rgb(245, 246, 247)"), (True, "rgb(18, 21, 25)")])
+def test_the_scheme_follows_the_system_until_it_is_switched(
+    served: Served, open_page: Opener, dark: bool, ground: str
+) -> None:
+    page = open_page(f"{served.root}/ui/", dark=dark)
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.locator("body")).to_have_css("background-color", ground)
+
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("body")).not_to_have_css("background-color", ground)
+    page.reload()
+    expect(page.locator("body")).not_to_have_css("background-color", ground)
+
+
+@pytest.mark.parametrize("path", ["/ui/", "/ui/sla/refund_to_ledger", "/ui/transaction?id=C538698"])
+def test_nothing_is_cut_off_on_a_telephone(served: Served, open_page: Opener, path: str) -> None:
+    page = open_page(served.root + path, width=390, height=844)
+    expect(page.locator("#page h1")).to_be_visible()
+    widest = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('#page *')].map(each => each.getBoundingClientRect().right))"
+    )
+    assert widest <= 390
+
+
+def test_the_lag_of_the_core_is_on_every_page(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction")
+    expect(page.locator("#core")).to_have_text("ERP not answering: 12 journals waiting, oldest 3 min 10 s")
+
+
+def test_a_store_that_does_not_answer_is_said(served: Served, open_page: Opener) -> None:
+    served.estate.unreadable = True
+    try:
+        page = open_page(f"{served.root}/ui/")
+        expect(page.locator("#trouble")).to_contain_text("The data could not be read at 10:42:30 UTC")
+    finally:
+        served.estate.unreadable = False
+
+
+# --- what the server does -------------------------------------------------------------------------------------------
+
+
+def test_a_callback_works_over_the_socket(served: Served) -> None:
+    output = "..page.children...shown.data...trouble.children.."
+    asked = {
+        "output": output,
+        "outputs": [
+            {"id": "page", "property": "children"},
+            {"id": "shown", "property": "data"},
+            {"id": "trouble", "property": "children"},
+        ],
+        "inputs": [
+            {"id": "address", "property": "pathname", "value": "/ui/transaction"},
+            {"id": "address", "property": "search", "value": "?id=537681"},
+            {"id": "tick", "property": "n_intervals", "value": None},
+        ],
+        "state": [{"id": "shown", "property": "data", "value": None}],
+        "changedPropIds": ["address.pathname"],
+    }
+    answer = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked)
+
+    assert answer.status_code == 200
+    shown = answer.json()["response"]["shown"]["data"]
+    assert shown["title"] == "Order 537681"
+
+    asked["state"] = [{"id": "shown", "property": "data", "value": shown}]
+    again = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked)
+    assert again.json()["response"] == {"trouble": {"children": None}}
+
+
+def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:
+    policy = httpx.get(f"{served.root}/ui/").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'; script-src 'self' 'sha256-")
+    assert "unsafe-eval" not in policy
+
+
+@pytest.mark.parametrize(
+    ("path", "status_code"),
+    [("/ui", 200), ("/ui/sla/x", 200), ("/uiguide", 404), ("/ui/assets/nothing.css", 404),
+     ("/ui/_dash-component-suites/nobody/nothing.js", 404)],
+)
+def test_only_what_is_below_the_prefix_is_served(served: Served, path: str, status_code: int) -> None:
+    assert httpx.get(served.root + path).status_code == status_code
