@@ -147,14 +147,19 @@ def catalogue(seed: int) -> tuple[Product, ...]:
     return tuple(products)
 
 
+def opening(seed: int, now: datetime) -> list[Happening]:
+    """What stood on the shelves before the history of five days: the first thing to be told."""
+    at = datetime.fromtimestamp(_slots(now).start * HISTORY_STEP_SECONDS, UTC) - timedelta(hours=1)
+    products = catalogue(seed)
+    return [
+        _receipt(products, at, location, 600 if location == WAREHOUSE else 150, opening=True) for location in LOCATIONS
+    ]
+
+
 def history(seed: int, now: datetime) -> list[Happening]:
     """Five days up to ``now``, oldest first. What orders of these days still have before them lies after ``now``."""
     products = catalogue(seed)
-    last = int(now.timestamp()) // HISTORY_STEP_SECONDS
-    first = last - int(HISTORY.total_seconds()) // HISTORY_STEP_SECONDS
-    told = list(_opening(products, datetime.fromtimestamp(first * HISTORY_STEP_SECONDS, UTC) - timedelta(hours=1)))
-    for slot in range(first, last):
-        told.extend(_events_of(_past_life(seed, slot, products)))
+    told = [each for slot in _slots(now) for each in _events_of(_past_life(seed, slot, products))]
     return sorted(told, key=lambda each: each.at)
 
 
@@ -187,8 +192,7 @@ def signs_of_life(at: datetime) -> Iterator[Happening]:
 def sights(seed: int, now: datetime) -> Sights:
     """A shipped order, a refunded return and a back-ordered order out of the history before ``now``."""
     products = catalogue(seed)
-    last = int(now.timestamp()) // HISTORY_STEP_SECONDS
-    recent = [_past_life(seed, slot, products) for slot in range(last - 1, last - 500, -1)]
+    recent = [_past_life(seed, slot, products) for slot in reversed(_slots(now))]
     shipped = next(each for each in recent if each.keeps_goods and not each.returned and each.shipped_at < now)
     returned = next(each for each in recent if each.keeps_goods and each.returned and each.refunded_at < now)
     backordered = next(each for each in recent if each.scarce and each.cancelled_at is None)
@@ -207,6 +211,11 @@ def encode(happening: Happening, *, live_since: datetime) -> bytes:
             provenance="live" if happening.at >= live_since else "generated",
         )
     )
+
+
+def _slots(now: datetime) -> range:
+    last = int(now.timestamp()) // HISTORY_STEP_SECONDS
+    return range(last - int(HISTORY.total_seconds()) // HISTORY_STEP_SECONDS, last)
 
 
 def _past_life(seed: int, slot: int, products: tuple[Product, ...]) -> Life:
@@ -337,12 +346,6 @@ def _return(life: Life, line: Line) -> Iterator[Happening]:
     )  # fmt: skip
     yield Happening(life.returned_at, source, f"return/{life.order_id}", received)
     yield Happening(life.refunded_at, life.origin, f"refund/{life.order_id}", refund)
-
-
-def _opening(products: tuple[Product, ...], at: datetime) -> Iterator[Happening]:
-    for location in LOCATIONS:
-        quantity = 600 if location == WAREHOUSE else 150
-        yield _receipt(products, at, location, quantity, opening=True)
 
 
 def _receipts(products: tuple[Product, ...], at: datetime) -> Iterator[Happening]:

@@ -75,14 +75,20 @@ class Traffic:
     def run(self) -> None:
         self._await_core()
         began = self._live_since = self._clock()
-        self._plan(estate.history(self._seed, began))
-        sent = self._send(self._due(began))
-        self._await_quiet()
-        for minute in range(int(FEEDS_BEFORE.total_seconds()) // 60, 0, -1):
-            self._plan(estate.signs_of_life(began - timedelta(minutes=minute)))
-        sent += self._send(self._due(began))
+        sent = 0
+        for chapter in self._past(began):
+            self._plan(chapter)
+            sent += self._send(self._due(began))
+            self._await_quiet()
         log.info("history: %d events in %.1f s", sent, (self._clock() - began).total_seconds())
         self._live(began)
+
+    def _past(self, began: datetime) -> Iterator[Iterable[Happening]]:
+        """In chapters, each told when the core has worked off the one before: its workers run side by side."""
+        yield estate.opening(self._seed, began)
+        yield estate.history(self._seed, began)
+        minutes = range(int(FEEDS_BEFORE.total_seconds()) // 60, 0, -1)
+        yield (each for ago in minutes for each in estate.signs_of_life(began - timedelta(minutes=ago)))
 
     def _live(self, began: datetime) -> None:
         started = self._clock()

@@ -16,7 +16,7 @@ from sync_core.messages import (
     StockReceived,
     from_cloudevents,
 )
-from tallytrace.estate import HISTORY, Happening, catalogue, encode, history, live, sights
+from tallytrace.estate import HISTORY, Happening, catalogue, encode, history, live, opening, sights
 
 NOW = datetime(2026, 3, 4, 11, 23, 45, tzinfo=UTC)
 SECOND = int(NOW.timestamp())
@@ -102,7 +102,7 @@ def test_what_comes_back_was_shipped_and_is_refunded_to_the_penny(story: list[Ha
 
 def test_stock_lasts_for_hours_except_for_what_is_scarce() -> None:
     stock: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for each in [*history(5, NOW), *minutes(5, count=60)]:
+    for each in [*opening(5, NOW), *history(5, NOW), *minutes(5, count=60)]:
         match each.event:
             case StockReceived() as receipt:
                 for line in receipt.lines:
@@ -122,6 +122,7 @@ def test_how_much_happens() -> None:
     orders = [each for each in past if isinstance(each.event, OrderCaptured)]
     assert len(orders) == 600
     assert NOW - HISTORY - timedelta(minutes=12) <= orders[0].at
+    assert max(each.at for each in opening(5, NOW)) < orders[0].at
     assert orders[-1].at < NOW
     captured = [each.event for each in minutes(5) if isinstance(each.event, OrderCaptured)]
     assert 2.5 < len(captured) / 600 < 3.5

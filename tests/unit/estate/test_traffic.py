@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from sync_core.messages import FeedReported, Message, from_cloudevents
-from tallytrace.estate import history
+from tallytrace.estate import history, opening
 from tallytrace.traffic import Traffic, weather_between
 
 
@@ -26,7 +26,7 @@ class Core:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/status":
             self.at_quiet.append(len(self.accepted))
-            return httpx.Response(200, json={"inbox_queued": 2 - len(self.at_quiet), "outbox_waiting": 0})
+            return httpx.Response(200, json={"inbox_queued": len(self.at_quiet) % 2, "outbox_waiting": 0})
         status = self._answers.pop(0) if self._answers else 202
         if request.url.path == "/v1/events" and status == 202:
             assert request.headers["Content-Type"] == "application/cloudevents-batch+json"
@@ -65,7 +65,7 @@ def play(core: Core, erp: Erp, *, until: Callable[[], bool]) -> datetime:
 def test_history_then_feeds_then_live_and_nothing_twice_or_lost() -> None:
     core, erp = Core(503, 200, 503, 202, 429), Erp()
     began = play(core, erp, until=lambda: any(each.provenance == "live" for each in core.accepted))
-    told = [each for each in history(3, began) if each.at <= began]
+    told = [*opening(3, began), *(each for each in history(3, began) if each.at <= began)]
     generated = [each for each in core.accepted if each.provenance == "generated"]
     in_history = [each for each in generated if not isinstance(each.event, FeedReported)]
     assert {each.event_id for each in in_history[: len(told)]} == {each.event_id for each in told}
@@ -73,7 +73,8 @@ def test_history_then_feeds_then_live_and_nothing_twice_or_lost() -> None:
     identities = [(each.source, each.event_id) for each in core.accepted]
     assert len(set(identities)) == len(identities)
     first_feed = next(at for at, each in enumerate(core.accepted) if isinstance(each.event, FeedReported))
-    assert core.at_quiet == [first_feed] * 2, "feeds begin when the history was worked off"
+    chapters = [4, first_feed, first_feed + 45 * 5]
+    assert core.at_quiet == [at for at in chapters for _ in range(2)], "each is worked off before the next is told"
     assert erp.told[0] == {"latency_ms": 25, "fail_share": 0.04}
 
 
