@@ -26,7 +26,7 @@ bench: $(READY)
 
 # Reads what the last `make test` and `make test-long` saw; runs nothing itself.
 capabilities: $(READY)
-	@$(BIN)/python -m tallytrace.capabilities
+	@$(BIN)/python -m tests.capabilities
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -92,21 +92,21 @@ def serving(home: Path) -> Iterator[str]:
 
 def revive(home: Path) -> None:
     """Starts the server again when it ended by itself; for whoever serves it. Raises PostgresError."""
+    if _postmaster(home / "postgres") is not None:
+        return
     with _exclusive(home / "postgres.start"):
         place = _prepare(home)
-        if _postmaster(place) is None:
-            log.error("PostgreSQL is gone; starting it again\n%s", _end_of(place.log))
-            _ensure_running(place)
+        log.error("PostgreSQL is gone; starting it again\n%s", _end_of(place.log))
+        _ensure_running(place)
 
 
 def _ensure_running(place: _Place) -> None:
     if not (place.data / "PG_VERSION").exists():
         _initialise(place)
     deadline = time.monotonic() + START_SECONDS
-    started = 0
-    tries = 0
+    started = tries = 0
     while not _answers(place):
-        if _postmaster(place) is None and not psutil.pid_exists(started):
+        if _postmaster(place.data) is None and (tries == 0 or not _is_alive(started)):
             if tries == START_TRIES or time.monotonic() > deadline:
                 raise PostgresError(f"PostgreSQL does not start\n{_end_of(place.log)}")
             time.sleep(1.0 if tries else 0.0)
@@ -132,27 +132,36 @@ def _stop_if_last(place: _Place, users: int) -> None:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    postmaster = _postmaster(place)
-    if postmaster is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        postmaster.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
-        try:
-            postmaster.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            log.error("PostgreSQL did not stop within %.0f s; it recovers at the next start", STOP_SECONDS)
-            postmaster.send_signal(signal.SIGQUIT)
+    deadline = time.monotonic() + STOP_SECONDS
+    signalled = False
+    while (postmaster := _postmaster(place.data)) is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if time.monotonic() > deadline:
+                log.error("PostgreSQL did not stop within %.0f s; it recovers at the next start", STOP_SECONDS)
+                postmaster.send_signal(signal.SIGQUIT)
+                return
+            if not signalled:
+                postmaster.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
+                signalled = True
+        time.sleep(0.02)
 
 
-def _postmaster(place: _Place) -> psutil.Process | None:
+def _postmaster(data: Path) -> psutil.Process | None:
     """The living server of this directory; None when the PID file is stale or its PID is another program's by now."""
     try:
-        pid = int((place.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         process = psutil.Process(pid)
-        command = process.cmdline()
+        ours = str(data) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return None
-    return process if str(place.data) in command and process.status() != psutil.STATUS_ZOMBIE else None
+    return process if ours else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _answers(place: _Place) -> bool:

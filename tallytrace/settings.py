@@ -58,11 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events in the sync core")] = 2
     worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker processes in one commit")] = 200
     retry_max_attempts: Annotated[
-        int, Meta(ge=1, le=100, description="attempts at a delivery before it is a dead letter")
-    ] = 8
+        int, Meta(ge=1, le=10_000, description="attempts at a delivery before it is a dead letter")
+    ] = 200
     retry_base_seconds: Annotated[
         float, Meta(gt=0, description="pause before the second attempt; it doubles from there")
-    ] = 1.0
+    ] = 0.5
 
     @property
     def directory(self) -> Path:
@@ -70,15 +70,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def core_base(self) -> str:
-        return self.core_url.rstrip("/") or _url(self.core_host, self.core_port)
+        """Where others reach the sync core, without a slash at the end."""
+        return self.core_url.rstrip("/") or local_url(self.core_host, self.core_port)
 
     @property
     def plane_base(self) -> str:
-        return self.plane_url.rstrip("/") or _url(self.plane_host, self.plane_port)
+        """Where people and links reach the pages, without a slash at the end."""
+        return self.plane_url.rstrip("/") or local_url(self.plane_host, self.plane_port)
 
     @property
     def collector_base(self) -> str:
-        return self.collector_url.rstrip("/") or _url(self.otlp_host, self.otlp_port)
+        """Where spans are sent, without a slash and without /v1/traces at the end."""
+        return self.collector_url.rstrip("/") or local_url(self.otlp_host, self.otlp_port)
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -118,6 +121,12 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 def variable_of(name: str) -> str:
     return PREFIX + name.upper()
+
+
+def local_url(host: str, port: int) -> str:
+    """How this machine reaches a server that is bound to `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def describe() -> list[Described]:
@@ -163,8 +172,3 @@ def _typed(name: str, text: str, variable: str) -> Any:
 
 def _description(kind: Any) -> str:
     return next((meta.description for meta in kind.__metadata__[::-1] if meta.description), "")
-
-
-def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-    return f"http://{reachable}:{port}"

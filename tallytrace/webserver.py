@@ -1,0 +1,63 @@
+"""An ASGI application served by uvicorn on a thread of this process."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from litestar.types import ASGIApp
+
+log = logging.getLogger(__name__)
+
+BACKLOG: Final = 1024
+GRACE_SECONDS: Final = 10  # for requests under way when the process is asked to stop
+
+
+class NotServedError(RuntimeError):
+    """An address is taken, or an application did not start."""
+
+
+@contextmanager
+def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
+    """Requests are answered inside the block. Raises NotServedError."""
+    listener = _listen(host, port, name)
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn writes the same ASGI types differently
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise NotServedError(f"{name} did not start; its log says why")
+            time.sleep(0.01)
+        log.info("%s on http://%s:%d", name, host, port)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _listen(host: str, port: int, name: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as fault:
+        listener.close()
+        raise NotServedError(f"{name} cannot listen on {host}:{port}: {fault.strerror}") from fault
+    listener.setblocking(False)
+    return listener

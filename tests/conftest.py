@@ -1,0 +1,70 @@
+"""What tests share: real engines in directories of their own, and free ports."""
+
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tallytrace import postgres
+from tests import clickhouse_http
+
+pytest_plugins = ["tests.capabilities"]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory short enough for sockets, that the PostgreSQL server's account may pass through."""
+    directory = Path(tempfile.mkdtemp(prefix="tallytrace-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of an embedded server for the whole run."""
+    directory = Path(tempfile.mkdtemp(prefix="tallytrace-pg-"))
+    directory.chmod(0o755)
+    with postgres.serving(directory) as url:
+        yield url
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty database."""
+    name = f"t_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield postgres_server.replace("@/postgres?", f"@/{name}?")
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def clickhouse_url(home: Path, free_port: Callable[[], int]) -> Iterator[str]:
+    """URL of an empty ClickHouse server, in a process of its own."""
+    with clickhouse_http.running(home / "clickhouse", free_port()) as url:
+        yield url
+
+
+@pytest.fixture
+def free_port() -> Iterator[Callable[[], int]]:
+    """Ports that nobody else gets from here in the same test."""
+    given: set[int] = set()
+
+    def one() -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port: int = probe.getsockname()[1]
+            if port not in given:
+                given.add(port)
+                return port
+
+    yield one
