@@ -1,0 +1,222 @@
+"""The only file that opens ClickHouse: embedded (chDB) or a server, by the same calls."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from collector import migrations
+from collector.errors import QueryTimeoutError, StorageError, StorageUnavailableError, UnreadableSegmentError
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_DATABASE: Final = "tallytrace"
+_OTLP_SCHEMA: Final = (Path(__file__).parent / "otlp.proto").read_text()
+_INSERT_SEGMENT: Final = Template(migrations.split_statements((migrations.SQL / "insert_segment.sql").read_text())[0])
+_APPLIED: Final = (migrations.SQL / "applied_migrations.sql").read_text()
+_MIGRATION_COLUMNS: Final = ("version", "statement", "name", "digest")
+
+_SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
+    "format_schema_source": "string",
+    "format_schema": _OTLP_SCHEMA,
+    "format_schema_message_name": "ExportTraceServiceRequest",
+    "input_format_protobuf_oneof_presence": 1,
+    # A retry is recognised only when it forms the same blocks: every setting that shapes them is fixed here.
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "max_block_size": 65_536,
+    "min_insert_block_size_rows": 1_048_576,
+    "min_insert_block_size_bytes": 268_435_456,
+    "max_insert_threads": 1,
+    "async_insert": 0,
+    # Late facts of many months are normal; the default would refuse them.
+    "max_partitions_per_insert_block": 0,
+    # Rows of one block are merged later; merging 50 columns row by row at insertion took a third of the whole work.
+    "optimize_on_insert": 0,
+}
+
+# What the server answers when the bytes cannot be read as requests; anything else is its own trouble and will pass.
+_UNREADABLE: Final = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        33,  # CANNOT_READ_ALL_DATA
+        36,  # BAD_ARGUMENTS
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        407,  # DECIMAL_OVERFLOW
+        436,  # PROTOBUF_BAD_CAST
+        444,  # UNKNOWN_PROTOBUF_FORMAT
+    }
+)
+_TIMEOUT_CODES: Final = frozenset({159, 160})
+
+
+class Storage:
+    """ClickHouse behind bounded sets of clients: a client serialises, so each serves one thread at a time.
+
+    Nothing is opened before the first call, so that a process can start while the server is away.
+    """
+
+    def __init__(self, url: str, *, max_queries: int, max_writers: int) -> None:
+        self._open = _opener(url)
+        self._embedded = urlsplit(url).scheme == "chdb"
+        self._readers = _Clients(lambda: self._open({"max_threads": 1}), max_queries)
+        self._writers = _Clients(lambda: self._open({}), max_writers)
+
+    @classmethod
+    def connect(cls, url: str, *, max_queries: int = 4, max_writers: int = 3) -> Self:
+        """``url`` is ``chdb:///absolute/directory`` or ``http(s)://user:password@host:port/database``."""
+        return cls(url, max_queries=max_queries, max_writers=max_writers)
+
+    def migrate(self) -> int:
+        """Apply what is missing and return how many statements that was; safe to repeat and to kill."""
+        statements = migrations.load()
+        with self._writers.one() as client, _translated():
+            for statement in statements:
+                if statement.version == 0:
+                    client.command(statement.sql)
+            rows = client.query(_APPLIED).result_rows
+            needed = migrations.pending(statements, {(row[0], row[1]): row[2] for row in rows})
+            for statement in needed:
+                client.command(statement.sql)
+                row = (statement.version, statement.number, statement.name, statement.digest)
+                client.insert("schema_migrations", [row], column_names=_MIGRATION_COLUMNS)
+        return len(needed)
+
+    def insert_segment(self, path: Path, token: str) -> None:
+        """Insert a file of length-delimited export requests; again with the same ``token`` it changes nothing.
+
+        Raises UnreadableSegmentError when a request in it cannot be read, otherwise a StorageError that may pass.
+        """
+        settings = {**_SEGMENT_SETTINGS, "insert_deduplication_token": token}
+        with self._writers.one() as client, _translated():
+            if self._embedded:
+                clause = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
+                client.command(_INSERT_SEGMENT.substitute(file=_quoted(path), settings=clause))
+            else:
+                with path.open("rb") as body:
+                    client.raw_insert("otlp_requests", insert_block=body, fmt="Protobuf", settings=settings)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        with self._writers.one() as client, _translated():
+            client.insert(table, rows, column_names=columns)
+
+    def query(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT without SETTINGS clause; ``params`` fill ``{name:Type}``; times come back in UTC, aware."""
+        with self._readers.one(max_seconds) as client, _translated():
+            answer = client.query(sql, parameters=dict(params or {}), settings={"max_execution_time": max_seconds})
+            return [tuple(row) for row in answer.result_rows]
+
+    def ping(self) -> bool:
+        try:
+            return self.query("SELECT 1", max_seconds=2.0) == [(1,)]
+        except StorageError as error:
+            log.warning("ClickHouse does not answer: %s", error)
+            return False
+
+    def close(self) -> None:
+        """Wait for what is under way, then close every client; chDB then lets go of its directory."""
+        self._readers.close()
+        self._writers.close()
+
+
+class _Clients:
+    """A bounded set of clients, opened when first needed and handed to one thread at a time."""
+
+    def __init__(self, open_client: Callable[[], Client], size: int) -> None:
+        self._open = open_client
+        self._size = size
+        self._closed = False
+        self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
+        for _ in range(size):
+            self._idle.put(None)
+
+    @contextmanager
+    def one(self, wait_seconds: float | None = None) -> Iterator[Client]:
+        try:
+            client = self._idle.get(timeout=wait_seconds)
+        except queue.Empty:
+            raise QueryTimeoutError(f"no turn within {wait_seconds} s") from None
+        try:
+            if self._closed:
+                raise StorageUnavailableError("the storage is closed")
+            if client is None:
+                client = self._open()
+            yield client
+        finally:
+            self._idle.put(client)
+
+    def close(self) -> None:
+        self._closed = True
+        for client in [self._idle.get() for _ in range(self._size)]:
+            if client is not None:
+                client.close()
+            self._idle.put(None)
+
+
+def _opener(url: str) -> Callable[[Mapping[str, Any]], Client]:
+    """A function that opens a client with settings, after making sure once that the database exists."""
+    parts = urlsplit(url)
+    lock = threading.Lock()
+    ready = False
+    if parts.scheme == "chdb":
+        where: dict[str, Any] = {"interface": "chdb", "path": parts.path}
+        database = EMBEDDED_DATABASE
+    elif parts.scheme in ("http", "https"):
+        where = {"interface": parts.scheme, "dsn": url, "autogenerate_session_id": False}
+        database = parts.path.strip("/") or "default"
+    else:
+        raise ValueError(f"not the URL of a ClickHouse: {parts.scheme}://…; use chdb:///directory or http(s)://…")
+
+    def open_client(settings: Mapping[str, Any]) -> Client:
+        nonlocal ready
+        with _translated():
+            with lock:
+                if not ready and parts.scheme == "chdb":
+                    first = clickhouse_connect.get_client(**where)
+                    first.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+                    first.close()
+                ready = True
+            return clickhouse_connect.get_client(
+                **where, database=database, settings=dict(settings), tz_mode="aware"
+            )
+
+    return open_client
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's errors into those that callers decide by."""
+    try:
+        yield
+    except ClickHouseError as error:
+        code = getattr(error, "code", None)
+        message = str(error).partition("Stack trace")[0]
+        if isinstance(error, OperationalError) and code is None:
+            raise StorageUnavailableError(message) from error
+        if code in _UNREADABLE:
+            raise UnreadableSegmentError(message) from error
+        if code in _TIMEOUT_CODES:
+            raise QueryTimeoutError(message) from error
+        raise StorageError(message) from error
+
+
+def _quoted(value: object) -> str:
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
