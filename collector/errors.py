@@ -31,3 +31,7 @@ class LogUnavailableError(CollectorError):
 
 class LogFullError(LogUnavailableError):
     """So much waits to be stored that nothing more is taken; the sender should try again."""
+
+
+class LogInUseError(CollectorError):
+    """Another process writes to this directory."""

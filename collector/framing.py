@@ -33,9 +33,7 @@ def varint(number: int) -> bytes:
 
 
 def record(body: bytes) -> bytes:
-    return b"".join(
-        (varint(len(body) + _CHECKSUM_BYTES), body, _CHECKSUM_TAG, zlib.crc32(body).to_bytes(4, "little"))
-    )
+    return b"".join((varint(len(body) + _CHECKSUM_BYTES), body, _CHECKSUM_TAG, zlib.crc32(body).to_bytes(4, "little")))
 
 
 def scan(segment: bytes) -> Scan:

@@ -17,6 +17,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from collector import migrations
 from collector.errors import QueryTimeoutError, StorageError, StorageUnavailableError, UnreadableSegmentError
 
+__all__ = ["QueryTimeoutError", "Storage", "StorageError", "StorageUnavailableError", "UnreadableSegmentError"]
+
 log = logging.getLogger(__name__)
 
 EMBEDDED_DATABASE: Final = "tallytrace"
@@ -194,9 +196,7 @@ def _opener(url: str) -> Callable[[Mapping[str, Any]], Client]:
                     first.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
                     first.close()
                 ready = True
-            return clickhouse_connect.get_client(
-                **where, database=database, settings=dict(settings), tz_mode="aware"
-            )
+            return clickhouse_connect.get_client(**where, database=database, settings=dict(settings), tz_mode="aware")
 
     return open_client
 

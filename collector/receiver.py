@@ -1,0 +1,130 @@
+"""OTLP over HTTP: spans come in, are checked, made durable and acknowledged."""
+
+import asyncio
+import zlib
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import ClientException
+from msgspec import Struct, to_builtins
+
+from collector import otlp
+from collector.errors import LogFullError, LogUnavailableError, UndecodableRequestError
+from collector.segments import SegmentLog
+
+MAX_BODY_BYTES: Final = 64 << 20
+MAX_REQUESTS: Final = 32
+RETRY_AFTER_SECONDS: Final = 1
+"""Some senders drop a batch at once when they would have to wait longer than about ten seconds in all."""
+
+_GZIP: Final = zlib.MAX_WBITS | 16
+
+
+class _Answer(Struct, frozen=True):
+    code: int
+    body: bytes
+    retry_after_seconds: int | None = None
+
+
+class _RefusedError(Exception):
+    """The request is answered with an error."""
+
+    def __init__(self, answer: _Answer) -> None:
+        super().__init__(answer.code)
+        self.answer = answer
+
+
+def create_app(log: SegmentLog, *, max_body_bytes: int = MAX_BODY_BYTES, max_requests: int = MAX_REQUESTS) -> Litestar:
+    """The receiver of one log; more than ``max_requests`` at once are asked to come again."""
+    places = asyncio.Semaphore(max_requests)
+
+    @post("/v1/traces", status_code=200, request_max_body_size=None)
+    async def traces(request: Request[Any, Any, Any]) -> Response[bytes]:
+        try:
+            if places.locked():
+                raise _refusal(429, otlp.RESOURCE_EXHAUSTED, "too many requests at once", retry=True)
+            async with places:
+                answer = await _take(log, request, max_body_bytes)
+        except _RefusedError as refused:
+            answer = refused.answer
+        headers = {} if answer.retry_after_seconds is None else {"Retry-After": str(answer.retry_after_seconds)}
+        return Response(answer.body, status_code=answer.code, media_type=otlp.PROTOBUF, headers=headers)
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/readyz", sync_to_thread=False)
+    def readyz() -> Response[dict[str, Any]]:
+        counters = to_builtins(log.counters())
+        return Response(counters, status_code=200 if log.accepts() else 503)
+
+    return Litestar([traces, healthz, readyz], openapi_config=None)
+
+
+async def _take(log: SegmentLog, request: Request[Any, Any, Any], max_body_bytes: int) -> _Answer:
+    encoding = _encoding(request)
+    sent = await _body(request, max_body_bytes)
+    checked = await asyncio.to_thread(_check, sent, encoding, max_body_bytes)
+    if checked.spans:
+        try:
+            await asyncio.wrap_future(log.append(checked.body, checked.spans))
+        except LogFullError as error:
+            raise _refusal(503, otlp.RESOURCE_EXHAUSTED, str(error), retry=True) from error
+        except LogUnavailableError as error:
+            raise _refusal(503, otlp.UNAVAILABLE, str(error), retry=True) from error
+    return _Answer(200, otlp.response(checked.refused))
+
+
+def _encoding(request: Request[Any, Any, Any]) -> str:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != otlp.PROTOBUF:
+        raise _refusal(415, otlp.INVALID_ARGUMENT, f"send {otlp.PROTOBUF}, not {media_type or 'nothing'}")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise _refusal(415, otlp.INVALID_ARGUMENT, f"send gzip or no encoding, not {encoding}")
+    return encoding
+
+
+async def _body(request: Request[Any, Any, Any], max_body_bytes: int) -> bytes:
+    """The body as it was sent, given up as soon as it is too long."""
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_body_bytes:
+                raise _refusal(413, otlp.RESOURCE_EXHAUSTED, f"more than {max_body_bytes} bytes")
+            chunks.append(chunk)
+    except ClientException as error:
+        raise _refusal(400, otlp.INVALID_ARGUMENT, "the connection ended within the body") from error
+    return b"".join(chunks)
+
+
+def _check(sent: bytes, encoding: str, max_body_bytes: int) -> otlp.Checked:
+    try:
+        return otlp.check(_decompressed(sent, max_body_bytes) if encoding == "gzip" else sent)
+    except UndecodableRequestError as error:
+        raise _refusal(400, otlp.INVALID_ARGUMENT, str(error)) from error
+
+
+def _decompressed(sent: bytes, max_body_bytes: int) -> bytes:
+    """All members of a gzip body; never more than the limit is held."""
+    parts, size = [], 0
+    while sent:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            part = member.decompress(sent, max_body_bytes - size + 1)
+        except zlib.error as error:
+            raise _refusal(400, otlp.INVALID_ARGUMENT, f"broken gzip: {error}") from error
+        size += len(part)
+        if size > max_body_bytes:
+            raise _refusal(413, otlp.RESOURCE_EXHAUSTED, f"more than {max_body_bytes} bytes after decompression")
+        if not member.eof:
+            raise _refusal(400, otlp.INVALID_ARGUMENT, "broken gzip: it ends too early")
+        parts.append(part)
+        sent = member.unused_data
+    return b"".join(parts)
+
+
+def _refusal(code: int, status: int, message: str, *, retry: bool = False) -> _RefusedError:
+    return _RefusedError(_Answer(code, otlp.status(status, message), RETRY_AFTER_SECONDS if retry else None))

@@ -1,0 +1,336 @@
+"""The append-only log: a request is acknowledged when it is on disk, and stays there until it is stored."""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from uuid import uuid4
+
+from msgspec import Struct
+
+from collector.errors import LogFullError, LogInUseError, LogUnavailableError
+from collector.framing import record, scan
+from collector.inserter import Insert, Inserter, StoppedError
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 64 << 20
+MAX_AGE_SECONDS: Final = 0.25
+MAX_BACKLOG_BYTES: Final = 8 << 30
+MAX_WAITING_BYTES: Final = 128 << 20
+
+
+class Counters(Struct, frozen=True):
+    accepted_requests: int  # acknowledged by this process
+    accepted_spans: int
+    stored_segments: int
+    quarantined_requests: int  # set aside because ClickHouse cannot read them, by this process or an earlier one
+    backlog_segments: int
+    backlog_bytes: int  # on disk or about to be, and not stored yet
+    trouble: str  # why nothing is being stored now; empty when all is well
+
+
+class _Segment(Struct, frozen=True):
+    path: Path
+    size_bytes: int
+
+
+class _Waiting(Struct, frozen=True):
+    record: bytes
+    spans: int
+    durable: "Future[None]"
+
+
+class SegmentLog:
+    """Segments in one directory, each the insert body of one insert.
+
+    A writer thread puts whatever waits into the newest segment with one sync for all. The segment is finished when it
+    is ``max_age_seconds`` old and an inserter is free, so that little traffic is seen soon and much goes in by the
+    large block, or when it holds ``max_bytes``. Inserter threads store finished segments, then delete them.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        insert: Insert,
+        normalise: Callable[[bytes], bytes],
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        inserters: int = 1,
+        epoch: str | None = None,
+    ) -> None:
+        """Finish what an earlier process left in ``directory``, and start. Raises LogInUseError."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._lock_file = _locked(directory)
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+        self._max_backlog_bytes = max_backlog_bytes
+        self._max_waiting_bytes = max_waiting_bytes
+        self._inserter = Inserter(insert, normalise, directory, epoch or uuid4().hex)
+
+        # Everything below is guarded by the condition, except the open file: the writer's alone.
+        self._changed = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._sealed = deque(recover(directory))
+        self._sequence = max((int(segment.path.stem) for segment in self._sealed), default=0)
+        self._backlog_bytes = sum(segment.size_bytes for segment in self._sealed)
+        self._backlog_segments = len(self._sealed)
+        self._accepted_requests = self._accepted_spans = self._stored_segments = 0
+        self._closing = self._written = False
+        self._file: _SegmentFile | None = None
+
+        self._writer = threading.Thread(target=self._write_forever, name="segment-writer", daemon=True)
+        self._inserters = [
+            threading.Thread(target=self._insert_forever, name=f"segment-inserter-{number}", daemon=True)
+            for number in range(inserters)
+        ]
+        for thread in (self._writer, *self._inserters):
+            thread.start()
+
+    def append(self, body: bytes, spans: int = 0) -> "Future[None]":
+        """A future that is done when the request is on disk; it fails with LogUnavailableError when it could not be.
+
+        Raises LogFullError at once when too much waits already.
+        """
+        waiting = _Waiting(record(body), spans, Future())
+        size = len(waiting.record)
+        with self._changed:
+            if self._closing:
+                raise LogUnavailableError("the collector is stopping")
+            if self._backlog_bytes + size > self._max_backlog_bytes or (
+                self._waiting and self._waiting_bytes + size > self._max_waiting_bytes
+            ):
+                raise LogFullError(f"{self._backlog_bytes} bytes wait to be stored")
+            self._waiting.append(waiting)
+            self._waiting_bytes += size
+            self._backlog_bytes += size
+            self._changed.notify_all()
+        return waiting.durable
+
+    def counters(self) -> Counters:
+        with self._changed:
+            return Counters(
+                accepted_requests=self._accepted_requests,
+                accepted_spans=self._accepted_spans,
+                stored_segments=self._stored_segments,
+                quarantined_requests=self._inserter.quarantined(),
+                backlog_segments=self._backlog_segments,
+                backlog_bytes=self._backlog_bytes,
+                trouble=self._inserter.trouble,
+            )
+
+    def accepts(self) -> bool:
+        """Whether a request would be taken now."""
+        with self._changed:
+            return not self._closing and self._backlog_bytes < self._max_backlog_bytes
+
+    def wait_stored(self, timeout_seconds: float) -> bool:
+        """Whether everything accepted before was stored in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._backlog_bytes == 0, timeout_seconds)
+
+    def close(self, drain_seconds: float = 10.0) -> None:
+        """Take nothing more, store what is left for as long as that; the rest is stored after the next start."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._writer.join()
+        until = time.monotonic() + drain_seconds
+        for thread in self._inserters:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._inserter.stop()
+        for thread in self._inserters:
+            thread.join()
+        os.close(self._lock_file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the writer's thread ---------------------------------------------------------------------------------------
+
+    def _write_forever(self) -> None:
+        while batch := self._next_batch():
+            self._write(batch)
+        self._seal()
+        with self._changed:
+            self._written = True
+            self._changed.notify_all()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """What waits now; an empty list at the end. Finishes the newest segment meanwhile, when it is due."""
+        while True:
+            with self._changed:
+                wait = self._seconds_to_seal()
+                if not self._waiting and not self._closing and (wait is None or wait > 0):
+                    self._changed.wait(wait)
+                    continue
+                batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            if wait is not None and wait <= 0:
+                self._seal()
+            if batch or self._closing:
+                return batch
+
+    def _seconds_to_seal(self) -> float | None:
+        if self._file is None:
+            return None
+        if self._file.size_bytes >= self._max_bytes:
+            return 0.0
+        if self._sealed:
+            return None
+        return self._file.opened_at + self._max_age_seconds - time.monotonic()
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        try:
+            if self._file is None:
+                self._sequence += 1
+                self._file = _SegmentFile(self._directory / f"{self._sequence:012}.otlp")
+            self._file.append([waiting.record for waiting in batch])
+        except OSError as error:
+            log.exception("the log cannot be written")
+            self._seal()
+            self._refuse(batch, LogUnavailableError(f"the log cannot be written: {error}"))
+            return
+        with self._changed:
+            self._accepted_requests += len(batch)
+            self._accepted_spans += sum(waiting.spans for waiting in batch)
+        for waiting in batch:
+            waiting.durable.set_result(None)
+
+    def _refuse(self, batch: list[_Waiting], error: LogUnavailableError) -> None:
+        with self._changed:
+            self._backlog_bytes -= sum(len(waiting.record) for waiting in batch)
+            self._changed.notify_all()
+        for waiting in batch:
+            waiting.durable.set_exception(error)
+
+    def _seal(self) -> None:
+        if self._file is None:
+            return
+        segment = self._file.finish()
+        self._file = None
+        if segment.size_bytes == 0:
+            segment.path.unlink()
+            return
+        with self._changed:
+            self._sealed.append(segment)
+            self._backlog_segments += 1
+            self._changed.notify_all()
+
+    # --- the inserters' threads ------------------------------------------------------------------------------------
+
+    def _insert_forever(self) -> None:
+        while segment := self._next_segment():
+            try:
+                self._inserter.store(segment.path)
+            except StoppedError:
+                return
+            except Exception as error:
+                log.exception("segment %s is not stored", segment.path.name)
+                self._inserter.failed(repr(error))
+                self._put_back(segment)
+                continue
+            segment.path.unlink()
+            with self._changed:
+                self._stored_segments += 1
+                self._backlog_segments -= 1
+                self._backlog_bytes -= segment.size_bytes
+                self._changed.notify_all()
+
+    def _next_segment(self) -> _Segment | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._sealed or self._written)
+            if not self._sealed:
+                return None
+            segment = self._sealed.popleft()
+            self._changed.notify_all()
+            return segment
+
+    def _put_back(self, segment: _Segment) -> None:
+        with self._changed:
+            self._sealed.appendleft(segment)
+            self._changed.notify_all()
+
+
+class _SegmentFile:
+    """The newest segment, open for appending; its name is on disk before anything in it is acknowledged."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self.opened_at = time.monotonic()
+        self.size_bytes = 0
+        _sync_directory(path.parent)
+
+    def append(self, records: list[bytes]) -> None:
+        content = memoryview(b"".join(records))
+        written = 0
+        while written < len(content):
+            written += os.write(self._descriptor, content[written:])
+        os.fdatasync(self._descriptor)
+        self.size_bytes += written
+
+    def finish(self) -> _Segment:
+        """Close it, without what could not be made durable."""
+        try:
+            os.ftruncate(self._descriptor, self.size_bytes)
+        except OSError:
+            log.exception("%s keeps a torn end, which is cut off when it is read", self._path)
+        os.close(self._descriptor)
+        return _Segment(self._path, self.size_bytes)
+
+
+def recover(directory: Path) -> list[_Segment]:
+    """The segments an earlier process left, oldest first, each cut back to its whole records.
+
+    What is cut off was never acknowledged, unless the disk is damaged: it is kept aside as ``.torn`` for a person.
+    """
+    segments = []
+    for path in sorted(directory.glob("*.otlp")):
+        content = path.read_bytes()
+        whole_bytes = scan(content).whole_bytes
+        if whole_bytes < len(content):
+            torn = path.with_suffix(".torn")
+            torn.write_bytes(content[whole_bytes:])
+            os.truncate(path, whole_bytes)
+            log.warning("%s had a torn end of %d bytes, kept as %s", path.name, len(content) - whole_bytes, torn.name)
+        if whole_bytes:
+            segments.append(_Segment(path, whole_bytes))
+        else:
+            path.unlink()
+    return segments
+
+
+def _locked(directory: Path) -> int:
+    """A lock on the directory that ends with the process, whatever ends it."""
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LogInUseError(str(directory)) from error
+    return descriptor
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
