@@ -155,12 +155,12 @@ def refund(step: Step, event: RefundIssued) -> Verdict:
 def _credit_goods(step: Step, memo: _Memo, number: int, line: Line) -> None:
     event, wanted = memo.event, -line.quantity
     used = 0
-    for order_line in _candidates(step, memo, line):
+    for piece_no, order_line in enumerate(_candidates(step, memo, line), 1):
         if used == wanted:
             break
         quantity = min(order_line.open, wanted - used)
         amount = -line.amount_minor * (used + quantity) // wanted - -line.amount_minor * used // wanted
-        _take_piece(step, memo, number, line, order_line, quantity, amount, first=used == 0)
+        _take_piece(step, memo, (number, piece_no), line, order_line, quantity, amount)
         used += quantity
     if used == wanted:
         return
@@ -187,8 +187,10 @@ def _candidates(step: Step, memo: _Memo, line: Line) -> list[OrderLine]:
 
 
 def _take_piece(
-    step: Step, memo: _Memo, number: int, line: Line, order_line: OrderLine, quantity: int, amount: int, *, first: bool
+    step: Step, memo: _Memo, place: tuple[int, int], line: Line, order_line: OrderLine, quantity: int, amount: int
 ) -> None:
+    """Use up ``quantity`` of an order line; ``place`` is the number of the credited line and of the piece in it."""
+    number, piece_no = place
     event, order = memo.event, step.unit.orders[order_line.correlation_id]
     soon = step.message.occurred_at - order.captured_at <= CANCELLATION_WINDOW
     share = memo.shares.setdefault(
@@ -197,7 +199,7 @@ def _take_piece(
     share.quantity += quantity
     share.amount_minor += amount
     share.pieces += 1
-    share.line_count += first
+    share.line_count += piece_no == 1
     business_key = f"{event.origin}:credit_memo/{event.credit_memo_id}/{number}/{order.order_id}/{order_line.line_no}"
     if soon:
         orders.release(step, order, order_line, quantity, business_key)
@@ -210,7 +212,7 @@ def _take_piece(
             _told_line(line, event.location, quantity=quantity, amount_minor=amount, order_id=order.order_id)
         )
     step.unit.pieces.append(
-        CreditPiece(memo.identity, number, share.pieces, order_line, quantity, amount, "cancelled" if soon else "returned")
+        CreditPiece(memo.identity, number, piece_no, order_line, quantity, amount, "cancelled" if soon else "returned")
     )
     sold, credited = order_line.unit_price_micros, line.unit_price_micros
     if sold is not None and credited is not None and credited > sold:

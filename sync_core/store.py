@@ -390,10 +390,10 @@ def _settle(session: Session, seqs: dict[int, Verdict]) -> None:
     )  # fmt: skip
 
 
-def _columns(session: Session, name: str, items: Sequence[T], **columns: Callable[[T], Any]) -> None:
+def _columns(session: Session, statement: str, items: Sequence[T], /, **columns: Callable[[T], Any]) -> None:
     """Run a statement that takes one array per column; nothing when there are no items."""
     if items:
-        session.run(name, **{column: [value(item) for item in items] for column, value in columns.items()})
+        session.run(statement, **{column: [value(item) for item in items] for column, value in columns.items()})
 
 
 def _json(value: Any) -> str:
