@@ -73,6 +73,11 @@ def _item(row: ItemRow, now: datetime, *, flow: str, step: str, title: str, sla:
     )
 
 
+def by_owner(rows: Iterable[ItemRow]) -> list[OwnerRow]:
+    """What the store would sum up, when every item is at hand."""
+    return [OwnerRow(row.owner, row.currency, 1, row.amount_minor, row.due_us) for row in rows]
+
+
 def summed(items: Iterable[OverdueItem], owners: Iterable[tuple[str, OwnerRow]], now: datetime, most: int) -> Overdue:
     """``owners`` counts every item, also those beyond ``most``; the name beside a row is used when it has no owner."""
     by_owner: dict[str, list[OwnerRow]] = {}

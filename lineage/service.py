@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Final
 
 from lineage import overdue as obligations
@@ -26,8 +27,9 @@ from lineage.model import (
     Trace,
     Unknown,
 )
+from lineage.overdue import by_owner
 from lineage.queries import Filter, Queries, Window
-from lineage.rows import KeyRow, SpanRow, moment
+from lineage.rows import KeyRow, OwnerRow, SpanRow, moment
 from lineage.slas import Sla
 from lineage.standing import Standings
 from lineage.verdicts import of_row, of_stretch
@@ -37,6 +39,7 @@ HISTORY: Final = timedelta(days=90)
 MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measurement is none
 SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
 MOST_OVERDUE: Final = 500
+OVERDUE_SERVES: Final = timedelta(seconds=10)  # of wall time
 
 
 class Lineage:
@@ -57,6 +60,8 @@ class Lineage:
         self._slas = {sla.name: sla for sla in slas}
         self._calendar = calendar or Calendar()
         self._wall = wall
+        self._overdue: tuple[datetime, Overdue] | None = None
+        self._overdue_lock = Lock()
         self.now = BusinessClock(wall, mode, self._newest)
 
     @property
@@ -173,19 +178,33 @@ class Lineage:
     # --- obligations ---
 
     def overdue(self) -> Overdue:
-        """Every step of every flow and every cell that is past its deadline and open, oldest first."""
+        """Every step of every flow and every cell that is past its deadline and open, oldest first.
+
+        It asks about every open item there is, so its answer serves everybody for ten seconds.
+        """
+        wall = self._wall()
+        with self._overdue_lock:
+            if self._overdue is None or not timedelta(0) <= wall - self._overdue[0] < OVERDUE_SERVES:
+                self._overdue = (wall, self._find_overdue())
+            return self._overdue[1]
+
+    def _find_overdue(self) -> Overdue:
         window = self._window(timedelta(0))
         items: list[OverdueItem] = []
-        owners = []
+        owners: list[tuple[str, OwnerRow]] = []
         for step in self._standings.flows.expecting:
             if step.deadline:
                 rows = self._queries.overdue(step, self._calendar, window, MOST_OVERDUE)
                 items += obligations.of_step(step, rows, list(self._slas.values()), window.now)
-                owners += [(step.owner, row) for row in self._queries.overdue_by_owner(step, self._calendar, window)]
+                more = len(rows) == MOST_OVERDUE
+                known = self._queries.overdue_by_owner(step, self._calendar, window) if more else by_owner(rows)
+                owners += [(step.owner, row) for row in known]
         for sla in self._slas.values():
             if sla.kind == "reconciliation":
-                items += self.overdue_items(sla.name, "", MOST_OVERDUE)
-                owners += [(sla.owner, row) for row in self._queries.overdue_cells(sla, window)]
+                rows = self._queries.items(sla, window, Filter(verdicts=("overdue",), most=MOST_OVERDUE))
+                items += obligations.of_sla(sla, rows, window.now)
+                known = self._queries.overdue_cells(sla, window) if len(rows) == MOST_OVERDUE else by_owner(rows)
+                owners += [(sla.owner, row) for row in known]
         return obligations.summed(items, owners, window.now, MOST_OVERDUE)
 
     def overdue_items(self, name: str, channel: str, limit: int, /) -> list[OverdueItem]:
