@@ -11,6 +11,7 @@ import flask
 import httpx
 from a2wsgi import WSGIMiddleware
 from dash import ClientsideFunction, Input, Output, State, no_update
+from dash.exceptions import DependencyException
 from litestar import asgi
 from litestar.exceptions import NotFoundException
 from litestar.handlers import ASGIRouteHandler
@@ -149,6 +150,9 @@ def _guard(app: dash.Dash) -> None:
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
+    # Dash answers a file it does not have with a 500 and a stack in the log, which every scanner would fill.
+    for missing in (DependencyException, FileNotFoundError):
+        app.server.register_error_handler(missing, lambda _error: ("There is no such file.", 404))
     app.server.after_request(headers)
 
 

@@ -63,14 +63,20 @@ class Column(Struct, frozen=True):
 
 
 EMPTY: Final = "Nothing here."
+VACANT: Final = ("", None, wording.DASH)
 
 
 def table(
     caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY, slim: bool = False
 ) -> Component:
-    """On a narrow screen each row becomes a card whose cells carry the title of their column, unless it is slim."""
+    """Columns with nothing in them are left out.
+
+    On a narrow screen each row becomes a card whose cells carry the title of their column, unless it is slim.
+    """
     if not rows:
         return html.P(empty, className="empty")
+    used = [number for number in range(len(columns)) if any(row[number] not in VACANT for row in rows)]
+    columns, rows = [columns[number] for number in used], [[row[number] for number in used] for row in rows]
     head = html.Thead(html.Tr([html.Th(c.title, className="figure" if c.figure else "", scope="col") for c in columns]))
     body = html.Tbody(
         [

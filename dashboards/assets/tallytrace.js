@@ -50,6 +50,48 @@
     }
   });
 
+  // A refresh replaces what is on the page. What the reader opened stays open, and the focus stays where it was.
+  var opened = new Set();
+  var focused = null;
+  var targets = "#page a, #page button, #page summary, #page [tabindex='0']";
+
+  function named(number) {
+    return location.href + " " + number;
+  }
+
+  function place(element, selector) {
+    return named(Array.prototype.indexOf.call(document.querySelectorAll(selector), element));
+  }
+
+  document.addEventListener("toggle", function (event) {
+    if (event.target.matches("#page .fold")) {
+      opened[event.target.open ? "add" : "delete"](place(event.target, "#page .fold"));
+    }
+  }, true);
+
+  document.addEventListener("focusin", function (event) {
+    focused = event.target.matches(targets) ? place(event.target, targets) : null;
+  });
+
+  document.addEventListener("pointerdown", function () {
+    focused = null;
+  });
+
+  new MutationObserver(function () {
+    document.querySelectorAll("#page .fold").forEach(function (fold, number) {
+      if (!fold.open && opened.has(named(number))) {
+        fold.open = true;
+      }
+    });
+    if (focused && document.activeElement === document.body) {
+      document.querySelectorAll(targets).forEach(function (target, number) {
+        if (named(number) === focused) {
+          target.focus({ preventScroll: true });
+        }
+      });
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
   function copy(text) {
     if (navigator.clipboard) {
       return navigator.clipboard.writeText(text);

@@ -161,7 +161,7 @@ def _overdue_row(item: OverdueItem, now: datetime) -> list[Content]:
     said = wording.sentence(item.title)
     title: Child = link(said, addresses.transaction(item.correlation_id)) if item.correlation_id else said
     where = " · ".join(part for part in (item.channel, item.location, item.provider) if part)
-    reason = html.Div(item.reason, className="sub") if item.reason else None
+    reason = html.Div(item.reason, className="sub") if item.reason not in item.title else None
     return [
         [title, reason],
         wording.duration(item.overdue_seconds),

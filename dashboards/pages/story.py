@@ -92,12 +92,12 @@ def _due_chip(row: tl.Step) -> Component | None:
 
 
 def _attempts(hop: Hop) -> Component | None:
-    """Retries and repeats, folded: they matter only to who looks for them."""
-    if len(hop.attempts) < 2 and not hop.duplicates:
-        return None
-    said = [wording.count(len(hop.attempts), "attempt")] if len(hop.attempts) > 1 else []
-    said += [f"{wording.count(hop.duplicates, 'repeat')} recognised"] if hop.duplicates else []
-    return fold(", ".join(said), html.Ol([_attempt(attempt) for attempt in hop.attempts], className="attempts"))
+    """Retries are folded: they matter only to who looks for them."""
+    repeats = f"{wording.count(hop.duplicates, 'repeat')} recognised" if hop.duplicates else ""
+    if len(hop.attempts) < 2:
+        return html.Div(repeats, className="sub") if repeats else None
+    said = ", ".join(part for part in (wording.count(len(hop.attempts), "attempt"), repeats) if part)
+    return fold(said, html.Ol([_attempt(attempt) for attempt in hop.attempts], className="attempts"))
 
 
 def _attempt(attempt: Attempt) -> Component:
@@ -120,7 +120,7 @@ def _(row: tl.Gap, _header: Header) -> Component:
 
 @draw.register
 def _(row: tl.Deadline, _header: Header) -> Component:
-    return _row("deadline tone-bad", row.at, "flag", html.Span(row.label, className="tl-deadline"))
+    return _row("deadline tone-bad", row.at, "flag", html.Span(wording.sentence(row.label), className="tl-deadline"))
 
 
 @draw.register
@@ -132,7 +132,9 @@ def _(row: tl.Missing, _header: Header) -> Component:
 
 @draw.register
 def _(row: tl.Now, _header: Header) -> Component:
-    return _row("now", row.at, "", html.Span("now", className="tl-now"))
+    # To the minute: a page that differs only in seconds would be drawn again at every refresh.
+    minute = row.at.replace(second=0, microsecond=0)
+    return _row("now", minute, "", html.Span("now", className="tl-now"))
 
 
 @draw.register

@@ -192,7 +192,7 @@ def _money(steps: Sequence[StageMoney]) -> Component | None:
 
 
 def _step(step: StageMoney) -> str:
-    several = f" in {step.count:,}" if step.count > 1 else ""
+    several = f" ({step.count:,})" if step.count > 1 else ""
     return wording.sentence(step.step.replace("_", " ")) + several
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import uvicorn
 from litestar import Litestar, get
-from msgspec import Struct
+from msgspec import Struct, structs
 from playwright.sync_api import Page, expect
 
 from dashboards.app import create, serve_below
@@ -301,12 +301,14 @@ class Estate(Struct):
     """A Reader whose answers are all written down above."""
 
     unreadable: bool = False
+    minutes: int = 0  # that have passed since NOW
 
     def journey(self, any_id: str, /) -> Answer:
         if any_id in ("537681", ORDER):
             return order_journey()
         if any_id in ("C538698", RETURN):
-            return late_journey()
+            told = late_journey()
+            return structs.replace(told, as_of=told.as_of + timedelta(minutes=self.minutes))
         if any_id == "77":
             return Choice(query="77", matches=(match(TWICE[0], "77"), match(TWICE[1], "77", "pos:s17")))
         near = Suggestion(key_value="537681", key_name="order_id", origin="webshop", correlation_id=ORDER,
@@ -425,6 +427,21 @@ def test_what_never_happened_is_on_the_timeline(served: Served, open_page: Opene
     expect(page.get_by_text("parked: no sale of this item is known")).to_be_visible()
 
 
+def test_a_refresh_leaves_open_what_was_opened_and_the_focus_where_it_was(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction?id=C538698")
+    expect(page.locator(".now .tl-time")).to_have_text("10:42")
+    page.get_by_text("2 attempts").click()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="order 537681")).to_be_focused()
+
+    served.estate.minutes = 3
+    page.evaluate("dash_clientside.set_props('tick', {n_intervals: 1})")
+    expect(page.locator(".now .tl-time")).to_have_text("10:45")
+    served.estate.minutes = 0
+    expect(page.get_by_text("503 from the ERP")).to_be_visible()
+    expect(page.get_by_role("link", name="order 537681")).to_be_focused()
+
+
 def test_an_unknown_number_offers_what_is_near(served: Served, open_page: Opener) -> None:
     page = open_page(f"{served.root}/ui/transaction/53768x")
     expect(page.locator("h1")).to_have_text("Nothing is known by this number")
@@ -516,7 +533,7 @@ def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:
 @pytest.mark.parametrize(
     ("path", "status_code"),
     [("/ui", 200), ("/ui/sla/x", 200), ("/uiguide", 404), ("/ui/assets/nothing.css", 404),
-     ("/ui/_dash-component-suites/nobody/nothing.js", 404)],
+     ("/ui/_dash-component-suites/nobody/nothing.js", 404), ("/ui/_dash-component-suites/dash/nothing.js", 404)],
 )
 def test_only_what_is_below_the_prefix_is_served(served: Served, path: str, status_code: int) -> None:
     assert httpx.get(served.root + path).status_code == status_code
