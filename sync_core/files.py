@@ -9,7 +9,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +51,32 @@ class FileStatus(Struct, frozen=True):
     finished_at: dt.datetime | None
 
 
+class Incoming:
+    """A file on its way in: durable, under the digest of its bytes, once ``finish`` returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._digest = hashlib.sha256()
+        self._path = folder / f".part-{time.monotonic_ns()}"
+        self._target = self._path.open("wb")
+
+    def write(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._target.write(chunk)
+
+    def finish(self) -> str:
+        self._target.flush()
+        os.fsync(self._target.fileno())
+        self._target.close()
+        name = self._digest.hexdigest()
+        self._path.replace(self._folder / name)
+        return name
+
+    def abandon(self) -> None:
+        self._target.close()
+        self._path.unlink(missing_ok=True)
+
+
 class FileReader:
     """Keeps uploaded files under ``folder`` and reads them, one after the other, in a thread of its own."""
 
@@ -74,18 +100,9 @@ class FileReader:
         self._work.set()
         self._thread.join()
 
-    def keep(self, chunks: Iterable[bytes]) -> str:
-        """Write a file durably under the digest of its bytes; returns the digest."""
-        digest = hashlib.sha256()
-        partial = self._folder / f".part-{threading.get_ident()}-{time.monotonic_ns()}"
-        with partial.open("wb") as target:
-            for chunk in chunks:
-                digest.update(chunk)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(self._folder / digest.hexdigest())
-        return digest.hexdigest()
+    def incoming(self) -> "Incoming":
+        """A file that is being received."""
+        return Incoming(self._folder)
 
     def submit(self, connector: str, name: str, sha256: str, *, until_now: bool) -> None:
         """Queue a run over a kept file. Raises KeyError for an unknown connector."""

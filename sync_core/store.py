@@ -54,6 +54,13 @@ class Session:
         assert row is not None, name
         return row
 
+    def stream(self, name: str, /, **values: Any) -> Iterator[Row]:
+        """Rows of a long answer, fetched from the server in pieces."""
+        with self.connection.cursor(name=f"stream_{name}") as cursor:
+            cursor.itersize = 5_000
+            cursor.execute(_SQL[name], values)
+            yield from cursor
+
     def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Append rows by COPY, in text form."""
         statement = psycopg.sql.SQL("copy core.{} ({}) from stdin").format(

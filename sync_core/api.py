@@ -1,0 +1,330 @@
+"""The sync core over HTTP: events and files in, states, journal and audit out."""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, Final, Literal
+
+import anyio.to_thread
+import msgspec
+from litestar import Litestar, Request, Response, get, post, put
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import Stream
+from msgspec import Struct
+
+from sync_core import audit, export, inbox
+from sync_core.clock import Clock
+from sync_core.connectors import online_retail
+from sync_core.errors import InvalidEventError
+from sync_core.files import FileReader, FileStatus, Incoming
+from sync_core.messages import TYPES, from_cloudevents
+from sync_core.outbox import ErpRelay
+from sync_core.store import Store
+
+log = logging.getLogger(__name__)
+
+PROBLEM: Final = "application/problem+json"
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
+MAX_EVENTS: Final = 2_000
+MAX_QUEUED: Final = 50_000
+RETRY_AFTER_SECONDS: Final = "2"
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details; ``field`` names what of the request is wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    field: str = ""
+
+
+class ProblemError(Exception):
+    """A request is answered with a problem."""
+
+    def __init__(self, status: int, title: str, detail: str, *, field: str = "", retry: bool = False) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail, self.field, self.retry = status, title, detail, field, retry
+
+
+class EventResult(Struct, frozen=True):
+    """What became of one event at the door."""
+
+    source: str
+    id: str
+    status: inbox.Receipt
+
+
+class EventResults(Struct, frozen=True):
+    """What became of the events of a request; ``accepted`` means on disk, and processed soon."""
+
+    accepted: int
+    duplicates: int
+    conflicts: int
+    results: list[EventResult]
+
+
+class Status(Struct, frozen=True):
+    """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken."""
+
+    inbox_queued: int
+    inbox_parked: int
+    inbox_dead: int
+    outbox_waiting: int
+    oldest_waiting_seconds: float
+    outbox_retrying: int
+    outbox_refused: int
+    spans_waiting: int
+    exceptions_open: int
+    erp: Literal["up", "down", "none"]
+
+
+class OrderState(Struct, frozen=True):
+    """An order as it stands; amounts in minor units, ``amount_minor`` net of tax."""
+
+    correlation_id: str
+    origin: str
+    order_id: str
+    channel: str
+    location: str
+    currency: str
+    captured_at: Any
+    state: str
+    amount_minor: int
+    tax_minor: int
+    paid_minor: int
+
+
+class OpenException(Struct, frozen=True):
+    """Something that a person must decide."""
+
+    exception_id: str
+    kind: str
+    severity: str
+    correlation_id: str
+    entity: str
+    entity_id: str
+    owner: str
+    amount_minor: int
+    currency: str
+    detail: str
+    opened_at: Any
+
+
+class Audit(Struct, frozen=True):
+    """The sync core's own part of ``verify``."""
+
+    checks: list[audit.Check]
+    by_kind: audit.ByKind
+
+
+class Core(Struct, frozen=True):
+    """What the handlers need."""
+
+    db: Store
+    files: FileReader
+    clock: Clock
+    erp: ErpRelay | None
+
+
+def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
+    """The application; ``more`` are handlers of the process around it."""
+    return Litestar(
+        [
+            receive_events, put_file, file_status, status, order, exceptions, journal, schemas, audited, audited_spans,
+            audited_bucket, *more,
+        ],
+        state=State({"core": core}),
+        request_max_body_size=MAX_BODY_BYTES,
+        exception_handlers={ProblemError: _problem, HTTPException: _refused, Exception: _failed},
+        openapi_config=OpenAPIConfig(title="Tallytrace: sync core", version="1", path="/schema"),
+    )  # fmt: skip
+
+
+def _core(state: State) -> Core:
+    core: Core = state["core"]
+    return core
+
+
+@post("/v1/events", status_code=202)
+async def receive_events(request: Request[Any, Any, State], state: State) -> EventResults:
+    """Take CloudEvents: one, or an array of up to 2,000; nothing of a request is taken unless all of it is well-formed."""
+    body = await request.body()
+    return await anyio.to_thread.run_sync(_take, _core(state), body)
+
+
+def _take(core: Core, body: bytes) -> EventResults:
+    messages = _decoded(body)
+    with core.db.transaction() as session:
+        if session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
+            raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
+        receipts = inbox.accept(session, messages, core.clock())
+    counts = Counter(receipts)
+    if len(messages) == 1 and counts["conflict"]:
+        one = messages[0]
+        raise ProblemError(
+            409, "Identity conflict",
+            f"event {one.event_id} of {one.source} is known with other content; an exception was opened", field="id",
+        )  # fmt: skip
+    results = [EventResult(m.source, m.event_id, receipt) for m, receipt in zip(messages, receipts, strict=True)]
+    return EventResults(counts["accepted"], counts["duplicate"], counts["conflict"], results)
+
+
+def _decoded(body: bytes) -> list[Any]:
+    try:
+        messages = from_cloudevents(body, batch=body.lstrip()[:1] == b"[")
+    except InvalidEventError as error:
+        raise ProblemError(400, "Malformed event", error.detail, field=error.field) from error
+    if len(messages) > MAX_EVENTS:
+        raise ProblemError(413, "Too many events", f"send at most {MAX_EVENTS} events in one request")
+    return messages
+
+
+@put("/v1/files/{connector:str}/{name:str}", status_code=202, request_max_body_size=MAX_FILE_BYTES)
+async def put_file(
+    request: Request[Any, Any, State],
+    state: State,
+    connector: FromPath[str],
+    name: FromPath[str],
+    until_now: FromQuery[bool] = False,
+) -> FileStatus:
+    """Keep a file and read it: ``until_now`` shifts its times by whole weeks so that it ends in the present."""
+    core = _core(state)
+    if connector != online_retail.NAME:
+        raise ProblemError(404, "Unknown connector", f"there is no connector {connector!r}; known: {online_retail.NAME}")
+    incoming = core.files.incoming()
+    try:
+        async for chunk in request.stream():
+            incoming.write(chunk)
+        return await anyio.to_thread.run_sync(_keep, core, connector, name, incoming, until_now)
+    finally:
+        incoming.abandon()
+
+
+def _keep(core: Core, connector: str, name: str, incoming: Incoming, until_now: bool) -> FileStatus:
+    core.files.submit(connector, name, incoming.finish(), until_now=until_now)
+    found = core.files.status(connector, name)
+    assert found is not None
+    return found
+
+
+@get("/v1/files/{connector:str}/{name:str}", sync_to_thread=True)
+def file_status(state: State, connector: FromPath[str], name: FromPath[str]) -> FileStatus:
+    """How far the latest run over a file has come."""
+    found = _core(state).files.status(connector, name)
+    if found is None:
+        raise ProblemError(404, "Not found", f"no file {name!r} was given to connector {connector!r}")
+    return found
+
+
+@get("/v1/status", sync_to_thread=True)
+def status(state: State) -> Status:
+    """What waits, and since when."""
+    core = _core(state)
+    with core.db.transaction() as session:
+        queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
+    erp: Literal["up", "down", "none"] = "none" if core.erp is None else "up" if core.erp.up else "down"
+    return Status(queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp)
+
+
+@get("/v1/orders/{order_id:str}", sync_to_thread=True)
+def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
+    """The orders with this number, one per origin."""
+    with _core(state).db.transaction() as session:
+        rows = session.rows("order_state", order_id=order_id)
+    if not rows:
+        raise ProblemError(404, "Not found", f"no order {order_id!r}")
+    return [OrderState(row[0].hex(), *row[1:]) for row in rows]
+
+
+@get("/v1/exceptions", sync_to_thread=True)
+def exceptions(
+    state: State, owner: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
+) -> list[OpenException]:
+    """What is open, oldest first."""
+    with _core(state).db.transaction() as session:
+        rows = session.rows("open_exceptions", owner=owner, limit=limit)
+    return [OpenException(*row[:3], row[3].hex(), *row[4:]) for row in rows]
+
+
+@get("/v1/journal", media_type="text/plain; charset=utf-8", sync_to_thread=False)
+def journal(state: State, form: Annotated[Literal["canonical", "hledger"], QueryParameter(name="format")]) -> Stream:
+    """The whole journal as text, streamed."""
+    return Stream(_stream(_core(state), export.canonical if form == "canonical" else export.hledger))
+
+
+async def _stream(core: Core, render: Any) -> AsyncIterator[str]:
+    """Pieces of about 64 KiB: many small sends would cost more than the export."""
+    pieces: Iterator[str] = _pieces(core, render)
+    while (piece := await anyio.to_thread.run_sync(next, pieces, "")) != "":
+        yield piece
+
+
+def _pieces(core: Core, render: Any) -> Iterator[str]:
+    with core.db.transaction() as session:
+        held, size = [], 0
+        for piece in render(session.stream("export_journal")):
+            held.append(piece)
+            size += len(piece)
+            if size > 65_536:
+                yield "".join(held)
+                held, size = [], 0
+        if held:
+            yield "".join(held)
+
+
+@get("/v1/schemas", sync_to_thread=False)
+def schemas() -> dict[str, Any]:
+    """JSON Schema of every event type."""
+    refs, definitions = msgspec.json.schema_components(list(TYPES.values()), ref_template="#/$defs/{name}")
+    return {"types": dict(zip(TYPES, refs, strict=True)), "$defs": definitions}
+
+
+@get("/v1/audit", sync_to_thread=True)
+def audited(state: State) -> Audit:
+    """The books as they are: what balances, what differs, and lines, units and money by kind."""
+    with _core(state).db.transaction() as session:
+        return Audit(audit.checks(session), audit.by_kind(session))
+
+
+@get("/v1/audit/spans", sync_to_thread=True)
+def audited_spans(state: State) -> list[audit.SpanBucket]:
+    """Counts and checksums of the spans that were committed."""
+    with _core(state).db.transaction() as session:
+        return audit.span_buckets(session)
+
+
+@get("/v1/audit/spans/{bucket:int}", sync_to_thread=True)
+def audited_bucket(state: State, bucket: FromPath[int]) -> list[str]:
+    """The committed span IDs that begin with one byte."""
+    with _core(state).db.transaction() as session:
+        return audit.spans_in_bucket(session, bucket)
+
+
+def _problem(request: Request[Any, Any, State], error: ProblemError) -> Response[Problem]:
+    kind = error.title.lower().replace(" ", "-")
+    problem = Problem(f"urn:tallytrace:problem:{kind}", error.title, error.status, error.detail, request.url.path, error.field)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.retry else {}
+    return Response(problem, status_code=error.status, media_type=PROBLEM, headers=headers)
+
+
+def _refused(request: Request[Any, Any, State], error: HTTPException) -> Response[Problem]:
+    problem = Problem("urn:tallytrace:problem:request", "Request refused", error.status_code, error.detail, request.url.path)
+    return Response(problem, status_code=error.status_code, media_type=PROBLEM)
+
+
+def _failed(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = "The request failed; the log says why."
+    return Response(
+        Problem("urn:tallytrace:problem:internal", "Internal error", 500, detail, request.url.path),
+        status_code=500,
+        media_type=PROBLEM,
+    )

@@ -1,0 +1,163 @@
+"""What ``verify`` asks of the sync core: do the books balance, do counters equal movements, which spans were committed."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from sync_core.money import text
+from sync_core.store import Session
+
+SHOWN: Final = 20
+"""How many faults of one kind are named."""
+
+BUCKETS: Final = 256
+
+
+class Check(Struct, frozen=True):
+    """One rule of the books: how many things were looked at, and what breaks the rule, by name."""
+
+    name: str
+    looked_at: int
+    faults: list[str]
+
+
+class SpanBucket(Struct, frozen=True):
+    """Committed span IDs that begin with one byte: their number, and their XOR as a little-endian integer."""
+
+    bucket: int
+    count: int
+    distinct: int
+    xor: int
+
+
+class KindRow(Struct, frozen=True):
+    """A row of the table by kind; lines or units that the row does not state are None."""
+
+    name: str
+    lines: int | None
+    units: int
+    amount_minor: int
+    detail: str = ""
+
+
+class ByKind(Struct, frozen=True):
+    """What a file's documents came to, from journal lines tagged ``source=file`` and from parked items."""
+
+    rows: list[KindRow]
+    documents: dict[str, int]
+    posted_minor: int
+    parked_minor: int
+    parked_items: int
+    residue_micros: int
+
+
+def checks(session: Session) -> list[Check]:
+    """Every rule that the sync core can check by itself."""
+    inbox, done, journals, lines, movements, stock, _ = session.one("audit_counts")
+    unbalanced = [
+        f"journal {journal_id} is off by {text(int(off))}" if off else f"journal {journal_id} has no lines"
+        for journal_id, off in session.rows("unbalanced_journals", limit=SHOWN)
+    ]
+    drifted = [
+        f"stock {sku} at {location}: good {good}, movements say {good2}; reserved {held}, movements say {held2};"
+        f" return pending {back}, movements say {back2}"
+        for sku, location, good, good2, held, held2, back, back2 in session.rows("drifted_counters", limit=SHOWN)
+    ]
+    negative = [
+        f"stock {sku} at {location} is promised {-free} beyond what is there"
+        for sku, location, free in session.rows("negative_free", limit=SHOWN)
+    ]
+    return [
+        Check(f"every journal balances ({lines} lines)", journals, unbalanced),
+        Check(f"counters equal movements ({movements} movements)", stock, drifted),
+        Check("nothing is promised that is not there", stock, negative),
+        Check(f"events accepted ({done} done)", inbox, []),
+    ]
+
+
+def span_buckets(session: Session) -> list[SpanBucket]:
+    """Counts and checksums of the committed span IDs, by first byte."""
+    counts, xors = [0] * BUCKETS, [0] * BUCKETS
+    seen: list[set[bytes]] = [set() for _ in range(BUCKETS)]
+    for one in _span_ids(session):
+        bucket = one[0]
+        counts[bucket] += 1
+        if one not in seen[bucket]:
+            seen[bucket].add(one)
+            xors[bucket] ^= int.from_bytes(one, "little")
+    return [SpanBucket(n, counts[n], len(seen[n]), xors[n]) for n in range(BUCKETS) if counts[n]]
+
+
+def spans_in_bucket(session: Session, bucket: int) -> list[str]:
+    """The committed span IDs of one bucket, as 16 hex digits."""
+    return sorted(one.hex() for one in _span_ids(session) if one[0] == bucket)
+
+
+def by_kind(session: Session) -> ByKind:
+    """Lines, units and money per kind of line and kind of document."""
+    found = {(row[0], row[1]): row[2:] for row in session.rows("by_kind")}
+    parked = {row[0]: tuple(int(one) for one in row[1:]) for row in session.rows("parked_by_reason")}
+    rows = [_row(name, found, cells) for name, cells in _TABLE]
+    rows[_MATCHED_AT:_MATCHED_AT] = _matched(found)
+    whole = sum(one[0] for one in parked.values())
+    items = sum(one[1] for one in parked.values())
+    rows.append(
+        KindRow("credit, goods, parked", whole, sum(one[2] for one in parked.values()),
+                sum(one[3] for one in parked.values()), f"{items} items")
+    )  # fmt: skip
+    for reason, (lines, count, units, amount) in sorted(parked.items()):
+        rows.append(KindRow(f"- parked: {reason.replace('_', ' ')}", None, units, amount, f"{count} items, {lines} whole lines"))
+    posted = sum(int(one[2]) for one in found.values())
+    return ByKind(
+        rows,
+        dict(session.rows("documents_by_type")),
+        posted,
+        sum(one[3] for one in parked.values()),
+        items,
+        sum(int(one[4]) for one in found.values()),
+    )
+
+
+Cells = tuple[tuple[str, str], ...]
+_TABLE: Final[tuple[tuple[str, Cells], ...]] = (
+    ("goods sold", (("order", "goods"),)),
+    ("goods given free in orders", (("order", "goods_free"),)),
+    ("gift vouchers sold", (("order", "gift"),)),
+    ("shipping charged", (("order", "shipping"), ("charge", "shipping"))),
+    ("manual charges", (("order", "manual"), ("charge", "manual"))),
+    ("fees, positive", (("order", "fee"), ("charge", "fee"))),
+    ("samples, positive", (("order", "sample"), ("charge", "sample"))),
+    ("bad debt", (("receivable", "bad_debt"),)),
+    ("stock adjustment, goods, plus", (("adjustment", "goods_plus"),)),
+    ("stock adjustment, goods, minus", (("adjustment", "goods_minus"),)),
+    ("stock adjustment, not goods", (("adjustment", "not_goods"),)),
+    ("credit, shipping", (("credit_memo", "shipping"),)),
+    ("credit, discount", (("credit_memo", "discount"),)),
+    ("credit, manual", (("credit_memo", "manual"),)),
+    ("credit, fees", (("credit_memo", "fee"),)),
+    ("credit, samples", (("credit_memo", "sample"),)),
+)
+_MATCHED_AT: Final = 11
+
+
+def _row(name: str, found: dict[tuple[str, str], Any], cells: Cells) -> KindRow:
+    held = [found[cell] for cell in cells if cell in found]
+    return KindRow(
+        name, sum(int(one[0]) for one in held), sum(int(one[1]) for one in held), sum(int(one[2]) for one in held)
+    )
+
+
+def _matched(found: dict[tuple[str, str], Any]) -> list[KindRow]:
+    cells = (("credit_memo", "goods_cancelled"), ("credit_memo", "goods_returned"))
+    rows = [_row("credit, goods, matched", found, cells)]
+    for (cell, what) in zip(cells, ("cancelled within 60 min", "returned"), strict=True):
+        if cell in found:
+            _, units, amount, pieces, _, notes, orders = found[cell]
+            rows.append(KindRow(f"- {what}", None, int(units), int(amount), f"{pieces} pieces, {notes} credit notes, {orders} orders"))  # fmt: skip
+    return rows
+
+
+def _span_ids(session: Session) -> Any:
+    for (packed,) in session.run("committed_span_ids"):
+        for at in range(0, len(packed), 8):
+            yield packed[at : at + 8]

@@ -1,0 +1,120 @@
+"""The core process: the sync core's API, its workers and its relays, over one PostgreSQL."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from sync_core import api, clock, ledger
+from sync_core.erp.http import ErpClient
+from sync_core.files import FileReader
+from sync_core.flows import Processor, Retry
+from sync_core.outbox import ErpRelay, SpanRelay
+from sync_core.reconcile import Reconciler
+from sync_core.store import Store
+from sync_core.workers import Loop
+from tallytrace import health, webserver
+from tallytrace.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 0.05
+RECONCILE_SECONDS: Final = 2.0
+
+
+def run(settings: Settings, until: threading.Event) -> None:
+    """Serves until the event. Raises NotServedError, or msgspec.ValidationError for posting rules that are not valid."""
+    rules = ledger.load_rules()
+    with ExitStack() as undo:
+        db = Store(settings.postgres_url, connections=settings.workers + 12)
+        undo.callback(db.close)
+        if not _ready(db, until):
+            return
+        files = FileReader(db, settings.directory / "files", clock.wall)
+        erp = undo.enter_context(_erp(settings, db)) if settings.erp_url else None
+        spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall)
+        undo.callback(spans.close)
+        retry = Retry(base_seconds=settings.retry_base_seconds)
+        workers = [
+            Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
+        ]
+        loops = [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+        loops.append(Loop("span-relay", spans.run_once, idle_seconds=IDLE_SECONDS))
+        loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
+        if erp is not None:
+            loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
+        undo.enter_context(_running(files, loops))
+        app = api.create_app(api.Core(db, files, clock.wall, erp), *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)))
+        undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))
+        until.wait()
+
+
+@contextmanager
+def _erp(settings: Settings, db: Store) -> Iterator[ErpRelay]:
+    client = ErpClient(settings.erp_url, clock.wall)
+    try:
+        yield ErpRelay(
+            db, client, clock.wall, batch=settings.erp_batch, attempts=settings.retry_max_attempts,
+            base_seconds=settings.retry_base_seconds,
+        )  # fmt: skip
+    finally:
+        client.close()
+
+
+@contextmanager
+def _running(files: FileReader, loops: list[Loop]) -> Iterator[None]:
+    files.start()
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        files.stop()
+        for loop in loops:
+            loop.stop()
+
+
+def _ready(db: Store, until: threading.Event) -> bool:
+    """Connects and migrates, as soon as PostgreSQL answers; False when asked to stop before it did."""
+    opened = False
+    while not until.is_set():
+        try:
+            if not opened:
+                db.open()
+                opened = True
+            db.migrate()
+            return True
+        except (PoolTimeout, psycopg.OperationalError) as fault:
+            log.warning("PostgreSQL does not answer yet: %s", fault)
+            until.wait(RETRY_SECONDS)
+    return False
+
+
+def _waiting_for(db: Store) -> list[str]:
+    try:
+        with db.transaction() as session:
+            session.connection.execute("select 1")
+    except (PoolTimeout, psycopg.Error):
+        return ["PostgreSQL does not answer"]
+    return []
+
+
+def _metrics(db: Store) -> list[health.Metric]:
+    with db.transaction() as session:
+        queued, parked, dead, waiting, oldest, _, refused, spans, opened = session.one("lag", now=clock.wall())
+    figures = (
+        ("tallytrace_inbox_queued_events", "events accepted and not yet processed", queued),
+        ("tallytrace_inbox_parked_events", "events that wait for another", parked),
+        ("tallytrace_inbox_dead_events", "events given up", dead),
+        ("tallytrace_outbox_waiting_journals", "journals the ERP has not taken", waiting),
+        ("tallytrace_outbox_oldest_seconds", "age of the oldest journal the ERP has not taken", oldest or 0),
+        ("tallytrace_outbox_refused_journals", "journals refused or given up", refused),
+        ("tallytrace_span_batches_waiting", "batches of spans the collector has not acknowledged", spans),
+        ("tallytrace_exceptions_open", "exceptions that nobody resolved", opened),
+    )
+    return [health.Metric(name, "gauge", meaning, float(value)) for name, meaning, value in figures]
