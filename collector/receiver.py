@@ -5,7 +5,7 @@ import zlib
 from typing import Any, Final
 
 from litestar import Litestar, Request, Response, get, post
-from litestar.exceptions import ClientException
+from litestar.exceptions import InternalServerException
 from msgspec import Struct, to_builtins
 
 from collector import otlp
@@ -95,7 +95,7 @@ async def _body(request: Request[Any, Any, Any], max_body_bytes: int) -> bytes:
             if size > max_body_bytes:
                 raise _refusal(413, otlp.RESOURCE_EXHAUSTED, f"more than {max_body_bytes} bytes")
             chunks.append(chunk)
-    except ClientException as error:
+    except InternalServerException as error:  # how Litestar tells that the sender went away
         raise _refusal(400, otlp.INVALID_ARGUMENT, "the connection ended within the body") from error
     return b"".join(chunks)
 
