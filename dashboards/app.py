@@ -83,7 +83,7 @@ def _promise(reader: Reader, name: str, clock: Clock) -> Page:
 def _show_pages(app: dash.Dash, reader: Reader, clock: Clock) -> None:
     def unreadable(error: Exception) -> None:
         LOG.error("a page could not be made", exc_info=error)
-        dash.set_props("trouble", {"children": frame.trouble(clock())})
+        dash.set_props("trouble", {"children": frame.trouble()})
 
     @app.callback(
         Output("page", "children"),
@@ -125,7 +125,6 @@ def _act_in_browser(app: dash.Dash) -> None:
         Output("address", "pathname"),
         Output("address", "search"),
         Input("search", "n_submit"),
-        State("search", "value"),
         prevent_initial_call=True,
     )
     bind(

@@ -132,12 +132,16 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
         y=target * 100, row=1, col=1, line={"color": GREY, "dash": "dash", "width": 1.5},
         annotation={"text": f"target {wording.target(target)}", "xanchor": "right"}, annotation_position="top right",
     )  # fmt: skip
+    _set_out(figure, min([value for value in values if value is not None] + [target * 100]))
+    return figure
+
+
+def _set_out(figure: go.Figure, low: float) -> None:
     figure.update_layout(
         height=320, margin={"l": 52, "r": 12, "t": 16, "b": 32}, showlegend=False, hovermode="x unified",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", bargap=0.3, dragmode=False,
         font={"family": "inherit", "size": 12},
     )  # fmt: skip
-    low = min([value for value in values if value is not None] + [target * 100])
     pad = max((100 - low) * 0.08, 0.05)
     figure.update_yaxes(row=1, col=1, ticksuffix="%", range=[max(0, low - pad), 100 + pad], fixedrange=True, nticks=5)
     figure.update_yaxes(row=2, col=1, rangemode="tozero", fixedrange=True, nticks=3, tickformat=",d")
@@ -150,4 +154,3 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
         ],
     )  # fmt: skip
     figure.update_yaxes(zeroline=False)
-    return figure

@@ -7,9 +7,10 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     tallytrace: {
-      // Enter in the search box: to the page of that number.
-      lookUp: function (_submits, value) {
-        var asked = (value || "").trim();
+      // Enter in the search box: to the page of that number. The box itself is asked, because a scanner types
+      // faster than its letters reach the state of the page.
+      lookUp: function () {
+        var asked = document.getElementById("search").value.trim();
         var stay = window.dash_clientside.no_update;
         return asked ? ["/ui/transaction", "?id=" + encodeURIComponent(asked)] : [stay, stay];
       },

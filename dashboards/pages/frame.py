@@ -1,7 +1,5 @@
 """What surrounds every page: the name, the search box, the lag of the core, light or dark."""
 
-from datetime import datetime
-
 import dash_mantine_components as dmc  # type: ignore[import-untyped]
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -73,9 +71,10 @@ def core(status: CoreStatus | None) -> Component:
     )  # fmt: skip
 
 
-def trouble(now: datetime) -> Component:
-    return html.P([icon("warning"), f"The data could not be read at {now:%H:%M:%S} UTC. What you see may be old; "
-                   "the page tries again every 15 seconds."])  # fmt: skip
+def trouble() -> Component:
+    """Says no time: the clock may be in the store that does not answer."""
+    said = "The data cannot be read at the moment. What you see may be old; the page tries again every 15 seconds."
+    return html.P([icon("warning"), said])
 
 
 def nowhere(path: str) -> Page:
