@@ -19,9 +19,10 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
+from alerts.page import Page, in_words
 from tallytrace import pager, postgres, supervisor
 from tallytrace.estate import Sights, sights
-from tallytrace.pager import Pager, Received
+from tallytrace.pager import Pager
 from tallytrace.settings import Settings
 
 MARKER: Final = ".tallytrace-demo"
@@ -93,7 +94,7 @@ class Demo:
         self._console = console
         self._orders_per_second = orders_per_second
         self._started = time.monotonic()
-        self._received: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[Page] = queue.SimpleQueue()
         self._children: list[Child] = []
         self._plane = httpx.Client(base_url=f"http://127.0.0.1:{ports.plane}", timeout=5, trust_env=False)
         self.seen = Seen()
@@ -166,7 +167,7 @@ class Demo:
         for number, what in numbers.items():
             self._console.print(f"  [bold]{number:<14}[/] {what:<48} {base}/ui/transaction/{quote(number)}")
         self._console.print(
-            f"\nThe ERP will hold refunds for 45 s: finance is paged, and told when it is over. {pages_url}"
+            f"\nThe ERP will hold refunds for 30 s: finance is paged, and told when it is over. {pages_url}"
         )
         self._console.print("Ctrl-C stops everything.\n")
 
@@ -175,11 +176,14 @@ class Demo:
             page = self._received.get(timeout=POLL_SECONDS)
         except queue.Empty:
             return
-        resolved = page.transition == "resolve"
-        self.seen.resolves += resolved
-        self.seen.pages += not resolved
-        head = "[green]RESOLVE[/]" if resolved else "[red bold]PAGE[/]   "
-        self._say(f"{head} {page.text.removeprefix('RESOLVED ')}")
+        if page.transition == "resolve":
+            self.seen.resolves += 1
+            self._say(f"[green bold]RESOLVED[/] {page.what}: {page.why}")
+            return
+        self.seen.pages += 1
+        self._say(f"[red bold]PAGE[/] for {page.owner_title}: {page.what}")
+        self._console.print(f"         {page.why}, {in_words(page.at_risk)} at risk, since {page.since:%H:%M:%S} UTC")
+        self._console.print(f"         next: {page.next_step}\n         {page.link}")
 
     def _opens(self, number: str) -> bool:
         answer = self._get("/v1/transactions", id=number)

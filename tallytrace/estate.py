@@ -48,6 +48,7 @@ MOST_ORDERS_PER_SECOND: Final = 8
 
 SCARCE_EVERY: Final = 120  # of history's orders: one a day asks for what is not there
 SCARCE_SHARE: Final = 0.004
+RETURN_SHARE: Final = 0.15
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 _TYPES: Final = {struct: name for name, struct in TYPES.items()}
@@ -72,7 +73,7 @@ class Pace(Struct, frozen=True, kw_only=True):
 PAST: Final = Pace(
     pay=(2, 60), cancel=(120, 1800), ship=(7_200, 72_000), bring_back=(43_200, 172_800), refund=(1_800, 7_200)
 )
-LIVE: Final = Pace(pay=(0.2, 1), cancel=(2, 5), ship=(3, 9), bring_back=(4, 12), refund=(1, 3))
+LIVE: Final = Pace(pay=(0.2, 1), cancel=(1, 3), ship=(1, 4), bring_back=(1, 5), refund=(0.3, 1.5))
 
 
 class Happening(Struct, frozen=True):
@@ -190,9 +191,10 @@ def signs_of_life(at: datetime) -> Iterator[Happening]:
 
 
 def sights(seed: int, now: datetime) -> Sights:
-    """A shipped order, a refunded return and a back-ordered order out of the history before ``now``."""
+    """A shipped order, a refunded return and a back-ordered order of the web shop, before ``now``."""
     products = catalogue(seed)
-    recent = [_past_life(seed, slot, products) for slot in reversed(_slots(now))]
+    lives = (_past_life(seed, slot, products) for slot in reversed(_slots(now)))
+    recent = [life for life in lives if life.channel == "web"]
     shipped = next(each for each in recent if each.keeps_goods and not each.returned and each.shipped_at < now)
     returned = next(each for each in recent if each.keeps_goods and each.returned and each.refunded_at < now)
     backordered = next(each for each in recent if each.scarce and each.cancelled_at is None)
@@ -235,7 +237,7 @@ def _life(
     paid_at = captured_at + _within(chance, pace.pay)
     shipped_at = paid_at + (timedelta(milliseconds=100) if leaves_at_once else _within(chance, pace.ship))
     cancels = not leaves_at_once and chance.random() < (0.5 if scarce else 0.05)
-    comes_back = not cancels and not scarce and chance.random() < 0.1
+    comes_back = not cancels and not scarce and chance.random() < RETURN_SHARE
     returned_at = shipped_at + _within(chance, pace.bring_back)
     return Life(
         channel=channel,

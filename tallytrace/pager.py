@@ -8,22 +8,16 @@ from typing import Any, Final
 
 import msgspec
 
+from alerts.page import Page
+
 MOST_KEPT: Final = 1000
 MOST_BYTES: Final = 512 * 1024
-
-
-class Received(msgspec.Struct, frozen=True):
-    """What the pager needs to know of a page."""
-
-    dedup_key: str
-    transition: str
-    text: str
 
 
 class Pager:
     """Pages by idempotency key, in the order of their arrival; one that comes again is answered and not passed on."""
 
-    def __init__(self, on_page: Callable[[Received], None]) -> None:
+    def __init__(self, on_page: Callable[[Page], None]) -> None:
         self._on_page = on_page
         self._pages: dict[str, msgspec.Raw] = {}
         self._lock = threading.Lock()
@@ -31,7 +25,7 @@ class Pager:
     def take(self, key: str, body: bytes) -> int:
         """The status to answer with."""
         try:
-            page = msgspec.json.decode(body, type=Received)
+            page = msgspec.json.decode(body, type=Page)
         except msgspec.DecodeError:
             return 400
         with self._lock:

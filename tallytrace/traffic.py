@@ -38,13 +38,13 @@ class Weather(Struct, frozen=True):
 
 BAD_DAYS: Final = (
     Weather(0, {"latency_ms": 25, "fail_share": 0.04}),
-    Weather(8, {"hold_kinds": ["refund"]}),
-    Weather(53, {"hold_kinds": []}),
+    Weather(3, {"hold_kinds": ["refund"]}),
+    Weather(33, {"hold_kinds": []}),
     Weather(150, {"down_seconds": 6}),
     Weather(300, {"fail_share": 0.15}),
     Weather(330, {"fail_share": 0.04}),
 )
-"""Refunds are held once, for 45 s; everything else comes again every ten minutes."""
+"""Refunds are held once, for 30 s; everything else comes again every ten minutes."""
 AGAIN_AFTER_SECONDS: Final = 600
 
 

@@ -1,13 +1,16 @@
 """The demo wipes only what is its own; its pager passes each page on once."""
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from alerts.page import Page
 from tallytrace.demo import MARKER, DemoError, Ports, prepare_home, require_free, sla_states
-from tallytrace.pager import Pager, Received, serving
+from tallytrace.pager import Pager, serving
 
 
 def test_a_demo_of_before_is_wiped(tmp_path: Path) -> None:
@@ -40,11 +43,17 @@ def test_states_of_promises() -> None:
 
 
 def test_a_page_is_passed_on_once_and_kept() -> None:
-    heard: list[Received] = []
-    page = {"dedup_key": "k", "transition": "page", "text": "refund late", "more": [1]}
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    sent = Page(
+        dedup_key="k", transition="page", rule="r", severity="major", owner="finance", owner_title="Finance",
+        told_because="", channel="web", what="refund late", why="1 overdue", since=now, at=now, overdue_open=1,
+        at_risk=(), items=(), next_step="look", link="http://x", text="all of it",
+    )  # fmt: skip
+    heard: list[Page] = []
     with serving(Pager(heard.append), 0) as url, httpx.Client() as client:
-        statuses = [client.post(url, json=page, headers={"Idempotency-Key": "k:page"}).status_code for _ in range(2)]
+        body = msgspec.json.encode(sent)
+        statuses = [client.post(url, content=body, headers={"Idempotency-Key": "k:page"}).status_code for _ in range(2)]
         statuses.append(client.post(url, json={"what": 1}, headers={"Idempotency-Key": "x"}).status_code)
-        assert client.get(url).json() == [page]
+        assert msgspec.json.decode(client.get(url).content, type=list[Page]) == [sent]
     assert statuses == [202, 200, 400]
-    assert heard == [Received("k", "page", "refund late")]
+    assert heard == [sent]

@@ -82,10 +82,10 @@ def test_history_then_feeds_then_live_and_nothing_twice_or_lost() -> None:
     ("since", "until", "changes"),
     [
         (0, 1, [{"latency_ms": 25, "fail_share": 0.04}]),
-        (7.9, 8.1, [{"hold_kinds": ["refund"]}]),
-        (8.1, 8.3, []),
-        (52.9, 53.1, [{"hold_kinds": []}]),
-        (607.9, 608.1, []),
+        (2.9, 3.1, [{"hold_kinds": ["refund"]}]),
+        (3.1, 3.3, []),
+        (32.9, 33.1, [{"hold_kinds": []}]),
+        (602.9, 603.1, []),
         (749.9, 750.2, [{"down_seconds": 6}]),
     ],
 )
