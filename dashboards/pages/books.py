@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import wording
-from dashboards.elements import Child, Column, Content, fold, icon, section, table
+from dashboards import addresses, wording
+from dashboards.elements import Column, Content, fold, icon, link, section, table
 from lineage.model import JournalEntry, LineItem, Money
 
 OPEN_LINES = 12
@@ -40,10 +40,10 @@ def lines(items: Sequence[LineItem]) -> Component | None:
     )
 
 
-def _note(item: LineItem) -> Child:
+def _note(item: LineItem) -> Content:
     if item.parked:
         return html.Span([icon("pause"), f"parked: {item.parked}"], className="tl-word tone-warn")
-    return f"of order {item.order_id}" if item.order_id else ""
+    return ["of ", link(f"order {item.order_id}", addresses.transaction(item.order_id))] if item.order_id else ""
 
 
 def journal(entries: Sequence[JournalEntry]) -> Component:
