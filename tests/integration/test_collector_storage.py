@@ -1,0 +1,339 @@
+"""Segments in a real engine: what a span becomes, what a retry changes, what a query may take."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collector import semconv
+from collector.framing import EMPTY_REQUEST, record
+from collector.storage import QueryTimeoutError, Storage, StorageUnavailableError, UnreadableSegmentError
+from tests.unit.collector.spans import START, request, span, unreadable
+
+SCHEMA = Path(__file__).parent.parent / "unit" / "collector" / "schema.txt"
+COLUMNS = """
+    SELECT concat(table, '.', name, ' ', type, ' ', compression_codec)
+    FROM system.columns WHERE database = currentDatabase() ORDER BY table, position
+"""
+KEYS_OF_TABLES = """
+    SELECT concat(name, ' ', engine, ' ORDER BY ', sorting_key, ' PARTITION BY ', partition_key)
+    FROM system.tables WHERE database = currentDatabase() ORDER BY name
+"""
+ONE_SPAN = "SELECT {columns} FROM spans FINAL WHERE span_id = unhex({{id:String}})"
+TABLES = ("spans", "business_keys", "links", "links_by_target", "journal_lines", "recon_items", "milestones",
+          "stock_freshness")  # fmt: skip
+ORDER, RETURN = semconv.correlation_id("web", "1001"), semconv.correlation_id("web", "R7")
+OCCURRED = datetime(2011, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+NS = int(OCCURRED.timestamp()) * 10**9 + 890_123_456
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}", max_queries=2)
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def insert(storage: Storage, tmp_path: Path) -> Callable[..., None]:
+    def insert(*bodies: bytes, token: str | None = None, to: Storage = storage) -> None:
+        path = tmp_path / "segment.otlp"
+        path.write_bytes(b"".join(map(record, bodies)))
+        to.insert_segment(path, token or f"{time.time_ns()}")
+
+    return insert
+
+
+def counts(storage: Storage, *, final: bool = False) -> dict[str, int]:
+    return {
+        table: storage.query(f"SELECT count() FROM {table} {'FINAL' if final else ''}")[0][0]  # noqa: S608 - our names
+        for table in TABLES
+    }
+
+
+def schema(storage: Storage) -> list[str]:
+    return [row[0] for question in (KEYS_OF_TABLES, COLUMNS) for row in storage.query(question)]
+
+
+def test_migrating_makes_exactly_the_schema_and_no_second_time(storage: Storage) -> None:
+    assert "\n".join(schema(storage)) + "\n" == SCHEMA.read_text()
+    assert storage.migrate() == 0
+
+
+def test_a_migration_killed_anywhere_goes_on(home: Path) -> None:
+    program = "import sys; from collector.storage import Storage; s = Storage.connect(sys.argv[1]); s.migrate()"
+    program += "; sys.stdout.write('\\n'.join(r[0] for q in sys.argv[2:] for r in s.query(q)) + '\\n'); s.close()"
+    command = [sys.executable, "-c", program, f"chdb://{home / 'clickhouse'}", KEYS_OF_TABLES, COLUMNS]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        # Each applied statement leaves a part of schema_migrations behind.
+        while process.poll() is None and len(list((home / "clickhouse").rglob("all_*"))) < 9:
+            time.sleep(0.001)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == SCHEMA.read_text()
+
+
+def test_each_promoted_attribute_has_a_column_and_leaves_the_map(storage: Storage, insert: Callable[..., None]) -> None:
+    texts = ["origin", "domain", "hop", "stage", "outcome", "reason", "entity", "entity_id", "milestone", "channel",
+             "location", "region", "brand", "legal_entity", "provider", "system", "sku", "currency", "owner",
+             "rule_version", "customer_ref", "source"]  # fmt: skip
+    numbers = {"attempt": 3, "quantity": -4, "amount_minor": -(2**62)}
+    insert(request(span(
+        101,
+        {name: f"the {name}" for name in texts} | numbers | {f"retail.{key}": f"the {key}" for key in semconv.KEY_NAMES}
+        | {"correlation_id": ORDER.hex(), "occurred_at": NS, "business_date": "2011-03-04", "due_at": NS + 10**9},
+    )))  # fmt: skip
+    names = [
+        *texts,
+        *numbers,
+        "correlation_id",
+        "occurred_at",
+        "business_date",
+        "due_at",
+        "keys",
+        "attrs",
+        "attr_kinds",
+    ]
+    [row] = storage.query(ONE_SPAN.format(columns=", ".join(names)), {"id": f"{101:016x}"})
+    assert dict(zip(names, row, strict=True)) == {name: f"the {name}" for name in texts} | numbers | {
+        "correlation_id": ORDER,
+        "occurred_at": OCCURRED,
+        "business_date": date(2011, 3, 4),
+        "due_at": OCCURRED + timedelta(seconds=1),
+        "keys": {key: f"the {key}" for key in semconv.KEY_NAMES},
+        "attrs": {},
+        "attr_kinds": {},
+    }
+
+
+def test_what_a_column_cannot_hold_stays_in_the_map_with_its_kind(
+    storage: Storage, insert: Callable[..., None]
+) -> None:
+    array = AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=5)]))
+    odd = {"correlation_id": "1001", "amount_minor": "12.50", "attempt": 70_000, "business_date": "yesterday",
+           "occurred_at": 1.5, "x.text": "a", "x.int": 5, "x.zero": 0, "x.yes": True, "x.no": False, "x.half": 0.5,
+           "x.list": array, "x.bytes": b"\x00\xff", "x.none": AnyValue()}  # fmt: skip
+    insert(request(span(102, odd)))
+    names = "correlation_id, amount_minor, attempt, business_date, toUnixTimestamp64Nano(start_time), attrs, attr_kinds"
+    [row] = storage.query(ONE_SPAN.format(columns=names + ", occurred_at"), {"id": f"{102:016x}"})
+    assert row[:5] == (bytes(16), 0, 0, date(1970, 1, 1), START)
+    assert row[5] == {
+        "retail.correlation_id": "1001", "retail.amount_minor": "12.50", "retail.attempt": "70000",
+        "retail.business_date": "yesterday", "retail.occurred_at": "1.5", "x.text": "a", "x.int": "5", "x.zero": "0",
+        "x.yes": "true", "x.no": "false", "x.half": "0.5", "x.list": "CgIYBQ==", "x.bytes": "AP8=", "x.none": "",
+    }  # fmt: skip
+    assert row[6] == {
+        "retail.attempt": "int", "retail.occurred_at": "double", "x.int": "int", "x.zero": "int", "x.yes": "bool",
+        "x.no": "bool", "x.half": "double", "x.list": "array", "x.bytes": "bytes", "x.none": "none",
+    }  # fmt: skip
+    assert row[7] == datetime.fromtimestamp(START // 1000 / 1_000_000, UTC)
+
+
+def test_the_rest_of_a_span_arrives(storage: Storage, insert: Callable[..., None]) -> None:
+    made = span(103, {}, events=[("note", {"text": "late", "count": 3})], parent_span_id=b"\x09" * 8, kind=5,
+                trace_state="a=b", flags=257, name="any.name", dropped_attributes_count=1, dropped_events_count=2,
+                dropped_links_count=3)  # fmt: skip
+    made.status.code, made.status.message = 2, "it failed"
+    made.links.append(Span.Link(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, trace_state="c", flags=1))
+    made.links.append(Span.Link(trace_id=b"too short", span_id=b"far too long for one"))
+    insert(request(made, service="somebody"))
+    names = ["name", "kind", "status_code", "status_message", "service", "scope_name", "scope_version", "trace_state",
+             "flags", "parent_span_id", "trace_id", "resource_attrs", "scope_attrs", "events", "links",
+             "dropped_attributes_count", "dropped_events_count", "dropped_links_count"]  # fmt: skip
+    [row] = storage.query(ONE_SPAN.format(columns=", ".join(names)), {"id": f"{103:016x}"})
+    at = datetime.fromtimestamp(START // 1000 / 1_000_000, UTC)
+    link = {"trace_id": b"\x01" * 16, "span_id": b"\x02" * 8, "trace_state": "c", "attrs": {}, "flags": 1}
+    odd = {
+        "trace_id": b"too short".ljust(16, b"\0"),
+        "span_id": b"far too ",
+        "trace_state": "",
+        "attrs": {},
+        "flags": 0,
+    }
+    assert row == (
+        "any.name", 5, 2, "it failed", "somebody", "tallytrace", "1", "a=b", 257, b"\x09" * 8, (103).to_bytes(16),
+        {"process.pid": "7"}, {}, [{"at": at, "name": "note", "attrs": {"text": "late", "count": "3"}}], [link, odd],
+        1, 2, 3,
+    )  # fmt: skip
+
+
+def test_keys_links_and_milestones_are_read_from_spans(storage: Storage, insert: Callable[..., None]) -> None:
+    further = {"entity": "return", "entity_id": "R7", "milestone": "verified", "occurred_at": NS + 5_000_000_000}
+    link = {"from": RETURN.hex(), "to": ORDER.hex(), "kind": "returns", "evidence": "invoice", "by": "matcher"}
+    common = {"correlation_id": RETURN.hex(), "origin": "web", "return_id": "R7/1", "occurred_at": NS, "channel": "web"}
+    insert(
+        request(
+            span(111, common | {"outcome": "ok", "entity": "return", "entity_id": "R7", "milestone": "received"},
+                 events=[("milestone", further), ("link", link), ("link", link | {"to": "no identity"})]),
+            span(112, common | {"outcome": "failed", "entity": "return", "entity_id": "R7", "milestone": "closed"}),
+            span(113, common | {"outcome": "ok", "entity": "return", "entity_id": "R7", "occurred_at": NS + 10**9}),
+        )
+    )  # fmt: skip
+    keys = "SELECT key_name, origin, correlation_id, min(first_seen), max(last_seen) FROM business_keys"
+    keys += " WHERE key_value = 'R7/1' GROUP BY key_name, origin, correlation_id"
+    assert storage.query(keys) == [("return_id", "web", RETURN, OCCURRED, OCCURRED + timedelta(seconds=1))]
+    expected = (RETURN, ORDER, "returns", "invoice", "matcher")
+    for table in ("links", "links_by_target"):
+        columns = "from_id, to_id, kind, evidence, by_whom"
+        assert storage.query(f"SELECT {columns} FROM {table} FINAL") == [expected]  # noqa: S608 - our names
+    milestones = "SELECT milestone, occurred_at, channel, outcome FROM milestones FINAL WHERE entity_id = 'R7'"
+    assert storage.query(milestones + " ORDER BY occurred_at") == [
+        ("received", OCCURRED, "web", "ok"),
+        ("verified", OCCURRED + timedelta(seconds=5), "web", "ok"),
+    ]
+
+
+def test_journal_reconciliation_and_watermarks_are_read_from_events(
+    storage: Storage, insert: Callable[..., None]
+) -> None:
+    line = {"line_no": 2, "account": "4000", "amount_minor": -250, "currency": "GBP", "functional_minor": -300,
+            "functional_currency": "USD", "kind": "goods", "quantity": 3, "line_count": 4}  # fmt: skip
+    item = {
+        "level": "L1",
+        "business_date": "2011-03-04",
+        "channel": "web",
+        "provider": "p",
+        "kind": "sales",
+        "currency": "GBP",
+        "left_minor": 5,
+        "right_minor": 7,
+        "unexplained_minor": -2,
+        "reason": "r",
+        "due_at": NS,
+    }
+    mark = {"feed": "wms", "channel": "web", "location": "WH1", "source_at": NS, "published_at": 0, "heartbeat_at": NS}
+    posted = {"correlation_id": ORDER.hex(), "journal_id": "J1", "source": "file", "occurred_at": NS,
+              "business_date": "2011-03-04", "channel": "web", "location": "WH1"}  # fmt: skip
+    insert(
+        request(
+            span(121, posted, events=[("journal.line", line), ("journal.line", line | {"line_no": 3, "source": "generated"})]),
+            span(122, {}, at=NS, events=[("recon.item", item), ("watermark", mark)]),
+            span(123, {}, at=NS + 1, events=[("recon.item", item | {"unexplained_minor": 0}), ("watermark", mark | {"published_at": NS + 1_000})]),
+        )
+    )  # fmt: skip
+    rows = storage.query("SELECT * EXCEPT (span_id) FROM journal_lines FINAL ORDER BY line_no")
+    kept = ("4000", -250, "GBP", -300, "USD", "goods", 3, 4)
+    there = (date(2011, 3, 4), OCCURRED, "web", "WH1")
+    assert rows == [(ORDER, "J1", 2, *kept, "file", *there), (ORDER, "J1", 3, *kept, "generated", *there)]
+    assert storage.query("SELECT * EXCEPT reconciled_at FROM recon_items FINAL") == [
+        ("L1", date(2011, 3, 4), "web", "p", "sales", "GBP", 5, 7, 0, "r", OCCURRED)
+    ]
+    freshest = "SELECT channel, location, feed, minute, max(source_at), max(published_at), max(heartbeat_at)"
+    assert storage.query(f"{freshest} FROM stock_freshness GROUP BY channel, location, feed, minute") == [
+        ("web", "WH1", "wms", datetime(2011, 3, 4, 5, 6, tzinfo=UTC), OCCURRED, OCCURRED + timedelta(microseconds=1), OCCURRED)
+    ]  # fmt: skip
+
+
+def test_a_retry_changes_nothing_and_a_new_token_changes_no_answer(
+    storage: Storage, insert: Callable[..., None]
+) -> None:
+    link = {"from": RETURN.hex(), "to": RETURN.hex(), "kind": "same_as"}
+    spans = [
+        span(number, {"correlation_id": ORDER.hex(), "order_id": f"{number}", "outcome": "ok", "entity": "order",
+                      "entity_id": f"{number}", "milestone": "captured", "journal_id": "J2"},
+             events=[("link", link), ("journal.line", {"line_no": number - 200})])
+        for number in range(201, 261)
+    ]  # fmt: skip
+    bodies = [request(*spans[:30]), request(*spans[30:])]
+    before = counts(storage, final=True)
+    insert(*bodies, token="once")
+    raw, answers = counts(storage), counts(storage, final=True)
+    grown = {table: answers[table] - before[table] for table in TABLES if answers[table] != before[table]}
+    assert grown == {
+        "spans": 60,
+        "business_keys": 61,
+        "links": 1,
+        "links_by_target": 1,
+        "journal_lines": 60,
+        "milestones": 60,
+    }
+    insert(*bodies, token="once")
+    assert counts(storage) == raw
+    insert(*bodies, token="after a crash")
+    assert counts(storage) != raw
+    assert counts(storage, final=True) == answers
+
+
+def test_facts_of_many_months_go_in_together(storage: Storage, insert: Callable[..., None]) -> None:
+    month = 31 * 86_400 * 10**9
+    insert(request(*(span(400 + number, {}, at=START - number * month) for number in range(150))))
+    question = (
+        "SELECT uniqExact(toYYYYMM(start_time)), count() FROM spans FINAL WHERE span_id BETWEEN unhex({a:String})"
+    )
+    bounds = {"a": f"{400:016x}", "b": f"{549:016x}"}
+    assert storage.query(question + " AND unhex({b:String})", bounds) == [(150, 150)]
+
+
+def test_only_unreadable_bytes_are_called_unreadable(
+    storage: Storage, insert: Callable[..., None], tmp_path: Path
+) -> None:
+    with pytest.raises(UnreadableSegmentError):
+        insert(request(span(600)), unreadable(601))
+    empty = tmp_path / "empty.otlp"
+    empty.write_bytes(EMPTY_REQUEST)
+    storage.insert_segment(empty, "empty")
+    [(found,)] = storage.query("SELECT count() FROM spans WHERE span_id = unhex({id:String})", {"id": f"{600:016x}"})
+    assert found == 0
+
+
+def test_rows_are_inserted_and_read_back(storage: Storage) -> None:
+    row = ("refund", "web", OCCURRED.replace(microsecond=890_000), 7, OCCURRED, '{"GBP": 5}')
+    columns = ["sla", "channel", "as_of", "good", "watermark", "details"]
+    storage.insert("sli_samples", columns, [row])
+    assert storage.query("SELECT sla, channel, as_of, good, watermark, details FROM sli_samples FINAL") == [row]
+
+
+def test_a_query_has_its_time_and_a_bounded_number_run_at_once(storage: Storage) -> None:
+    endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 7"
+    with pytest.raises(QueryTimeoutError):
+        storage.query(endless, max_seconds=0.2)
+    with ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(storage.query, endless, max_seconds=0.6) for _ in range(2)]
+        time.sleep(0.2)
+        with pytest.raises(QueryTimeoutError, match="no turn within"):
+            storage.query("SELECT 1", max_seconds=0.1)
+        assert [type(query.exception()) for query in running] == [QueryTimeoutError] * 2
+    assert storage.query("SELECT {text:String}", {"text": "it's; \\ fine"}) == [("it's; \\ fine",)]
+    assert storage.ping()
+
+
+def test_a_server_is_the_same_by_http(clickhouse_url: str, insert: Callable[..., None]) -> None:
+    server = Storage.connect(clickhouse_url)
+    try:
+        assert server.migrate() > 0
+        assert server.migrate() == 0
+        made: list[Any] = [request(span(number, {"order_id": f"{number}"})) for number in (1, 2)]
+        for token in ("a", "a", "b"):
+            insert(*made, token=token, to=server)
+        assert counts(server)["spans"] == 4
+        assert counts(server, final=True)["spans"] == 2
+        with pytest.raises(UnreadableSegmentError):
+            insert(unreadable(3), to=server)
+        server.insert("sli_samples", ["sla", "good"], [("refund", 3)])
+        assert server.query("SELECT sla, good FROM sli_samples") == [("refund", 3)]
+    finally:
+        server.close()
+
+
+def test_a_server_that_is_away_is_told_from_one_that_refuses(free_port: Callable[[], int], tmp_path: Path) -> None:
+    away = Storage.connect(f"http://127.0.0.1:{free_port()}/tallytrace")
+    segment = tmp_path / "segment.otlp"
+    segment.write_bytes(EMPTY_REQUEST)
+    assert not away.ping()
+    with pytest.raises(StorageUnavailableError):
+        away.insert_segment(segment, "token")
+    away.close()
+    with pytest.raises(StorageUnavailableError, match="closed"):
+        away.query("SELECT 1")
+    with pytest.raises(ValueError, match="chdb:///directory"):
+        Storage.connect("postgres://somewhere")
