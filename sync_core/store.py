@@ -341,7 +341,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     session.copy(
         "postings",
         ("journal_id", "body", "not_before", "queued_at"),
-        ((journal.journal_id, erp_body(journal), now, now) for journal, _, _ in unit.journals),
+        ((journal.journal_id, erp_body(journal), now, now) for journal, _, _ in unit.journals if journal.total_minor),
     )
 
 

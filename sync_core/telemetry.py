@@ -33,7 +33,6 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util import types
 
 from collector import semconv
-from sync_core.model import Hop
 from sync_core.unit import Told
 
 SERVICE: Final = "tallytrace-core"
@@ -146,7 +145,7 @@ class UnitTracer(Tracer):
         span.set_attributes(given)
         return span
 
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("hops of a unit of work are recorded together, after it was decided")
 
 

@@ -176,7 +176,7 @@ class Step(Struct):
                 origin,
                 "posting",
                 f"{document}/{entity_id}",
-                "journaled",
+                "journaled" if journal.total_minor else "",  # what moves no money is not the ERP's
                 attributes={
                     "journal_id": journal.journal_id,
                     "channel": channel,

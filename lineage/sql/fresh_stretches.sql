@@ -5,7 +5,8 @@ SELECT
     feed,
     begin_minute,
     counted,
-    lag_us > limit_us ? 0 : least(counted, greatest(0, intDiv(life_us + silence_us, 60000000) - begin_minute + 1)) AS fresh,
+    intDiv(life_us + silence_us, 60000000) - begin_minute + 1 AS alive,
+    lag_us > limit_us ? 0 : least(counted, greatest(0, alive)) AS fresh,
     lag_us,
     limit_us,
     life_us

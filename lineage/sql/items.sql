@@ -1,4 +1,4 @@
--- items: judged items that count in the window since {since_us} or are still open, overdue first, then bad, then pending.
+-- items: judged items decided since {since_us} or still open: overdue first, then bad, then pending.
 SELECT
     entity,
     entity_id,
@@ -21,7 +21,9 @@ FROM
 /*judged*/
 )
 WHERE (overdue OR verdict = 'pending' OR decided_us > {since_us:Int64})
-    AND (empty({verdicts:Array(String)}) OR verdict IN {verdicts:Array(String)} OR (overdue AND has({verdicts:Array(String)}, 'overdue')))
+    AND (empty({verdicts:Array(String)})
+        OR verdict IN {verdicts:Array(String)}
+        OR (overdue AND has({verdicts:Array(String)}, 'overdue')))
     AND ({channel:String} = '' OR channel = {channel:String})
     AND ({location:String} = '' OR location = {location:String})
     AND ({provider:String} = '' OR provider = {provider:String})

@@ -11,7 +11,8 @@ SELECT
     begun.amount_minor AS amount_minor,
     begun.currency AS currency,
     begun.start_us AS start_us,
-    if(finished.milestones = length({ends:Array(String)}), finished.end_us, 0) AS end_us,
+    if((finished.first_us != 0) + (finished.second_us != 0) + (finished.third_us != 0) = length({ends:Array(String)}),
+       greatest(finished.first_us, finished.second_us, finished.third_us), 0) AS end_us,
     begun.stop_us AS stop_us,
     indexOf({rule_channels:Array(String)}, begun.channel) + 1 AS rule,
     multiIf(
@@ -47,21 +48,18 @@ FROM
 ) AS begun
 LEFT JOIN
 (
+    -- an end that is not asked for is named '' and never reached
     SELECT
         correlation_id,
         if({any_object:UInt8}, '', substring(entity_id, length({id_prefix:String}) + 1)) AS object_id,
-        uniqExact(milestone) AS milestones,
-        toUnixTimestamp64Micro(max(reached_at)) AS end_us
-    FROM
-    (
-        SELECT correlation_id, entity_id, milestone, min(occurred_at) AS reached_at
-        FROM milestones
-        WHERE entity = {end_entity:String}
-            AND milestone IN {ends:Array(String)}
-            AND startsWith(entity_id, {id_prefix:String})
-            AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
-        GROUP BY correlation_id, entity_id, milestone
-    )
+        toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[1])) AS first_us,
+        toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[2])) AS second_us,
+        toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[3])) AS third_us
+    FROM milestones
+    WHERE entity = {end_entity:String}
+        AND milestone IN {ends:Array(String)}
+        AND startsWith(entity_id, {id_prefix:String})
+        AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
     GROUP BY correlation_id, object_id
 ) AS finished
     ON finished.correlation_id = begun.correlation_id

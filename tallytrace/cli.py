@@ -1,0 +1,229 @@
+"""The command line: arguments in, one call, exit status out."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import lineage.text
+from lineage.model import SlaTile
+from tallytrace import migrate as migration
+from tallytrace import demo, look, remote, replay, role, supervisor, verify
+from tallytrace.postgres import PostgresError
+from tallytrace.presence import AlreadyRunningError
+from tallytrace.settings import Settings, SettingsError, describe, load
+from tallytrace.supervisor import Product, ServiceError
+from tallytrace.webserver import NotServedError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out: Final = Console(soft_wrap=True, highlight=False)
+err: Final = Console(stderr=True, highlight=False)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.callback()
+def _all(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="tallytrace.toml to read; default: in TALLYTRACE_HOME, else here.")
+    ] = None,
+) -> None:
+    """From till to ledger: every hop of every retail transaction, found by any ID, judged at its deadline."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for chatty in ("httpx", "httpcore", "apscheduler", "a2wsgi"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    with _refusals():
+        context.obj = load(os.environ, config)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    which: Annotated[str, typer.Argument(help="core or plane: only that process, in the foreground.")] = "",
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+) -> None:
+    """Run the product until Ctrl-C: PostgreSQL if none is named, core and plane."""
+    settings = _settings(context)
+    with _refusals():
+        match which:
+            case "core" | "plane":
+                role.run(which, settings, supervised=supervised)
+            case "":
+                supervisor.serve(settings, role.stop_event(), _say_where)
+            case _:
+                refuse(f"serve what? core or plane, not {which}")
+
+
+@app.command()
+def migrate(context: typer.Context) -> None:
+    """Bring both databases to the schema of this version."""
+    with _refusals():
+        for schema, applied in migration.run(_settings(context)).items():
+            out.print(f"{schema:<16} {applied} applied")
+
+
+@app.command("settings")
+def show_settings(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every setting: its name, its variable, its default and what it means."""
+    if as_json:
+        out.print_json(msgspec.json.encode(_settings(context)).decode())
+        return
+    table = Table("setting", "variable", "default", "meaning", box=None)
+    for row in describe():
+        table.add_row(row.name, row.variable, row.default, row.meaning)
+    out.print(table)
+
+
+@app.command("replay")
+def replay_file(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Online Retail CSV, gzipped or plain.")],
+    until_now: Annotated[
+        bool, typer.Option("--until-now", help="Shift all times by whole weeks so that the file ends in the present.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a file of real trade through the whole product. Running it again changes nothing.
+
+    Example: tallytrace replay online_retail.csv.gz
+    """
+    with _refusals():
+        outcome = replay.run(_settings(context), file, until_now=until_now, console=err)
+        if as_json:
+            out.print_json(msgspec.json.encode(outcome).decode())
+        else:
+            replay.report(outcome, out)
+        if outcome.file.error:
+            typer.echo(f"tallytrace: {outcome.file.error}; everything before it is kept", err=True)
+            raise typer.Exit(1)
+
+
+@app.command("verify")
+def verify_books(
+    context: typer.Context,
+    by_kind: Annotated[bool, typer.Option("--by-kind", help="Also print lines, units and money by kind.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit everything: journals, counters, stock, and that every committed hop is stored exactly once."""
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        report = verify.run(product)
+    if as_json:
+        out.print_json(msgspec.json.encode(report).decode())
+    else:
+        verify.show(report, out, by_kind=by_kind)
+    if not report.sound:
+        raise typer.Exit(1)
+
+
+@app.command("trace")
+def trace_id(
+    context: typer.Context,
+    any_id: Annotated[str, typer.Argument(metavar="ID", help="Order, return, payment, journal, … or trace ID.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the whole story behind any ID. Example: tallytrace trace 537681"""
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        status, body = look.up(product, any_id)
+    if as_json:
+        out.print_json(body.decode())
+    else:
+        out.print(lineage.text.answer(lineage.text.read_answer(any_id, status, body)))
+    if status == 404:
+        raise typer.Exit(1)
+
+
+@app.command("sla")
+def show_slas(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="One promise; without: all of them.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the promises as they were measured last, the worst first."""
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        body = remote.fetch(f"{product.plane_url}/v1/slas{'/' if name else ''}{name}")
+    if as_json:
+        out.print_json(body.decode())
+    elif name:
+        out.print(look.sla(body))
+    else:
+        out.print(lineage.text.tiles(msgspec.json.decode(body, type=list[SlaTile])))
+
+
+@app.command("exceptions")
+def show_exceptions(
+    context: typer.Context,
+    owner: Annotated[str, typer.Option(help="Only what this owner must decide.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List what a person must decide, oldest first."""
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        body = remote.fetch(f"{product.core_url}/v1/exceptions", owner=owner, limit=1000)
+    out.print_json(body.decode()) if as_json else out.print(look.exceptions(body))
+
+
+@app.command("reconcile")
+def show_reconciliation(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show what the documents of each day say against what the journal holds of them (level L1)."""
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        body = remote.fetch(f"{product.plane_url}/v1/slas/reconciliation_variance/items", limit=1000)
+    out.print_json(body.decode()) if as_json else out.print(look.items(body))
+
+
+@app.command("export")
+def export_what(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(help="journal")],
+    form: Annotated[str, typer.Option("--format", help="canonical (CSV) or hledger")] = "canonical",
+) -> None:
+    """Write the journal to standard output. Example: tallytrace export journal --format hledger | hledger -f - check"""
+    if what != "journal" or form not in ("canonical", "hledger"):
+        refuse(f"export journal --format canonical|hledger, not {what} --format {form}")
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        look.copy_journal(product, form, sys.stdout.buffer)
+
+
+@app.command("demo")
+def run_demo(
+    home: Annotated[Path, typer.Option(help="Directory of the demo's state; wiped at the start.")] = Path("var/demo"),
+    port_base: Annotated[int, typer.Option(help="First of five ports; pages are on it.")] = 8080,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: until Ctrl-C.")] = None,
+) -> None:
+    """Start the product with a small simulated retailer and show what is worth looking at."""
+    raise typer.Exit(demo.run(home, port_base=port_base, seconds=seconds))
+
+
+def main() -> None:
+    app()
+
+
+def refuse(reason: str) -> NoReturn:
+    """Ends the command with exit status 2 and the reason."""
+    typer.echo(f"tallytrace: {reason}", err=True)
+    raise typer.Exit(2)
+
+
+def _settings(context: typer.Context) -> Settings:
+    settings: Settings = context.obj
+    return settings
+
+
+def _say_where(product: Product) -> None:
+    out.print(f"pages   {product.plane_url}/ui\nevents  {product.core_url}/v1/events\nspans   {product.collector_url}")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a user can mend is said in one line, without a stack."""
+    try:
+        yield
+    except (SettingsError, AlreadyRunningError, PostgresError, NotServedError, ServiceError, remote.RemoteError) as fault:
+        refuse(str(fault))

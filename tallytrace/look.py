@@ -1,0 +1,62 @@
+"""What the reading commands fetch from the running product, and how the terminal shows it."""
+
+from typing import BinaryIO
+
+import httpx
+import msgspec
+from rich.table import Table
+
+from lineage.model import SlaDetail, SlaItems
+from lineage.text import money, moment, tiles
+from sync_core.api import OpenException
+from sync_core.money import text
+from tallytrace.remote import RemoteError, problem
+from tallytrace.supervisor import Product
+
+
+def up(product: Product, any_id: str) -> tuple[int, bytes]:
+    """The status and body of the answer about an ID: 200 a journey, 300 a choice, 404 suggestions. Raises RemoteError."""
+    url = f"{product.plane_url}/v1/transactions"
+    try:
+        response = httpx.get(url, params={"id": any_id}, timeout=60.0)
+    except httpx.HTTPError as error:
+        raise RemoteError(f"{url} does not answer ({type(error).__name__})") from error
+    if response.status_code not in (200, 300, 404):
+        raise RemoteError(problem(response))
+    return response.status_code, response.content
+
+
+def copy_journal(product: Product, form: str, target: BinaryIO) -> None:
+    """Stream the journal into ``target``. Raises RemoteError."""
+    url = f"{product.core_url}/v1/journal"
+    try:
+        with httpx.stream("GET", url, params={"format": form}, timeout=300.0) as response:
+            if response.status_code != 200:
+                raise RemoteError(f"HTTP {response.status_code} from {url}")
+            for chunk in response.iter_bytes():
+                target.write(chunk)
+    except httpx.HTTPError as error:
+        raise RemoteError(f"{url} broke off ({type(error).__name__})") from error
+    target.flush()
+
+
+def sla(body: bytes) -> Table:
+    """One promise and its segments, as a table of tiles."""
+    return tiles([msgspec.json.decode(body, type=SlaDetail).tile])
+
+
+def items(body: bytes) -> Table:
+    """Judged items, the worst first."""
+    table = Table("item", "verdict", "due", "amount", "reason", box=None)
+    for item in msgspec.json.decode(body, type=SlaItems).items:
+        table.add_row(item.entity_id, item.verdict, moment(item.due_at), money(item.amount), item.reason)
+    return table
+
+
+def exceptions(body: bytes) -> Table:
+    """What a person must decide."""
+    table = Table("opened", "owner", "severity", "kind", "what", "amount", "detail", box=None)
+    for one in msgspec.json.decode(body, type=list[OpenException]):
+        amount = f"{text(one.amount_minor)} {one.currency}" if one.amount_minor else ""
+        table.add_row(str(one.opened_at)[:16], one.owner, one.severity, one.kind, one.entity_id, amount, one.detail)
+    return table
