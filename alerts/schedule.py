@@ -127,7 +127,7 @@ class Evaluator:
         notice = notify_reason(after)
         state = after.state
         if notice.send is None:
-            if state.phase == "firing":
+            if state.phase == "firing" and state.true_at == now:  # what was at stake stays to be read afterwards
                 desk.refresh(state)
             return []
         routed = route(rule.owner, self._routes)
