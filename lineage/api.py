@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from collector.storage import QueryTimeoutError, StorageUnavailableError
+from collector.errors import QueryTimeoutError, StorageUnavailableError
 from lineage.lookup import MAX_LENGTH
 from lineage.model import Choice, Journey, Overdue, SlaDetail, SlaItems, SlaTile, Trace, Unknown
 from lineage.problems import not_found, refused, unavailable

@@ -62,7 +62,7 @@ class Measurer:
         return [sample(sla, current(segment, of, now), newest_us) for segment, of in segments.items()]
 
     def _midnights(self, sla: Sla, rows: Sequence[DayRow], now: datetime, newest_us: int) -> Iterable[Sample]:
-        today = micros(now) // DAY_US
+        today = (micros(now) - 1) // DAY_US  # at midnight itself, the measurement as of now is the one of that midnight
         first = max(min((row.day for row in rows), default=today) + 1, today - MOST_DAYS + 1)
         days = range(first, today + 1)
         for segment, of in by_segment(rows, sla.segments).items():

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from collector.storage import QueryTimeoutError, StorageUnavailableError
+from collector.errors import QueryTimeoutError, StorageUnavailableError
 from lineage.model import Problem, Suggestion
 
 MEDIA_TYPE: Final = "application/problem+json"

@@ -152,9 +152,9 @@ class Lineage:
         tile = next(tile for tile in self.tiles() if tile.name == name)
         return SlaDetail(tile=tile, segments=measurements.segments(self.newest_samples(name)), rule=sla.rule())
 
-    def newest_samples(self, name: str, /) -> tuple[Sample, ...]:
+    def newest_samples(self, sla: str) -> tuple[Sample, ...]:
         """The newest stored measurement of each segment; the one without any segment covers all."""
-        rows = self._queries.samples_now([name], self.now() - MEASURED_WITHIN)
+        rows = self._queries.samples_now([sla], self.now() - MEASURED_WITHIN)
         return tuple(map(measurements.read, rows))
 
     def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None:
@@ -207,11 +207,11 @@ class Lineage:
                 owners += [(sla.owner, row) for row in known]
         return obligations.summed(items, owners, window.now, MOST_OVERDUE)
 
-    def overdue_items(self, name: str, channel: str, limit: int, /) -> list[OverdueItem]:
+    def overdue_items(self, sla: str, channel: str, limit: int) -> list[OverdueItem]:
         """Items of the SLA past their deadline and still open, oldest deadline first; channel "" means all."""
-        sla = self._slas.get(name)
-        if sla is None or sla.kind == "freshness":
+        promise = self._slas.get(sla)
+        if promise is None or promise.kind == "freshness":
             return []
-        window = self._window(sla.window)
+        window = self._window(promise.window)
         wanted = Filter(verdicts=("overdue",), channel=channel, most=limit)
-        return obligations.of_sla(sla, self._queries.items(sla, window, wanted), window.now)
+        return obligations.of_sla(promise, self._queries.items(promise, window, wanted), window.now)

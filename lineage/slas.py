@@ -15,6 +15,8 @@ from lineage.judge import MILLION, Thresholds
 
 DEFAULT_SLAS: Final = Path(__file__).with_name("slas.toml")
 
+MOST_ENDS: Final = 3
+
 Kind = Literal["interval", "freshness", "reconciliation"]
 Dimension = Literal["channel", "location", "provider"]
 
@@ -191,6 +193,8 @@ def _check_milestones(name: str, told: _Sla, file: str) -> None:
     keyed += [(f"excused[{index}]", end) for index, end in enumerate(told.excused)]
     for key, milestone in keyed:
         require_milestone(milestone, file, f"{name}.{key}")
+    if len(told.ends) > MOST_ENDS:
+        raise DefinitionError(f"{file}: {name}.ends: {len(told.ends)} are more than {MOST_ENDS}")
     if len({end.partition(".")[0] for end in told.ends}) > 1:
         raise DefinitionError(f"{file}: {name}.ends: must be milestones of one entity")
     if any(end.partition(".")[0] != told.start.partition(".")[0] for end in told.excused):

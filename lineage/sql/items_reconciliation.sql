@@ -37,7 +37,7 @@ FROM
            toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us
     FROM journal_lines
     WHERE occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
-      AND kind != '' AND amount_minor != 0
+      AND journal_lines.kind != '' AND amount_minor != 0
     GROUP BY business_date, channel, currency
     HAVING (business_date, channel) NOT IN (
         SELECT business_date, toString(channel)

@@ -92,7 +92,8 @@ class Estate:
     ) -> None:
         lines = also.pop("lines", ())
         events = [
-            ("journal.line", {"line_no": number, "account": account, "amount_minor": value, "currency": "GBP"})
+            ("journal.line", {"line_no": number, "account": account, "amount_minor": value, "currency": "GBP",
+                              "kind": "goods"})
             for number, (account, value) in enumerate(lines, 1)
         ]
         keys = {"journal_id": f"J/{posting}"}

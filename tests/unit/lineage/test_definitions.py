@@ -84,6 +84,7 @@ def test_the_delivered_flows() -> None:
         ('deadline_by_channel = { store = "06:00" }', "deadline_by_channel.store: '06:00' is no deadline"),
         ('start = "refund.isued"', "refund_to_ledger.start: unknown milestone 'refund.isued'"),
         ('ends = ["posting.journaled", "order.closed"]', "refund_to_ledger.ends: must be milestones of one entity"),
+        ('ends = ["order.closed", "order.edited", "order.taxed", "order.routed"]', "ends: 4 are more than 3"),
         ('excused = ["order.cancelled"]', "excused: must be milestones of the entity of 'refund.issued'"),
         ('end_id = "refund"', "refund_to_ledger.end_id: 'refund' must hold {id} once"),
         ('segments = [["store"]]', "refund_to_ledger: Invalid enum value 'store' - at `$.segments[0][0]`"),
