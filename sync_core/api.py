@@ -251,7 +251,8 @@ def exceptions(
     """What is open, oldest first."""
     with _core(state).db.transaction() as session:
         rows = session.rows("open_exceptions", owner=owner, limit=limit)
-    return [OpenException(*row[:3], row[3].hex(), *row[4:]) for row in rows]
+    named = [(*row[:3], row[3].hex(), *row[4:]) for row in rows]
+    return [OpenException(*row) for row in named]
 
 
 @get("/v1/journal", media_type="text/plain; charset=utf-8", sync_to_thread=False)

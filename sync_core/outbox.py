@@ -178,7 +178,8 @@ class SpanRelay:
 
 
 def _bounded(rows: list[Row]) -> list[Row]:
-    kept, size = [], 0
+    kept: list[Row] = []
+    size = 0
     for row in rows:
         size += len(row[1])
         if kept and size > MAX_REQUEST_BYTES:

@@ -355,8 +355,8 @@ def _refund(step: Step, back: Return, refund_id: str, provider: str, amount_mino
 def _use_up(step: Step, order: Order, event: ReturnReceived) -> str:
     """Mark the returned units on the order's lines; returns why not, and then changes nothing."""
     wanted: dict[str, int] = defaultdict(int)
-    for line in event.lines:
-        wanted[line.sku] += line.quantity
+    for asked in event.lines:
+        wanted[asked.sku] += asked.quantity
     held = step.unit.lines[order.correlation_id]
     for sku, quantity in wanted.items():
         left = sum(line.open for line in held if line.sku == sku)

@@ -127,7 +127,8 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
         return
     for row in session.rows("load_orders", ids=wanted):
         *plain, totals, paid, provider, contract = row
-        unit.orders[row[0]] = Order(*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract)
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract)
+        unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
         unit.lines[row[0]].append(OrderLine(*row))
@@ -321,7 +322,8 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         (
             (
                 j.journal_id, j.correlation_id, j.document, j.entity_id, j.occurred_at, j.business_date, j.channel,
-                j.location, j.currency, j.rule_version, message.source, message.event_id, message.provenance, offset, j.due_at,
+                j.location, j.currency, j.rule_version, message.source, message.event_id, message.provenance,
+                offset, j.due_at,
             )
             for j, message, offset in unit.journals
         ),
@@ -390,8 +392,9 @@ def _settle(session: Session, seqs: dict[int, Verdict]) -> None:
     silent = [seq for seq, verdict in seqs.items() if verdict.state == "done" and not verdict.reason]
     if silent:
         session.run("settle_done", seq=silent)
+    said = [(seq, verdict) for seq, verdict in seqs.items() if verdict.state != "done" or verdict.reason]
     _columns(
-        session, "settle", [(seq, verdict) for seq, verdict in seqs.items() if verdict.state != "done" or verdict.reason],
+        session, "settle", said,
         seq=lambda s: s[0], state=lambda s: s[1].state, reason=lambda s: s[1].reason,
         waiting_for=lambda s: s[1].waiting_for,
     )  # fmt: skip

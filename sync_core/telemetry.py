@@ -11,12 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 from opentelemetry.context import Context
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as EncodedSpan
-from opentelemetry.proto.trace.v1.trace_pb2 import Status as EncodedStatus
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -33,6 +29,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util import types
 
 from collector import semconv
+from sync_core import wire
 from sync_core.unit import Told
 
 SERVICE: Final = "tallytrace-core"
@@ -41,20 +38,24 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 _FAILED: Final = frozenset({"failed", "rejected", "dead_letter"})
 
 
-class EncodedSpans:
+class EncodedSpans(Struct, frozen=True):
     """The spans of one unit of work: their IDs, eight bytes each, and one OTLP request that holds them."""
 
-    def __init__(self, span_ids: bytes, request: bytes) -> None:
-        self.span_ids = span_ids
-        self.request = request
+    span_ids: bytes
+    request: bytes
 
 
 class RecordedSpan(Span):
-    """A span that is being written straight into its OTLP form; open until ``end``."""
+    """A span that is written in its OTLP form when it ends, into the list of its unit of work."""
 
-    def __init__(self, encoded: EncodedSpan, context: SpanContext) -> None:
-        self._encoded = encoded
+    def __init__(self, ended: list[bytes], context: SpanContext, parent: bytes, name: str, kind: int, start: int) -> None:
+        self._ended = ended
         self._context = context
+        self._parent = parent
+        self._name = name
+        self._kind = kind
+        self._start = start
+        self._parts: list[bytes] = []
         self._open = True
 
     def get_span_context(self) -> SpanContext:
@@ -68,31 +69,26 @@ class RecordedSpan(Span):
 
     def set_attributes(self, attributes: Mapping[str, types.AttributeValue]) -> None:
         if self._open:
-            _write(self._encoded.attributes, attributes)
+            self._parts.append(wire.pairs(wire.ATTRIBUTES, attributes))
 
-    def add_event(
-        self, name: str, attributes: types.Attributes = None, timestamp: int | None = None
-    ) -> None:
+    def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         if self._open:
-            event = self._encoded.events.add(name=name, time_unix_nano=timestamp or self._encoded.start_time_unix_nano)
-            _write(event.attributes, attributes or {})
+            self._parts.append(wire.event(name, timestamp or self._start, attributes or {}))
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         if self._open:
-            link = self._encoded.links.add(
-                trace_id=context.trace_id.to_bytes(16, "big"), span_id=context.span_id.to_bytes(8, "big")
-            )
-            _write(link.attributes, attributes or {})
+            trace_id, own = context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big")
+            self._parts.append(wire.link(trace_id, own, attributes or {}))
 
     def update_name(self, name: str) -> None:
         if self._open:
-            self._encoded.name = name
+            self._name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         code = status.status_code if isinstance(status, Status) else status
         text = status.description if isinstance(status, Status) else description
         if self._open:
-            self._encoded.status.CopyFrom(EncodedStatus(code=code.value, message=text or ""))
+            self._parts.append(wire.status(code.value, text or ""))
 
     def record_exception(
         self,
@@ -105,15 +101,20 @@ class RecordedSpan(Span):
         self.add_event("exception", {**about, **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
-        self._encoded.end_time_unix_nano = end_time or self._encoded.start_time_unix_nano
-        self._open = False
+        if self._open:
+            self._open = False
+            trace_id, own = self._context.trace_id.to_bytes(16, "big"), self._context.span_id.to_bytes(8, "big")
+            rest = b"".join(self._parts)
+            end = end_time or self._start
+            self._ended.append(wire.span(trace_id, own, self._parent, self._name, self._kind, self._start, end, rest))
 
 
 class UnitTracer(Tracer):
     """Opens spans whose IDs are computed from the trace and the hop that their attributes name."""
 
-    def __init__(self, scope: ScopeSpans) -> None:
-        self._scope = scope
+    def __init__(self, ended: list[bytes], span_ids: list[bytes]) -> None:
+        self._ended = ended
+        self._span_ids = span_ids
 
     def start_span(
         self,
@@ -126,23 +127,17 @@ class UnitTracer(Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        given = dict(attributes or {})
+        given = attributes or {}
         parent = get_current_span(context).get_span_context()
-        trace_id = parent.trace_id.to_bytes(16, "big")
-        own = span_id(trace_id, name, given)
-        encoded = self._scope.spans.add(
-            trace_id=trace_id,
-            span_id=own,
-            parent_span_id=parent.span_id.to_bytes(8, "big") if parent.span_id != _NO_PARENT else b"",
-            name=name,
-            kind=kind.value + 1,  # type: ignore[arg-type]
-            start_time_unix_nano=start_time or 0,
-        )
-        span = RecordedSpan(
-            encoded,
-            SpanContext(parent.trace_id, int.from_bytes(own, "big"), is_remote=False, trace_flags=TraceFlags(1)),
-        )
+        own = span_id(parent.trace_id.to_bytes(16, "big"), name, given)
+        self._span_ids.append(own)
+        above = parent.span_id.to_bytes(8, "big") if parent.span_id != _NO_PARENT else b""
+        number = int.from_bytes(own, "big")
+        about = SpanContext(parent.trace_id, number, is_remote=False, trace_flags=_SAMPLED)
+        span = RecordedSpan(self._ended, about, above, name, kind.value + 1, start_time or 0)
         span.set_attributes(given)
+        for one in links or ():
+            span.add_link(one.context, one.attributes)
         return span
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
@@ -153,9 +148,9 @@ class UnitTracerProvider(TracerProvider):
     """Records the spans of one unit of work."""
 
     def __init__(self) -> None:
-        self._request = ExportTraceServiceRequest()
-        self._resource = self._request.resource_spans.add()
-        _write(self._resource.resource.attributes, {"service.name": SERVICE})
+        self._ended: list[bytes] = []
+        self._span_ids: list[bytes] = []
+        self._scope = ""
 
     def get_tracer(
         self,
@@ -164,15 +159,14 @@ class UnitTracerProvider(TracerProvider):
         schema_url: str | None = None,
         attributes: types.Attributes = None,
     ) -> UnitTracer:
-        scope = self._resource.scope_spans.add(schema_url=schema_url or "")
-        scope.scope.name = instrumenting_module_name
-        return UnitTracer(scope)
+        self._scope = instrumenting_module_name
+        return UnitTracer(self._ended, self._span_ids)
 
     def encode(self) -> EncodedSpans:
-        ids = b"".join(span.span_id for scope in self._resource.scope_spans for span in scope.spans)
-        return EncodedSpans(ids, self._request.SerializeToString())
+        return EncodedSpans(b"".join(self._span_ids), wire.request({"service.name": SERVICE}, self._scope, self._ended))
 
 
+_SAMPLED: Final = TraceFlags(1)
 _NO_PARENT: Final = 1  # a context needs a valid span ID; this one says that there is no parent
 
 
@@ -234,14 +228,14 @@ def _child_of(told: Told) -> Context:
     root = get_current_span(trace_context(told.cause.source, told.cause.event_id)).get_span_context()
     first = msgspec.structs.replace(told, hop=told.parent, attempt=1, parent=None)
     own = span_id(root.trace_id.to_bytes(16, "big"), told.parent.name, _attributes(first))
-    parent = SpanContext(root.trace_id, int.from_bytes(own, "big"), is_remote=True, trace_flags=TraceFlags(1))
+    parent = SpanContext(root.trace_id, int.from_bytes(own, "big"), is_remote=True, trace_flags=_SAMPLED)
     return set_span_in_context(NonRecordingSpan(parent))
 
 
 def trace_context(source: str, event_id: str) -> Context:
     """The context of the trace that an event begins: its ID is computed from the event's identity."""
     trace_id = int.from_bytes(hashlib.sha256(f"{source}\x1f{event_id}".encode()).digest()[:16], "big")
-    none = SpanContext(trace_id, _NO_PARENT, is_remote=True, trace_flags=TraceFlags(1))
+    none = SpanContext(trace_id, _NO_PARENT, is_remote=True, trace_flags=_SAMPLED)
     return set_span_in_context(NonRecordingSpan(none))
 
 
@@ -262,20 +256,3 @@ def span_id(trace_id: bytes, name: str, attributes: Mapping[str, Any]) -> bytes:
 def nanoseconds(moment: dt.datetime) -> int:
     """Nanoseconds since the epoch, exact to the microsecond."""
     return (moment - _EPOCH) // _MICROSECOND * 1000
-
-
-def _write(target: Any, attributes: Mapping[str, types.AttributeValue]) -> None:
-    for key, value in attributes.items():
-        pair: KeyValue = target.add()
-        pair.key = key
-        if isinstance(value, str):
-            pair.value.string_value = value
-        elif isinstance(value, bool):
-            pair.value.bool_value = value
-        elif isinstance(value, int):
-            pair.value.int_value = value
-        elif isinstance(value, float):
-            pair.value.double_value = value
-        else:
-            for item in value:
-                pair.value.array_value.values.add().string_value = str(item)

@@ -15,8 +15,8 @@ from rich.table import Table
 
 import lineage.text
 from lineage.model import SlaTile
-from tallytrace import migrate as migration
 from tallytrace import demo, look, remote, replay, role, supervisor, verify
+from tallytrace import migrate as migration
 from tallytrace.postgres import PostgresError
 from tallytrace.presence import AlreadyRunningError
 from tallytrace.settings import Settings, SettingsError, describe, load

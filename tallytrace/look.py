@@ -7,7 +7,7 @@ import msgspec
 from rich.table import Table
 
 from lineage.model import SlaDetail, SlaItems
-from lineage.text import money, moment, tiles
+from lineage.text import moment, money, tiles
 from sync_core.api import OpenException
 from sync_core.money import text
 from tallytrace.remote import RemoteError, problem
