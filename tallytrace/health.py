@@ -26,7 +26,9 @@ class Readiness(Struct, frozen=True):
     waiting_for: tuple[str, ...]
 
 
-def handlers(waiting_for: Callable[[], Sequence[str]], metrics: Callable[[], Iterable[Metric]]) -> list[HTTPRouteHandler]:
+def handlers(
+    waiting_for: Callable[[], Sequence[str]], metrics: Callable[[], Iterable[Metric]]
+) -> list[HTTPRouteHandler]:
     """`waiting_for`: what keeps the process from working, in words; empty when it can."""
 
     @get("/healthz", sync_to_thread=False, tags=["operation"])

@@ -107,7 +107,7 @@ def _ensure_running(place: _Place) -> None:
     started = tries = 0
     while not _answers(place):
         if _postmaster(place.data) is None and (tries == 0 or not _is_alive(started)):
-            if tries == START_TRIES or time.monotonic() > deadline:
+            if tries and (tries == START_TRIES or not _waits_for_its_predecessor(place)):
                 raise PostgresError(f"PostgreSQL does not start\n{_end_of(place.log)}")
             time.sleep(1.0 if tries else 0.0)
             started = _start(place)
@@ -115,6 +115,11 @@ def _ensure_running(place: _Place) -> None:
         elif time.monotonic() > deadline:
             raise PostgresError(f"PostgreSQL did not start within {START_SECONDS:.0f} s\n{_end_of(place.log)}")
         time.sleep(0.05)
+
+
+def _waits_for_its_predecessor(place: _Place) -> bool:
+    end = _end_of(place.log, lines=4)
+    return any(words in end for words in ("pre-existing shared memory block", "lock file", "could not bind"))
 
 
 def _start(place: _Place) -> int:

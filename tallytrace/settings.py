@@ -45,13 +45,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     segment_max_bytes: Annotated[
         int, Meta(ge=64 * 1024, description="size at which a segment of spans is closed and inserted")
-    ] = 32 * 1024 * 1024
+    ] = 64 * 1024 * 1024
     segment_max_age_seconds: Annotated[
         float, Meta(gt=0, description="age at which a segment of spans is closed and inserted")
-    ] = 0.5
-    disk_reserve_bytes: Annotated[
-        int, Meta(ge=0, description="free disk below which the receiver asks senders to wait")
-    ] = 1024 * 1024 * 1024
+    ] = 0.25
+    backlog_max_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="spans on disk for ClickHouse; beyond that senders are asked to wait")
+    ] = 8 * 1024 * 1024 * 1024
     sla_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two measurements of the SLAs")] = 15.0
     alert_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two evaluations of the alerts")] = 15.0
 

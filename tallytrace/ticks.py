@@ -32,6 +32,7 @@ def ticking(ticks: list[Tick]) -> Iterator[None]:
             tick.run,
             "interval",
             id=tick.name,
+            name=tick.name,
             seconds=tick.seconds,
             next_run_time=datetime.now(UTC),
             max_instances=1,

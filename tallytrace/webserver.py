@@ -26,7 +26,7 @@ def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
     """Requests are answered inside the block. Raises NotServedError."""
     listener = _listen(host, port, name)
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn writes the same ASGI types differently
+        app,
         log_config=None,
         access_log=False,
         lifespan="on",

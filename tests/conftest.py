@@ -54,7 +54,7 @@ def clickhouse_url(home: Path, free_port: Callable[[], int]) -> Iterator[str]:
 
 
 @pytest.fixture
-def free_port() -> Iterator[Callable[[], int]]:
+def free_port() -> Callable[[], int]:
     """Ports that nobody else gets from here in the same test."""
     given: set[int] = set()
 
@@ -67,4 +67,4 @@ def free_port() -> Iterator[Callable[[], int]]:
                 given.add(port)
                 return port
 
-    yield one
+    return one

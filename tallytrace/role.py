@@ -1,0 +1,61 @@
+"""One process of the product in the foreground: core or plane, until it is told to stop."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Final, Literal
+
+import msgspec
+
+from tallytrace import core, lifeline, plane, postgres
+from tallytrace.presence import Presence, claimed
+from tallytrace.settings import Settings, local_url
+
+log = logging.getLogger(__name__)
+
+RoleName = Literal["core", "plane"]
+
+PREDECESSOR_SECONDS: Final = 60.0  # a process whose supervisor was killed finishes its work before it leaves
+
+_RUN: Final[Mapping[RoleName, Callable[[Settings, threading.Event], None]]] = {"core": core.run, "plane": plane.run}
+
+
+def run(role: RoleName, settings: Settings, *, supervised: bool) -> None:
+    """Raises AlreadyRunningError, PostgresError or NotServedError."""
+    until = stop_event()
+    if supervised:
+        lifeline.end_with_parent()
+    host, port = {
+        "core": (settings.core_host, settings.core_port),
+        "plane": (settings.plane_host, settings.plane_port),
+    }[role]
+    here = Presence(
+        role=role,
+        pid=os.getpid(),
+        url=local_url(host, port),
+        collector_url=local_url(settings.otlp_host, settings.otlp_port) if role == "plane" else "",
+    )
+    with contextlib.ExitStack() as undo:
+        wait = PREDECESSOR_SECONDS if supervised else 0.0
+        undo.enter_context(claimed(settings.directory, here, wait_seconds=wait))
+        if not settings.postgres_url:
+            url = undo.enter_context(postgres.serving(settings.directory))
+            settings = msgspec.structs.replace(settings, postgres_url=url)
+        _RUN[role](settings, until)
+
+
+def stop_event() -> threading.Event:
+    """Set when the process is asked to stop by SIGTERM or SIGINT."""
+    until = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping on %s", signal.Signals(number).name)
+        until.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return until
