@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -20,6 +20,9 @@ GREY: Final = "#7d8590"
 WIDTH: Final = 240
 HEIGHT: Final = 56
 MARGIN: Final = 5
+
+HALF_A_DAY: Final = timedelta(hours=12)
+"""Room beside the first and the last measurement, so that one alone has a scale too."""
 
 
 def _number(value: float) -> str:
@@ -55,7 +58,11 @@ def sparkline(points: Sequence[Point], target: float) -> str:
         return MARGIN + (HEIGHT - 2 * MARGIN) * (high - value) / spread if high > low else HEIGHT / 2
 
     goal = _number(y(target))
-    lines = [" ".join(f"{_number(x(at))},{_number(y(value))}" for at, value in run) for run in runs]
+    # A stretch of one measurement is drawn twice: a line of no length with a round end is a dot.
+    lines = [
+        " ".join(f"{_number(x(at))},{_number(y(value))}" for at, value in (run if len(run) > 1 else run * 2))
+        for run in runs
+    ]
     stroke = 'fill="none" vector-effect="non-scaling-stroke"'
     shapes = [
         f'<clipPath id="b"><rect x="0" y="{goal}" width="{WIDTH}" height="{HEIGHT}"/></clipPath>',
@@ -66,7 +73,8 @@ def sparkline(points: Sequence[Point], target: float) -> str:
         ),
         f'<path d="M0 {goal}H{WIDTH}" stroke="{GREY}" stroke-dasharray="4 3" {stroke}/>',
         *(
-            f'<polyline points="{line}" stroke="{BLUE}" stroke-width="2" stroke-linejoin="round" {stroke}/>'
+            f'<polyline points="{line}" stroke="{BLUE}" stroke-width="2" stroke-linejoin="round" '
+            f'stroke-linecap="round" {stroke}/>'
             for line in lines
         ),
     ]
@@ -108,7 +116,7 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
     values = [None if point.value is None else point.value * 100 for point in points]
     figure.add_trace(
         go.Scatter(
-            x=times, y=values, mode="lines+markers", connectgaps=False, name="value",
+            x=times, y=values, mode="lines+markers", connectgaps=False, cliponaxis=False, name="value",
             line={"color": BLUE, "width": 2},
             marker={
                 "size": 7,
@@ -133,6 +141,10 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
         annotation={"text": f"target {wording.target(target)}", "xanchor": "right"}, annotation_position="top right",
     )  # fmt: skip
     _set_out(figure, min([value for value in values if value is not None] + [target * 100]))
+    most = max((point.overdue_open for point in points), default=0)
+    figure.update_yaxes(row=2, col=1, range=[0, max(most, 1) * 1.15], dtick=max(1, round(most / 2)))
+    if times:
+        figure.update_xaxes(range=[min(times) - HALF_A_DAY, max(times) + HALF_A_DAY])
     return figure
 
 
@@ -144,7 +156,7 @@ def _set_out(figure: go.Figure, low: float) -> None:
     )  # fmt: skip
     pad = max((100 - low) * 0.08, 0.05)
     figure.update_yaxes(row=1, col=1, ticksuffix="%", range=[max(0, low - pad), 100 + pad], fixedrange=True, nticks=5)
-    figure.update_yaxes(row=2, col=1, rangemode="tozero", fixedrange=True, nticks=3, tickformat=",d")
+    figure.update_yaxes(row=2, col=1, fixedrange=True, tickformat=",d")
     figure.update_yaxes(row=2, col=1, title={"text": "overdue", "standoff": 8, "font": {"size": 12}})
     figure.update_xaxes(
         fixedrange=True, showgrid=False, zeroline=False,

@@ -118,6 +118,11 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def plain(words: str) -> str:
+    """A machine's word for people: "no_earlier_sale" reads "no earlier sale"; a sentence stays as it is."""
+    return words if " " in words else words.replace("_", " ")
+
+
 def quantity(number: int) -> str:
     return f"{number:,}".replace("-", MINUS)
 

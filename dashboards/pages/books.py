@@ -42,7 +42,7 @@ def lines(items: Sequence[LineItem]) -> Component | None:
 
 def _note(item: LineItem) -> Content:
     if item.parked:
-        return html.Span([icon("pause"), f"parked: {item.parked}"], className="tl-word tone-warn")
+        return html.Span([icon("pause"), f"parked: {wording.plain(item.parked)}"], className="tl-word tone-warn")
     return ["of ", link(f"order {item.order_id}", addresses.transaction(item.order_id))] if item.order_id else ""
 
 

@@ -59,7 +59,7 @@ def _head(tile: SlaTile, now: datetime) -> Component:
             html.P([link("Promises", addresses.promises()), html.Span(" / ", className="faint"), tile.title],
                    className="crumbs"),
             html.Div([html.H1(tile.title), mark(wording.SLA_STATES[tile.state])], className="title-row"),
-            html.P(tile.reason, className="lead"),
+            html.P(wording.sentence(tile.reason), className="lead"),
             html.P([html.Span([icon("person"), tile.owner or "nobody owns this"], className="owner"),
                     html.Span(promises.freshness(tile, now))], className="tile-meta"),
         ],
@@ -89,7 +89,7 @@ def _figures(tile: SlaTile) -> Component:
                 ]
             ),
         ],
-        className="card",
+        className=f"card tone-{wording.SLA_STATES[tile.state].tone}",
     )  # fmt: skip
 
 

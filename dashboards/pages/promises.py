@@ -122,7 +122,7 @@ def freshness(tile: SlaTile, now: datetime) -> list[Child]:
 def _tile_foot(tile: SlaTile, now: datetime) -> Component:
     return html.Div(
         [
-            html.P(tile.reason, className="reason"),
+            html.P(wording.sentence(tile.reason), className="reason"),
             html.P(
                 [html.Span([icon("person"), tile.owner or "nobody owns this"], className="owner"),
                  html.Span(freshness(tile, now))],

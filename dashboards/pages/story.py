@@ -63,7 +63,7 @@ def _(row: tl.Step, header: Header) -> Component:
             className="tl-title",
         ),
         html.Div(detail(hop, header), className="sub"),
-        html.Div(hop.reason, className="tl-reason") if hop.reason else None,
+        html.Div(wording.plain(hop.reason), className="tl-reason") if hop.reason else None,
         _due_chip(row),
         _attempts(hop),
     )

@@ -128,26 +128,21 @@ def summary(told: Journey) -> str:
                 f" and belongs to {worst.owner or 'nobody'}.")  # fmt: skip
     if told.expected:
         return f"{said}. Next: {told.expected[0].title}, with {told.expected[0].owner or 'nobody'}."
+    if told.parked:
+        return f"{said}. {wording.count(len(told.parked), 'item')} parked outside the books."
     return f"{said}. Nothing more is expected."
 
 
 def journey(told: Journey) -> Page:
+    told_in_time = section("What happened", story.timeline(told), note="Business time, UTC", css="story")
+    main: list[Child] = [told_in_time, _parked(told), books.lines(told.lines), books.journal(told.journal)]
     side: list[Child] = [_related(told), _objects(told), _keys(told)]
     body = html.Div(
         [
             _head(told),
             *[html.P([icon("warning"), note], className="remark") for note in told.notes],
             _money(told.money),
-            html.Div(
-                [
-                    section("What happened", story.timeline(told), note="Business time, UTC", css="story"),
-                    html.Div(side, className="side"),
-                ],
-                className="split",
-            ),
-            _parked(told),
-            books.lines(told.lines),
-            books.journal(told.journal),
+            html.Div([html.Div(main, className="main"), html.Div(side, className="side")], className="split"),
         ]
     )
     return Page(name(told.header), body)
@@ -209,7 +204,8 @@ def _relative(other: Related, told: Journey) -> Component:
     there = link(other.title, addresses.transaction(other.correlation_id))
     amount = html.B(wording.money(other.amount)) if other.amount else None
     state = other.state.replace("_", " ") if other.started_at else "not arrived yet"
-    below = [part for part in (state, other.evidence) if part]
+    proof = other.evidence if other.evidence not in (other.reference, told.header.reference) else ""
+    below = [part for part in (state, proof) if part]
     when = moment(other.started_at, told.as_of) if other.started_at else None
     lines = [
         html.Li([f"{wording.quantity(line.quantity)} {wording.TIMES} {line.sku}",
@@ -275,4 +271,4 @@ def _parked(told: Journey) -> Component | None:
 def _parked_row(item: Parked, told: Journey) -> list[Content]:
     what = f"{wording.quantity(item.quantity)} {wording.TIMES} {item.sku}" if item.sku else item.hop
     return [what, moment(item.at, told.as_of), wording.money(item.amount) if item.amount else wording.DASH,
-            item.reason or wording.DASH, item.owner or "nobody"]  # fmt: skip
+            wording.plain(item.reason) or wording.DASH, item.owner or "nobody"]  # fmt: skip

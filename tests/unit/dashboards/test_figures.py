@@ -33,7 +33,7 @@ def test_the_line_runs_through_time_and_the_target_is_marked() -> None:
 
 def test_no_data_breaks_the_line() -> None:
     lines = drawn([1.0, None, 0.98, 0.98], 0.99).findall(f"{SVG}polyline")
-    assert [line.get("points") for line in lines] == ["5,5", "158.3,51 235,51"]
+    assert [line.get("points") for line in lines] == ["5,5 5,5", "158.3,51 235,51"]
 
 
 def test_what_falls_short_of_the_target_is_filled_and_ends_in_vermilion() -> None:
@@ -51,7 +51,7 @@ def test_what_falls_short_of_the_target_is_filled_and_ends_in_vermilion() -> Non
 def test_equal_values_lie_in_the_middle_and_nothing_is_drawn_of_nothing() -> None:
     assert [line.get("points") for line in drawn([0.99, 0.99], 0.99).findall(f"{SVG}polyline")] == ["5,28 235,28"]
     assert drawn([], 0.99).findall(f"{SVG}polyline") == []
-    assert [line.get("points") for line in drawn([0.5], 0.5).findall(f"{SVG}polyline")] == ["235,28"]
+    assert [line.get("points") for line in drawn([0.5], 0.5).findall(f"{SVG}polyline")] == ["235,28 235,28"]
 
 
 def test_the_picture_needs_no_request() -> None:
@@ -76,4 +76,5 @@ def test_the_history_has_value_target_and_overdue() -> None:
     assert list(overdue.y) == [3, 3, 3]
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(99.0, 99.0)]
     assert figure.layout.annotations[0].text == "target 99%"
+    assert figure.layout.yaxis2.dtick == 2
     assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"

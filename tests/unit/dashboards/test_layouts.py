@@ -140,6 +140,9 @@ def test_a_transaction_in_one_breath(
     assert transaction.summary(make_journey(hops=hops)) == (
         "Began 2026-11-20 12:00:00 UTC in web. 2 steps recorded. Nothing more is expected."
     )
+    assert transaction.summary(make_journey(hops=hops, parked=(parked(now),))) == (
+        "Began 2026-11-20 12:00:00 UTC in web. 2 steps recorded. 1 item parked outside the books."
+    )
     assert transaction.summary(make_journey(hops=hops, expected=(missing(now, overdue=True),))) == (
         "Began 2026-11-20 12:00:00 UTC in web. 2 steps recorded. "
         "Accepted by the ERP is 2 h overdue and belongs to finance-ops."
