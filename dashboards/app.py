@@ -110,7 +110,7 @@ def _mark(page: Page) -> str:
 
 
 def _show_core(app: dash.Dash, core_url: str) -> None:
-    client = httpx.Client()
+    client = httpx.Client(trust_env=False)  # the core is ours, not behind a proxy of the environment
 
     @app.callback(Output("core", "children"), Input("tick", "n_intervals"))
     def show(_tick: int | None) -> Any:

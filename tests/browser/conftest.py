@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -21,6 +21,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("TALLYTRACE_ALLOW_NO_BROWSER") == "1":
             pytest.skip("no chromium on this machine, and TALLYTRACE_ALLOW_NO_BROWSER=1")
         pytest.fail("no chromium found: apt-get install chromium, or set TALLYTRACE_ALLOW_NO_BROWSER=1 to skip")
+    expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
