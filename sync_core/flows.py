@@ -63,7 +63,9 @@ class Retry(Struct, frozen=True):
 class Processor:
     """Processes partitions of the inbox; one instance per worker."""
 
-    def __init__(self, db: Store, rules: PostingRules, clock: Clock, *, batch: int = 400, retry: Retry | None = None) -> None:
+    def __init__(
+        self, db: Store, rules: PostingRules, clock: Clock, *, batch: int = 400, retry: Retry | None = None
+    ) -> None:
         self._db = db
         self._rules = rules
         self._clock = clock
@@ -96,7 +98,7 @@ class Processor:
             session.connection.commit()
         except Exception:
             session.connection.rollback()
-            log.exception("a batch of %d events failed in partition %d; trying them one by one", len(claimed), partition)
+            log.exception("%d events of partition %d failed together; trying them one by one", len(claimed), partition)
             for one in claimed:
                 self._alone(session, one)
         return len(claimed)
@@ -108,7 +110,8 @@ class Processor:
         except Exception as error:
             session.connection.rollback()
             now = self._clock()
-            log.exception("event %s of %s failed, attempt %d", one.message.event_id, one.message.source, one.attempts + 1)
+            about = one.message
+            log.exception("event %s of %s failed, attempt %d", about.event_id, about.source, one.attempts + 1)
             if one.attempts + 1 >= self._retry.attempts:
                 self._give_up(session, one, f"{type(error).__name__}: {error}", now)
             else:
@@ -194,7 +197,8 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
     heard = {(e.feed, e.channel, e.location) for one in reports if isinstance(e := one.message.event, FeedReported)}
     if heard:
         ordered = sorted(heard)
-        session.run("subscribe", feed=[h[0] for h in ordered], channel=[h[1] for h in ordered], location=[h[2] for h in ordered])  # fmt: skip
+        feeds, channels, locations = (list(one) for one in zip(*ordered, strict=True))
+        session.run("subscribe", feed=feeds, channel=channels, location=locations)
     marks: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for one in reports:
         event = one.message.event
@@ -203,7 +207,7 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
         mark = _marks(event.feed, event.channel, event.location, source_at, wall + one.clock_offset, heartbeat=True)
         marks[(event.feed, event.channel, event.location)] += mark
     for feed, channel, location in session.rows("load_subscriptions") if unit.stock_moved else ():
-        for source_at, done_at in unit.stock_moved.get(feed, {}).get(location, ()):
+        for source_at, done_at in unit.stock_moved.get((feed, location), {}).items():
             marks[(feed, channel, location)] += _marks(feed, channel, location, source_at, done_at, heartbeat=False)
     last = claimed[-1]
     step = Step(unit, last.message, wall + last.clock_offset, last.clock_offset)

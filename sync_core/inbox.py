@@ -78,9 +78,7 @@ def accept(session: Session, messages: Sequence[Message], now: dt.datetime) -> l
             provenance=[m.provenance for m in messages],
             occurred_at=[m.occurred_at for m in messages],
             business_date=[m.business_date for m in messages],
-            clock_offset=[
-                dt.timedelta() if m.provenance == "live" else m.occurred_at - now for m in messages
-            ],
+            clock_offset=[dt.timedelta() if m.provenance == "live" else m.occurred_at - now for m in messages],
             document=[c.document for c in controls],
             channel=[c.channel for c in controls],
             currency=[c.currency for c in controls],
@@ -94,9 +92,7 @@ def accept(session: Session, messages: Sequence[Message], now: dt.datetime) -> l
     return receipts
 
 
-def _receipts(
-    session: Session, messages: Sequence[Message], new: Counter[tuple[str, str]]
-) -> list[Receipt]:
+def _receipts(session: Session, messages: Sequence[Message], new: Counter[tuple[str, str]]) -> list[Receipt]:
     known = [m for m in messages if (m.source, m.event_id) not in new]
     twice = len({(m.source, m.event_id) for m in messages}) < len(messages)
     held: dict[tuple[str, str], bytes] = {}

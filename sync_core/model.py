@@ -9,9 +9,7 @@ from sync_core.messages import Provenance
 
 OrderState = Literal["reserved", "backordered", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
-MovementKind = Literal[
-    "receipt", "reservation", "release", "shipment", "return_receipt", "adjustment"
-]
+MovementKind = Literal["receipt", "reservation", "release", "shipment", "return_receipt", "adjustment"]
 
 
 class KindTotal(Struct):
@@ -101,19 +99,6 @@ class Stock(Struct):
     @property
     def free(self) -> int:
         return self.good - self.reserved
-
-
-class Movement(Struct, frozen=True):
-    """An append-only change of stock, tied to the business document that caused it."""
-
-    business_key: str
-    kind: MovementKind
-    sku: str
-    location: str
-    quantity: int
-    correlation_id: bytes
-    occurred_at: dt.datetime
-    provenance: Provenance
 
 
 class CreditPiece(Struct, frozen=True):

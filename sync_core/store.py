@@ -171,7 +171,7 @@ def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
 
 
 def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetime) -> None:
-    """Write everything that a unit of work adds or changes. Spans are written by the caller, in the same transaction."""
+    """Write everything that a unit of work adds or changes, its spans excepted: the caller adds them."""
     _save_orders(session, unit)
     _save_stock(session, unit)
     _save_returns(session, unit)
@@ -257,10 +257,7 @@ def _save_stock(session: Session, unit: Unit) -> None:
     session.copy(
         "movements",
         ("business_key", "kind", "sku", "location", "quantity", "correlation_id", "occurred_at", "provenance"),
-        (
-            (m.business_key, m.kind, m.sku, m.location, m.quantity, m.correlation_id, m.occurred_at, m.provenance)
-            for m in unit.movements
-        ),
+        unit.movements,
     )
     _columns(
         session, "save_stock", list(unit.changed_stock.values()),
@@ -408,5 +405,3 @@ def _columns(session: Session, statement: str, items: Sequence[T], /, **columns:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-

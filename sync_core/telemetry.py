@@ -48,7 +48,9 @@ class EncodedSpans(Struct, frozen=True):
 class RecordedSpan(Span):
     """A span that is written in its OTLP form when it ends, into the list of its unit of work."""
 
-    def __init__(self, ended: list[bytes], context: SpanContext, parent: bytes, name: str, kind: int, start: int) -> None:
+    def __init__(
+        self, ended: list[bytes], context: SpanContext, parent: bytes, name: str, kind: int, start: int
+    ) -> None:
         self._ended = ended
         self._context = context
         self._parent = parent

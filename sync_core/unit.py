@@ -1,19 +1,19 @@
 """A unit of work: what a batch of events reads and changes, in memory, before it is committed as one."""
 
 import datetime as dt
+from collections import defaultdict
 from typing import Any, Final
 
 from msgspec import Struct, field
 
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
-from sync_core.messages import Cause, Message
+from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
     CreditPiece,
     ExceptionItem,
     Hop,
     Link,
-    Movement,
     MovementKind,
     Order,
     OrderLine,
@@ -25,15 +25,28 @@ from sync_core.model import (
 
 StockKey = tuple[str, str]
 
-_EFFECTS: Final[dict[str, tuple[tuple[str, int], ...]]] = {
-    "receipt": (("good", 1),),
-    "reservation": (("reserved", 1),),
-    "release": (("reserved", -1),),
-    "shipment": (("good", -1), ("reserved", -1)),
-    "return_receipt": (("return_pending", 1),),
-    "adjustment": (("good", 1),),
-}
-"""Which buckets a movement changes, and in which direction; ``verify`` recomputes the counters with the same table in SQL."""
+Moved = tuple[str, MovementKind, str, str, int, bytes, dt.datetime, Provenance]
+"""An append-only change of stock, tied to the business document that caused it: business_key, kind, sku, location,
+quantity, correlation_id, occurred_at, provenance."""
+
+_PROMISES: Final = frozenset({"reservation", "release"})
+"""Movements that change what is promised, not what is there."""
+
+
+def apply(held: Stock, kind: MovementKind, quantity: int) -> None:
+    """Change the counters by one movement; ``verify`` recomputes them by the same rules in SQL."""
+    match kind:
+        case "reservation":
+            held.reserved += quantity
+        case "shipment":
+            held.good -= quantity
+            held.reserved -= quantity
+        case "release":
+            held.reserved -= quantity
+        case "return_receipt":
+            held.return_pending += quantity
+        case "receipt" | "adjustment":
+            held.good += quantity
 
 
 class Verdict(Struct, frozen=True):
@@ -75,7 +88,7 @@ class Unit(Struct):
     changed_returns: dict[bytes, Return] = field(default_factory=dict)
     shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
-    movements: list[Movement] = field(default_factory=list)
+    movements: list[Moved] = field(default_factory=list)
     pieces: list[CreditPiece] = field(default_factory=list)
     parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
     exceptions: list[tuple[ExceptionItem, dt.datetime]] = field(default_factory=list)
@@ -84,7 +97,9 @@ class Unit(Struct):
     keys: set[tuple[str, str, str, bytes]] = field(default_factory=set)
     links: list[tuple[Link, dt.datetime]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    stock_moved: dict[str, dict[str, list[tuple[dt.datetime, dt.datetime]]]] = field(default_factory=dict)
+    stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )  # (source, location): when it moved, and when that was applied
     arrived: set[bytes] = field(default_factory=set)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
@@ -112,27 +127,16 @@ class Step(Struct):
         self, business_key: str, kind: MovementKind, sku: str, location: str, quantity: int, correlation_id: bytes
     ) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""
-        held = self.stock(sku, location)
-        for bucket, sign in _EFFECTS[kind]:
-            setattr(held, bucket, getattr(held, bucket) + sign * quantity)
-        unit = self.unit
-        unit.changed_stock[(sku, location)] = held
+        unit, message = self.unit, self.message
+        key = (sku, location)
+        held = unit.changed_stock.get(key) or self.stock(sku, location)
+        apply(held, kind, quantity)
+        unit.changed_stock[key] = held
         unit.movements.append(
-            Movement(
-                business_key,
-                kind,
-                sku,
-                location,
-                quantity,
-                correlation_id,
-                self.message.occurred_at,
-                self.message.provenance,
-            )
+            (business_key, kind, sku, location, quantity, correlation_id, message.occurred_at, message.provenance)
         )
-        if kind not in ("reservation", "release"):
-            seen = unit.stock_moved.setdefault(self.message.source, {}).setdefault(location, [])
-            if not seen or seen[-1][0] != self.message.occurred_at:
-                seen.append((self.message.occurred_at, self.now))
+        if kind not in _PROMISES:
+            unit.stock_moved[(message.source, location)][message.occurred_at] = self.now
 
     def post(
         self,
