@@ -5,7 +5,7 @@ import contextlib
 from alerts.store import Store as AlertStore
 from collector.storage import Storage
 from sync_core.store import Store as CoreStore
-from tallytrace import plane, postgres
+from tallytrace import postgres
 from tallytrace.settings import Settings
 
 
@@ -18,7 +18,7 @@ def run(settings: Settings) -> dict[str, int]:
         undo.callback(core.close)
         alerts = AlertStore.connect(url)
         undo.callback(alerts.close)
-        spans = Storage.connect(plane.clickhouse_url(settings))
+        spans = Storage.connect(settings.clickhouse)
         undo.callback(spans.close)
         return {
             "postgres.core": len(core.migrate()),

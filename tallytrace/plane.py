@@ -75,16 +75,12 @@ def judgement(settings: Settings) -> Judgement:
     return Judgement(expected, promised, rules, routes)
 
 
-def clickhouse_url(settings: Settings) -> str:
-    return settings.clickhouse_url or f"chdb://{settings.directory / 'clickhouse'}"
-
-
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises what `judgement` raises, and NotServedError."""
     by = judgement(settings)
     settings = _at_home(settings)
     with ExitStack() as undo:
-        storage = Storage.connect(clickhouse_url(settings))
+        storage = Storage.connect(settings.clickhouse)
         undo.callback(storage.close)
         segments = undo.enter_context(
             SegmentLog(

@@ -5,13 +5,13 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import FrameType
 from typing import Final, Literal
 
 import msgspec
 
-from tallytrace import core, lifeline, plane, postgres
+from tallytrace import lifeline, postgres
 from tallytrace.presence import Presence, claimed
 from tallytrace.settings import Settings, local_url
 
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 RoleName = Literal["core", "plane"]
 
 PREDECESSOR_SECONDS: Final = 60.0  # a process whose supervisor was killed finishes its work before it leaves
-
-_RUN: Final[Mapping[RoleName, Callable[[Settings, threading.Event], None]]] = {"core": core.run, "plane": plane.run}
 
 
 def run(role: RoleName, settings: Settings, *, supervised: bool) -> None:
@@ -45,7 +43,8 @@ def run(role: RoleName, settings: Settings, *, supervised: bool) -> None:
         if not settings.postgres_url:
             url = undo.enter_context(postgres.serving(settings.directory))
             settings = msgspec.structs.replace(settings, postgres_url=url)
-        _RUN[role](settings, until)
+        process = import_module(f"tallytrace.{role}")  # by name: core must not wait for the pages to be imported
+        process.run(settings, until)
 
 
 def stop_event() -> threading.Event:

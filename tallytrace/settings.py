@@ -69,6 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.home).absolute()
 
     @property
+    def clickhouse(self) -> str:
+        """URL of the ClickHouse that is used, the embedded one included."""
+        return self.clickhouse_url or f"chdb://{self.directory / 'clickhouse'}"
+
+    @property
     def core_base(self) -> str:
         """Where others reach the sync core, without a slash at the end."""
         return self.core_url.rstrip("/") or local_url(self.core_host, self.core_port)

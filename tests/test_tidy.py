@@ -16,7 +16,7 @@ PACKAGES: Final = ("alerts", "collector", "dashboards", "lineage", "sync_core", 
 MAY_IMPORT: Final = {
     "sync_core": {"collector.semconv"},
     "collector": set(),
-    "lineage": {"collector.semconv", "collector.storage"},
+    "lineage": {"collector.semconv", "collector.storage", "collector.errors"},  # errors: what storage raises
     "alerts": {"lineage"},
     "dashboards": {"lineage"},
     "tallytrace": set(PACKAGES),
