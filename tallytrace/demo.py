@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -239,18 +238,16 @@ def require_free(ports: Ports) -> None:
                 raise DemoError(f"port {port} ({name}) is taken; choose others with --port-base") from error
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM stops the demo as Ctrl-C does."""
+def stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt once; while everything is being stopped they do nothing more."""
 
     def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_second: float = 3) -> int:
@@ -259,11 +256,11 @@ def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_
     home, ports = home.absolute(), Ports.from_base(port_base)
     demo = None
     try:
-        with terminable():
-            require_free(ports)
-            prepare_home(home)
-            demo = Demo(home, ports, console, orders_per_second=orders_per_second)
-            demo.run(seconds)
+        stop_on_signals()
+        require_free(ports)
+        prepare_home(home)
+        demo = Demo(home, ports, console, orders_per_second=orders_per_second)
+        demo.run(seconds)
     except (DemoError, supervisor.ServiceError, postgres.PostgresError) as error:
         console.print(f"[red]{error}[/]")
         return 1
