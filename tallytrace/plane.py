@@ -135,9 +135,7 @@ def _serving_lineage(
         yield
 
 
-def _app(
-    settings: Settings, storage: Storage, store: AlertStore, segments: SegmentLog, service: Lineage
-) -> Litestar:
+def _app(settings: Settings, storage: Storage, store: AlertStore, segments: SegmentLog, service: Lineage) -> Litestar:
     dash = pages.create(service, core_url=settings.core_base, clock=service.now)
 
     def waiting_for() -> list[str]:

@@ -153,9 +153,7 @@ class Handler(BaseHTTPRequestHandler):
             message = str(fault)
             found = CODE.search(message)
             code = int(found[1]) if found else 1002
-            self._send(
-                STATUS.get(code, 500), message.encode(), headers | {"X-ClickHouse-Exception-Code": str(code)}
-            )
+            self._send(STATUS.get(code, 500), message.encode(), headers | {"X-ClickHouse-Exception-Code": str(code)})
             return
         summary = {
             "read_rows": str(result.rows_read()),

@@ -59,15 +59,15 @@ def served(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """`tallytrace serve` in a process of its own, once it says that it is ready."""
     command = [sys.executable, "-m", "tallytrace", "serve"]
     log = settings.directory / "serve.log"
-    with log.open("ab") as output, subprocess.Popen(
-        command, env=os.environ | as_environment(settings), stdout=output, stderr=output
-    ) as process:
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, env=os.environ | as_environment(settings), stdout=output, stderr=output) as process,
+    ):
         try:
             wait_for("it is served", lambda: is_ready(settings.plane_base) and is_ready(settings.core_base))
             yield process
         finally:
             process.kill()
-
 
 
 def test_what_a_command_starts_it_stops(settings: Settings) -> None:
