@@ -17,7 +17,6 @@ test-long: $(READY) $(TOOLS)
 
 check: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_tidy.py
 
