@@ -117,6 +117,7 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
             step.move(f"{order.origin}:shipment/{event.shipment_id}", "shipment", sku, order.location, quantity, identity)
             cost += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
     order.state = "shipped"
+    step.unit.arrived.add(identity)
     step.unit.shipments.append((identity, event.shipment_id, event.location, step.message.occurred_at))
     keys = step.known_as(order.origin, identity, shipment_id=event.shipment_id)
     if event.tracking_id:

@@ -177,7 +177,7 @@ def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetim
     _save_returns(session, unit)
     _save_journals(session, unit, now)
     _save_registers(session, unit)
-    _settle(session, seqs)
+    _settle(session, _still_waiting(session, unit, seqs))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
 
@@ -383,6 +383,29 @@ def _save_registers(session: Session, unit: Unit) -> None:
         session, "resolve_exceptions", unit.resolved,
         exception_id=lambda e: e[0], resolution=lambda e: e[1], at=lambda e: e[2],
     )  # fmt: skip
+
+
+def _still_waiting(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> dict[int, Verdict]:
+    """The verdicts, with events queued again whose wait ended in another unit of work since this one read it.
+
+    Whoever parks on a transaction and whoever moves it on take its lock first, so that one of them sees the other.
+    """
+    waited = {verdict.waiting_for for verdict in seqs.values() if verdict.waiting_for}
+    if not waited and not unit.arrived:
+        return seqs
+    session.run("lock_transactions", ids=sorted(waited | unit.arrived))
+    now = {row[0]: row[1:] for row in session.rows("transaction_states", ids=sorted(waited - unit.arrived))}
+    seen = {
+        identity: (order.state, bool(order.provider)) if order else ("received", False) if back else None
+        for identity in waited
+        for order, back in ((unit.orders.get(identity), unit.returns.get(identity)),)
+    }
+    return {
+        seq: Verdict("queued", verdict.reason)
+        if verdict.waiting_for in now and now[verdict.waiting_for] != seen[verdict.waiting_for]
+        else verdict
+        for seq, verdict in seqs.items()
+    }
 
 
 def _settle(session: Session, seqs: dict[int, Verdict]) -> None:

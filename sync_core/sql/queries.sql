@@ -181,6 +181,17 @@ where inbox.seq = new.seq
 -- Record that events were processed with nothing to say.
 update core.inbox set state = 'done', attempts = attempts + 1, not_before = null where seq = any(%(seq)s::bigint[])
 
+-- name: lock_transactions
+-- Hold transactions until this unit of work ends, in one order for everybody.
+select pg_advisory_xact_lock(7403, ('x' || encode(substr(id, 1, 4), 'hex'))::bit(32)::integer)
+from (select id from unnest(%(ids)s::bytea[]) as asked (id) order by id) as asked
+
+-- name: transaction_states
+-- How far orders and returns are now.
+select correlation_id, state, provider <> '' from core.orders where correlation_id = any(%(ids)s::bytea[])
+union all
+select correlation_id, 'received', false from core.returns where correlation_id = any(%(ids)s::bytea[])
+
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.
 update core.inbox set state = 'queued', waiting_for = null
@@ -336,10 +347,6 @@ from core.files where connector = %(connector)s and name = %(name)s order by run
 insert into core.file_shifts (connector, shift_weeks) values (%(connector)s, %(shift_weeks)s)
 on conflict (connector) do update set shift_weeks = file_shifts.shift_weeks
 returning shift_weeks
-
--- name: known_shift
--- The number of weeks by which a connector's files are shifted, if it was ever used.
-select shift_weeks from core.file_shifts where connector = %(connector)s
 
 -- name: order_state
 -- One order as it stands.

@@ -1,0 +1,136 @@
+"""A file of trade goes in; every line of it comes out of the books, once, and any number of it tells its story."""
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance import trade
+from tests.acceptance.conftest import Installation, installation
+
+
+@pytest.fixture(scope="module")
+def ports() -> Callable[[], int]:
+    def one() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return one
+
+
+@pytest.fixture(scope="module")
+def replayed(ports: Callable[[], int]) -> Iterator[Installation]:
+    """A product into which the small file was replayed once."""
+    with installation(ports) as one:
+        outcome = one.replay(trade.written(one.home / "trade.csv.gz"))
+        assert outcome["file"]["error"] == ""
+        yield one
+
+
+@pytest.mark.proves(34, 130, 142, 146, 154)
+def test_every_line_of_the_file_is_in_the_books_by_kind(replayed: Installation) -> None:
+    report = replayed.json("verify", "--by-kind")
+    rows = [(row["name"], row["lines"], row["units"], row["amount_minor"]) for row in report["by_kind"]["rows"]]
+    assert rows == list(trade.POSTED)
+    assert report["by_kind"]["documents"] == trade.DOCUMENTS
+    assert report["by_kind"]["posted_minor"] + report["by_kind"]["parked_minor"] == sum(
+        amount for name, _, _, amount in trade.POSTED if not name.startswith("-")
+    )
+    assert [fault for check in report["checks"] for fault in check["faults"]] == []
+
+
+@pytest.mark.proves(35, 179)
+def test_a_second_replay_is_all_duplicates_and_changes_nothing(replayed: Installation) -> None:
+    before = replayed.journal()
+    outcome = replayed.replay(trade.written(replayed.home / "trade.csv.gz"))
+    assert outcome["file"]["accepted"] == 0
+    assert outcome["file"]["duplicates"] == outcome["file"]["messages"] > len(trade.DOCUMENTS)
+    assert replayed.journal() == before
+    assert replayed.run("verify").returncode == 0
+
+
+@pytest.mark.proves(155, 287)
+def test_an_outside_auditor_agrees(replayed: Installation) -> None:
+    exported = replayed.run("export", "journal", "--format", "hledger").stdout
+    checked = subprocess.run(["hledger", "-f", "-", "check"], input=exported, text=True, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    balance = subprocess.run(
+        ["hledger", "-f", "-", "balance", "liabilities:refunds:approved", "-N", "--flat"],
+        input=exported, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert balance.stdout.strip() == "", "every approved refund was paid"
+
+
+@pytest.mark.proves(207, 208, 209, 73)
+def test_a_number_tells_the_whole_story_in_the_terminal_and_over_http(replayed: Installation) -> None:
+    told = replayed.run("trace", "600001")
+    assert told.returncode == 0, told.stderr
+    for words in ("order 600001", "C600008", "-13.75", "Nothing more is expected"):
+        assert words in told.stdout, told.stdout
+    journey = httpx.get(f"{replayed.plane}/v1/transactions/C600008").json()
+    assert journey["header"]["reference"] == "C600008"
+    assert [hop["name"] for hop in journey["hops"]].count("posting.send") == 2
+    related = {one["reference"]: one["link"] for one in journey["related"]}
+    assert related == {"600001": "returns"}
+    assert [(one["sku"], one["amount"]["amount_minor"]) for one in journey["parked"]] == [("Z9", -800)]
+
+
+def test_an_unknown_number_is_answered_with_near_ones(replayed: Installation) -> None:
+    answer = httpx.get(f"{replayed.plane}/v1/transactions/60001")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "600001" in {one["key_value"] for one in answer.json()["suggestions"]}
+    told = replayed.run("trace", "c600008 ")
+    assert "C600008" in told.stdout
+
+
+@pytest.mark.proves(262, 204)
+def test_a_malformed_event_is_refused_with_the_field_named(replayed: Installation) -> None:
+    event = {
+        "specversion": "1.0", "id": "1", "source": "shop", "type": "tallytrace.order.captured.v1",
+        "time": "2026-01-01T10:00:00Z",
+        "data": {
+            "origin": "shop", "order_id": "1", "channel": "web", "location": "WH1", "currency": "GBP",
+            "lines": [{"sku": "A1", "quantity": "two", "amount_minor": 100}],
+        },
+    }  # fmt: skip
+    answer = httpx.post(f"{replayed.core}/v1/events", json=event)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["field"] == "data.lines[0].quantity"
+    assert "int" in answer.json()["detail"]
+
+
+@pytest.mark.proves(246, 247, 234, 215)
+def test_three_promises_are_measured_and_agree_with_the_books(replayed: Installation) -> None:
+    def measured() -> bool:
+        tiles = {tile["name"]: tile for tile in httpx.get(f"{replayed.plane}/v1/slas").json()}
+        return len(tiles) == 3 and all(tile["state"] != "no_data" for tile in tiles.values())
+
+    replayed.wait_for(measured, 60)
+    tiles = {tile["name"]: tile for tile in replayed.json("sla")}
+    assert (tiles["refund_to_ledger"]["good"], tiles["refund_to_ledger"]["bad"]) == (3, 0)
+    assert tiles["reconciliation_variance"]["bad"] == 0
+    assert tiles["reconciliation_variance"]["good"] > 0
+
+
+BROKEN = {
+    "malformed.csv": (lambda rows: rows[:8] + ["600099,A1,X,many,2011-03-02 08:40:00,1.00,,UK"] + rows[8:], 9, "many"),
+    "columns.csv": (lambda rows: [rows[0] + ",Colour", *rows[1:]], 1, "columns"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_bad_line_is_named_and_what_stands_before_it_is_kept(name: str, replayed: Installation, tmp_path: Path) -> None:
+    change, line, words = BROKEN[name]
+    path = tmp_path / name
+    path.write_text("\n".join(change(trade.text().splitlines())) + "\n")
+    done = replayed.run("replay", str(path))
+    assert done.returncode == 1
+    assert f"{name}, line {line}" in done.stderr
+    assert words in done.stderr
+    assert replayed.run("verify").returncode == 0
