@@ -10,7 +10,7 @@ from lineage.model import SlaDetail, SlaItems
 from lineage.text import moment, money, tiles
 from sync_core.api import OpenException
 from sync_core.money import text
-from tallytrace.remote import RemoteError, problem
+from tallytrace.remote import RemoteError, client, problem
 from tallytrace.supervisor import Product
 
 
@@ -18,7 +18,7 @@ def up(product: Product, any_id: str) -> tuple[int, bytes]:
     """The status and body of the answer about an ID: 200 a journey, 300 a choice, 404 suggestions. Raises RemoteError."""
     url = f"{product.plane_url}/v1/transactions"
     try:
-        response = httpx.get(url, params={"id": any_id}, timeout=60.0)
+        response = client().get(url, params={"id": any_id}, timeout=60.0)
     except httpx.HTTPError as error:
         raise RemoteError(f"{url} does not answer ({type(error).__name__})") from error
     if response.status_code not in (200, 300, 404):
@@ -30,7 +30,7 @@ def copy_journal(product: Product, form: str, target: BinaryIO) -> None:
     """Stream the journal into ``target``. Raises RemoteError."""
     url = f"{product.core_url}/v1/journal"
     try:
-        with httpx.stream("GET", url, params={"format": form}, timeout=300.0) as response:
+        with client().stream("GET", url, params={"format": form}, timeout=300.0) as response:
             if response.status_code != 200:
                 raise RemoteError(f"HTTP {response.status_code} from {url}")
             for chunk in response.iter_bytes():

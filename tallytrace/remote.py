@@ -1,5 +1,6 @@
 """Reading from the running product over HTTP."""
 
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -12,6 +13,12 @@ class RemoteError(RuntimeError):
     """The product answered with an error, or not at all."""
 
 
+@cache
+def client() -> httpx.Client:
+    """One client for the whole command: a new one for each request costs more than the request."""
+    return httpx.Client()
+
+
 def read(url: str, into: type[T], *, timeout_seconds: float = 60.0, **params: Any) -> T:
     """GET and decode. Raises RemoteError with the problem's own words."""
     return msgspec.json.decode(fetch(url, timeout_seconds=timeout_seconds, **params), type=into)
@@ -20,7 +27,7 @@ def read(url: str, into: type[T], *, timeout_seconds: float = 60.0, **params: An
 def fetch(url: str, *, timeout_seconds: float = 60.0, **params: Any) -> bytes:
     """GET; the body of a 200. Raises RemoteError."""
     try:
-        response = httpx.get(url, params=params, timeout=timeout_seconds)
+        response = client().get(url, params=params, timeout=timeout_seconds)
     except httpx.HTTPError as error:
         raise RemoteError(f"{url} does not answer ({type(error).__name__})") from error
     if response.status_code != 200:

@@ -18,12 +18,12 @@ from sync_core.api import Status
 from sync_core.files import FileStatus
 from tallytrace import presence
 from tallytrace.demo import Child
-from tallytrace.remote import RemoteError, problem, read
+from tallytrace.remote import RemoteError, client, problem, read
 from tallytrace.settings import Settings
 from tallytrace.supervisor import Product, running
 
 CONNECTOR: Final = "online_retail"
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.5
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 180.0
 """How long a process may be away (it may be starting again) before the replay gives up watching."""
@@ -92,7 +92,7 @@ def _upload(product: Product, path: Path, *, until_now: bool) -> None:
     url = f"{product.core_url}/v1/files/{CONNECTOR}/{path.name}"
     try:
         with path.open("rb") as content:
-            response = httpx.put(url, content=content, params={"until_now": until_now}, timeout=120.0)
+            response = client().put(url, content=content, params={"until_now": until_now}, timeout=120.0)
     except httpx.HTTPError as error:
         raise RemoteError(f"{url} does not answer ({type(error).__name__})") from error
     if response.status_code != 202:
