@@ -15,7 +15,7 @@ from rich.table import Table
 
 import lineage.text
 from lineage.model import SlaTile
-from tallytrace import demo, look, remote, replay, role, supervisor, verify
+from tallytrace import bench, demo, look, remote, replay, role, supervisor, verify
 from tallytrace import migrate as migration
 from tallytrace.postgres import PostgresError
 from tallytrace.presence import AlreadyRunningError
@@ -191,6 +191,24 @@ def export_what(
         look.copy_journal(product, form, sys.stdout.buffer)
 
 
+@app.command("bench")
+def run_bench(
+    file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
+    ] = None,
+    lines: Annotated[int, typer.Option(min=100, help="Generated lines to replay.")] = 100_000,
+    spans: Annotated[int, typer.Option(min=10_000, help="Distinct spans to send to the collector.")] = 1_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure this machine against the targets, in a home of its own. Example: tallytrace bench --json"""
+    with _refusals():
+        figures = bench.run(lines=lines, spans=spans, file=file, console=err)
+    if as_json:
+        out.print_json(msgspec.json.encode({one.name: one for one in figures}).decode())
+    else:
+        bench.show(figures, out)
+
+
 @app.command("demo")
 def run_demo(
     home: Annotated[Path, typer.Option(help="Directory of the demo's state; wiped at the start.")] = Path("var/demo"),
@@ -225,5 +243,12 @@ def _refusals() -> Iterator[None]:
     """What a user can mend is said in one line, without a stack."""
     try:
         yield
-    except (SettingsError, AlreadyRunningError, PostgresError, NotServedError, ServiceError, remote.RemoteError) as fault:
+    except (
+        SettingsError,
+        AlreadyRunningError,
+        PostgresError,
+        NotServedError,
+        ServiceError,
+        remote.RemoteError,
+    ) as fault:
         refuse(str(fault))

@@ -49,7 +49,9 @@ def run(settings: Settings, until: threading.Event) -> None:
         if erp is not None:
             loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
         undo.enter_context(_running(files, loops))
-        app = api.create_app(api.Core(db, files, clock.wall, erp), *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)))
+        app = api.create_app(
+            api.Core(db, files, clock.wall, erp), *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db))
+        )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))
         until.wait()
 

@@ -126,7 +126,9 @@ def describe(lag: Status) -> str:
     """What waits, in words."""
     parts = [
         f"{lag.inbox_queued} queued" if lag.inbox_queued else "",
-        f"{lag.outbox_waiting} journals await the ERP ({lag.oldest_waiting_seconds:.0f} s)" if lag.outbox_waiting else "",
+        f"{lag.outbox_waiting} journals await the ERP ({lag.oldest_waiting_seconds:.0f} s)"
+        if lag.outbox_waiting
+        else "",
         "ERP down" if lag.erp == "down" else "",
         f"{lag.spans_waiting} span batches wait" if lag.spans_waiting else "",
     ]
@@ -152,5 +154,7 @@ def report(outcome: Outcome, console: Console) -> None:
         f" {file.conflicts:,} conflicts; {outcome.seconds:.1f} s, {outcome.lines_per_s:,.0f} lines/s"
     )
     if file.shift_weeks:
-        console.print(f"times are shifted by {file.shift_weeks} weeks ({dt.timedelta(weeks=file.shift_weeks).days} days)")
+        console.print(
+            f"times are shifted by {file.shift_weeks} weeks ({dt.timedelta(weeks=file.shift_weeks).days} days)"
+        )
     console.print("generated, not in the file: opening stock, unit cost, VAT, payments, shipments, feed heartbeats")

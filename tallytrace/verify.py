@@ -85,11 +85,15 @@ def _spans(product: Product) -> Check:
         )
         faults += differences(left, right)
     count = sum(one.count for one in committed)
-    return Check(f"each committed hop is stored exactly once ({sum(s.count for s in stored):,} stored)", count, faults[:SHOWN])
+    return Check(
+        f"each committed hop is stored exactly once ({sum(s.count for s in stored):,} stored)", count, faults[:SHOWN]
+    )
 
 
 def _table(found: ByKind) -> Table:
-    table = Table("class", "lines", "units", "GBP", "", box=None, title="journal lines tagged source=file, and parked items")
+    table = Table(
+        "class", "lines", "units", "GBP", "", box=None, title="journal lines tagged source=file, and parked items"
+    )
     for column in (1, 2, 3):
         table.columns[column].justify = "right"
     for row in found.rows:

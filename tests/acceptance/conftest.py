@@ -57,7 +57,9 @@ class Installation:
 
     def start_erp(self) -> None:
         port = self.erp.rpartition(":")[2]
-        self._erp = self._spawn("tallytrace.erp_stub", "--port", port, "--state", str(self.home / "erp.jsonl"), log="erp.log")
+        self._erp = self._spawn(
+            "tallytrace.erp_stub", "--port", port, "--state", str(self.home / "erp.jsonl"), log="erp.log"
+        )
         self.wait_for(lambda: ready(f"{self.erp}/healthz"), READY_SECONDS)
 
     def stop_erp(self) -> None:
@@ -92,7 +94,9 @@ class Installation:
         found = presence.find(self.home, role)
         assert found is not None, f"{role} does not run"
         os.kill(found.pid, signal.SIGKILL)
-        self.wait_for(lambda: (now := presence.find(self.home, role)) is not None and now.pid != found.pid, READY_SECONDS)
+        self.wait_for(
+            lambda: (now := presence.find(self.home, role)) is not None and now.pid != found.pid, READY_SECONDS
+        )
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"{self.core}/v1/status", timeout=30.0).json()
@@ -129,7 +133,9 @@ class Installation:
             )
 
     def _logs(self) -> str:
-        return "\n".join(f"{path.name}:\n{path.read_text(errors='replace')[-2000:]}" for path in self.home.glob("*.log"))
+        return "\n".join(
+            f"{path.name}:\n{path.read_text(errors='replace')[-2000:]}" for path in self.home.glob("*.log")
+        )
 
 
 def ready(url: str) -> bool:

@@ -56,7 +56,9 @@ def test_a_second_replay_is_all_duplicates_and_changes_nothing(replayed: Install
 @pytest.mark.proves(155, 287)
 def test_an_outside_auditor_agrees(replayed: Installation) -> None:
     exported = replayed.run("export", "journal", "--format", "hledger").stdout
-    checked = subprocess.run(["hledger", "-f", "-", "check"], input=exported, text=True, capture_output=True, check=False)
+    checked = subprocess.run(
+        ["hledger", "-f", "-", "check"], input=exported, text=True, capture_output=True, check=False
+    )
     assert checked.returncode == 0, checked.stderr
     balance = subprocess.run(
         ["hledger", "-f", "-", "balance", "liabilities:refunds:approved", "-N", "--flat"],
@@ -125,7 +127,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_bad_line_is_named_and_what_stands_before_it_is_kept(name: str, replayed: Installation, tmp_path: Path) -> None:
+def test_a_bad_line_is_named_and_what_stands_before_it_is_kept(
+    name: str, replayed: Installation, tmp_path: Path
+) -> None:
     change, line, words = BROKEN[name]
     path = tmp_path / name
     path.write_text("\n".join(change(trade.text().splitlines())) + "\n")

@@ -1,0 +1,71 @@
+"""``tallytrace bench``: what this machine does, beside what the product promises."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from tallytrace import replay, synthetic_trade
+from tallytrace.settings import Settings
+
+SEED: Final = 1
+YEAR_LINES: Final = 541_909
+
+
+class Figure(Struct, frozen=True):
+    """A measured figure and its targets: what must be reached and what is aimed at; at most, where ``most`` is set."""
+
+    name: str
+    value: float
+    must: float
+    aim: float
+    most: bool = False
+
+    @property
+    def verdict(self) -> str:
+        reached = [self.value <= bound if self.most else self.value >= bound for bound in (self.must, self.aim)]
+        return "aim" if reached[1] else "must" if reached[0] else "below"
+
+
+def run(*, lines: int, spans: int, file: Path | None, console: Console) -> list[Figure]:
+    """Measure the replay of ``file`` (or of generated lines) and the collector. Raises what a replay raises."""
+    return [*_replay(lines, file, console), *_collector(spans, console)]
+
+
+def show(figures: list[Figure], console: Console) -> None:
+    table = Table("figure", "measured", "must", "aim", "reached", box=None)
+    for one in figures:
+        table.add_row(one.name, f"{one.value:,.0f}", f"{one.must:,.0f}", f"{one.aim:,.0f}", one.verdict)
+    console.print(table)
+
+
+def _replay(lines: int, file: Path | None, console: Console) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        source = file or synthetic_trade.write(home / "trade.csv", lines, SEED)
+        console.print(f"replaying {'the file' if file else f'{lines:,} generated lines'} through the whole product")
+        settings = Settings(
+            home=str(home), core_port=replay.free_port(), plane_port=replay.free_port(), otlp_port=replay.free_port()
+        )
+        outcome = replay.run(settings, source, until_now=False, console=console)
+    return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]
+
+
+def _collector(spans: int, console: Console) -> list[Figure]:
+    """In a process of its own: the embedded engine allows one directory in a process."""
+    console.print(f"sending {spans:,} distinct spans to a collector with every view on")
+    code = f"import json; from collector import bench; print(json.dumps(bench.run({spans})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[str, float])
+    return [
+        Figure("collector.acknowledged_spans_per_s", found["acknowledged_spans_per_s"], 100_000, 250_000),
+        Figure("collector.queryable_spans_per_s", found["queryable_spans_per_s"], 100_000, 250_000),
+        Figure("collector.bytes_per_span", found["bytes_per_span"], 80, 60, most=True),
+    ]
