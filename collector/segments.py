@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 from uuid import uuid4
 
 from msgspec import Struct
@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 64 << 20
 MAX_AGE_SECONDS: Final = 0.25
+REST_FACTOR: Final = 3.0
+REST_LIMIT_SECONDS: Final = 1.0
+"""An insert costs tens of milliseconds whatever it holds, so small ones keep this many times their length apart: a
+quarter of one core at the most, and traffic that needs more goes in by larger segments."""
 MAX_BACKLOG_BYTES: Final = 8 << 30
 MAX_WAITING_BYTES: Final = 128 << 20
 
@@ -89,6 +93,7 @@ class SegmentLog:
         self._backlog_segments = len(self._sealed)
         self._accepted_requests = self._accepted_spans = self._stored_segments = 0
         self._closing = self._written = False
+        self._rested_at = 0.0
         self._file: _SegmentFile | None = None
 
         self._writer = threading.Thread(target=self._write_forever, name="segment-writer", daemon=True)
@@ -153,7 +158,7 @@ class SegmentLog:
         self._inserter.stop()
         for thread in self._inserters:
             thread.join()
-        os.close(self._lock_file)
+        self._lock_file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -194,7 +199,7 @@ class SegmentLog:
             return 0.0
         if self._sealed:
             return None
-        return self._file.opened_at + self._max_age_seconds - time.monotonic()
+        return max(self._file.opened_at + self._max_age_seconds, self._rested_at) - time.monotonic()
 
     def _write(self, batch: list[_Waiting]) -> None:
         try:
@@ -237,6 +242,7 @@ class SegmentLog:
 
     def _insert_forever(self) -> None:
         while segment := self._next_segment():
+            started = time.monotonic()
             try:
                 self._inserter.store(segment.path)
             except StoppedError:
@@ -248,6 +254,8 @@ class SegmentLog:
                 continue
             segment.path.unlink()
             with self._changed:
+                now = time.monotonic()
+                self._rested_at = now + min(REST_LIMIT_SECONDS, REST_FACTOR * (now - started))
                 self._stored_segments += 1
                 self._backlog_segments -= 1
                 self._backlog_bytes -= segment.size_bytes
@@ -317,15 +325,15 @@ def recover(directory: Path) -> list[_Segment]:
     return segments
 
 
-def _locked(directory: Path) -> int:
-    """A lock on the directory that ends with the process, whatever ends it."""
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+def _locked(directory: Path) -> BinaryIO:
+    """A lock on the directory until it is closed or the process ends, whatever ends it."""
+    file = (directory / "lock").open("wb")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
+        file.close()
         raise LogInUseError(str(directory)) from error
-    return descriptor
+    return file
 
 
 def _sync_directory(directory: Path) -> None:

@@ -51,7 +51,7 @@ OUTCOMES: Final = frozenset("ok duplicate parked failed rejected dead_letter com
 SOURCES: Final = frozenset("file generated live".split())
 
 # Span events and their attributes. Times inside events are integers: nanoseconds since the epoch.
-EVENT_LINE: Final = "line"  # sku, location, quantity, amount_minor, kind
+EVENT_LINE: Final = "line"  # sku, quantity, amount_minor; location and kind where not the hop's and not goods
 EVENT_JOURNAL_LINE: Final = "journal.line"  # line_no, account, amount_minor, currency, functional_minor,
 #                                             functional_currency, kind, quantity, line_count, source
 EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by

@@ -11,17 +11,17 @@ _TOLD: Final = frozenset(["sku", "kind", "quantity", "amount_minor", "currency",
 
 
 def line_items(span: SpanRow) -> tuple[LineItem, ...]:
-    """``amount`` is in the line's currency, or in the hop's when the line names none."""
+    """Currency and location are the hop's where the line names none; a line without a kind is of goods."""
     events = [event.attrs for event in span.events if event.name == EVENT_LINE]
     return tuple(
         LineItem(
             hop=span.name,
             line_no=number,
             sku=attrs.get("sku", ""),
-            kind=attrs.get("kind", ""),
+            kind=attrs.get("kind", "goods"),
             quantity=int(attrs.get("quantity", "0")),
             amount=_amount(span, attrs),
-            location=attrs.get("location", ""),
+            location=attrs.get("location") or span.location,
             order_id=attrs.get("order_id", ""),
             parked=attrs.get("parked", ""),
             attrs={name: value for name, value in attrs.items() if name not in _TOLD},

@@ -222,20 +222,16 @@ def _captured(step: Step, order: Order, event: OrderCaptured) -> Hop:
     keys = step.known_as(order.origin, order.correlation_id, order_id=order.order_id)
     hop = _hop(order, "order.capture", "source", "order", order.order_id, "captured", step,
                amount_minor=order.amount_minor, quantity=sum(line.quantity for line in event.lines), **keys)  # fmt: skip
-    hop.events.extend(
-        (
-            EVENT_LINE,
-            {
-                "sku": line.sku,
-                "location": event.location,
-                "quantity": line.quantity,
-                "amount_minor": line.amount_minor,
-                "kind": line.kind,
-            },
-        )
-        for line in event.lines
-    )
+    hop.events.extend((EVENT_LINE, _told_line(line)) for line in event.lines)
     return hop
+
+
+def _told_line(line: Line) -> dict[str, str | int]:
+    """A line without what its hop says already: its location is the hop's, and goods are what it is of."""
+    told: dict[str, str | int] = {"sku": line.sku, "quantity": line.quantity, "amount_minor": line.amount_minor}
+    if line.kind != MOVES_STOCK:
+        told["kind"] = line.kind
+    return told
 
 
 def _tell_reservation(step: Step, order: Order, demand: dict[str, int], short: dict[str, int]) -> None:
