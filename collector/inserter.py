@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
+UNFORESEEN_WAIT_SECONDS: Final = 1.0
 
 Insert = Callable[[Path, str], None]
 """Inserts a file of records under a token. Raises UnreadableSegmentError, or another StorageError that may pass."""
@@ -59,7 +60,7 @@ class Inserter:
     def failed(self, reason: str) -> None:
         """Wait a while after a failure that nobody foresaw."""
         self.trouble = reason
-        self._stopping.wait(self._waits[1])
+        self._stopping.wait(UNFORESEEN_WAIT_SECONDS)
 
     def stop(self) -> None:
         """What is not stored by the end of the attempt under way stays on disk."""
