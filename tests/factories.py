@@ -1,0 +1,156 @@
+"""Events, messages and rows of the Online Retail file for tests: every field has a plain value until a test says more."""
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from sync_core.messages import (
+    TYPES,
+    ChargeRaised,
+    CreditMemoIssued,
+    Event,
+    FeedReported,
+    Line,
+    Message,
+    OrderCancelled,
+    OrderCaptured,
+    PaymentCaptured,
+    Provenance,
+    ReceivableAdjusted,
+    RefundIssued,
+    ReturnReceived,
+    ShipmentShipped,
+    StockAdjusted,
+    StockLine,
+    StockReceived,
+    message,
+)
+
+NOON: Final = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)  # a Monday
+ONLINE_RETAIL_COLUMNS: Final = (
+    "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",
+)  # fmt: skip
+
+_WHERE: Final = {"origin": "shop", "channel": "web", "location": "WH1", "currency": "GBP"}
+
+
+def line(sku: str = "A1", quantity: int = 1, price_minor: int = 1000, **over: Any) -> Line:
+    """A line at ``price_minor`` a unit; a credited line has a negative ``quantity``."""
+    given = {"amount_minor": price_minor * quantity, "unit_price_micros": price_minor * 10_000} | over
+    return Line(sku=sku, quantity=quantity, **given)
+
+
+def order(order_id: str = "1", *lines: Line, **over: Any) -> OrderCaptured:
+    """An order of ``lines``, or of one A1 at 10.00."""
+    return OrderCaptured(**_WHERE | {"order_id": order_id, "lines": lines or (line(),)} | over)
+
+
+def payment(order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentCaptured:
+    given = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
+    return PaymentCaptured(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
+
+
+def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:
+    given = {"origin": "shop", "shipment_id": f"S{order_id}", "location": "WH1"}
+    return ShipmentShipped(**given | {"order_id": order_id} | over)
+
+
+def cancellation(order_id: str = "1", **over: Any) -> OrderCancelled:
+    return OrderCancelled(**{"origin": "shop", "cancellation_id": f"X{order_id}", "order_id": order_id} | over)
+
+
+def goods_back(return_id: str = "R1", *lines: Line, order_id: str = "1", **over: Any) -> ReturnReceived:
+    """``lines``, or one A1 at 10.00, come back from an order."""
+    given = _WHERE | {"return_id": return_id, "order_origin": "shop", "order_id": order_id}
+    return ReturnReceived(**given | {"lines": lines or (line(),)} | over)
+
+
+def refund(refund_id: str = "F1", amount_minor: int = 1000, return_id: str = "R1", **over: Any) -> RefundIssued:
+    given = {"origin": "shop", "return_id": return_id, "provider": "card", "currency": "GBP"}
+    return RefundIssued(**given | {"refund_id": refund_id, "amount_minor": amount_minor} | over)
+
+
+def credit_memo(credit_memo_id: str = "C1", *lines: Line, customer_ref: str = "100", **over: Any) -> CreditMemoIssued:
+    """A credit of ``lines``, or of one A1 at 10.00."""
+    given = _WHERE | {"credit_memo_id": credit_memo_id, "customer_ref": customer_ref}
+    return CreditMemoIssued(**given | {"lines": lines or (line(quantity=-1),)} | over)
+
+
+def charge(charge_id: str = "1", *lines: Line, **over: Any) -> ChargeRaised:
+    """A charge of ``lines``, or of a fee of 10.00."""
+    return ChargeRaised(**_WHERE | {"charge_id": charge_id, "lines": lines or (line("FEE", kind="fee"),)} | over)
+
+
+def write_off(adjustment_id: str = "1", amount_minor: int = -1000, **over: Any) -> ReceivableAdjusted:
+    lines = (line("B", 1, amount_minor, kind="bad_debt"),)
+    return ReceivableAdjusted(**_WHERE | {"adjustment_id": adjustment_id, "lines": lines} | over)
+
+
+def goods_in(document_id: str = "D1", cost_minor: int | None = 400, /, *, opening: bool = False, **units: int) -> Event:
+    """A receipt of so many units of each SKU at WH1: ``goods_in("D1", A1=5)``."""
+    lines = tuple(StockLine(sku=sku, quantity=count, unit_cost_minor=cost_minor) for sku, count in units.items())
+    given = {"origin": "shop", "document_id": document_id, "location": "WH1", "currency": "GBP"}
+    return StockReceived(lines=lines, opening=opening, **given)
+
+
+def adjustment(document_id: str = "N1", *lines: StockLine, **over: Any) -> StockAdjusted:
+    """A counted difference, or one A1 less."""
+    given = _WHERE | {"document_id": document_id}
+    return StockAdjusted(**given | {"lines": lines or (StockLine(sku="A1", quantity=-1),)} | over)
+
+
+def feed_report(**over: Any) -> FeedReported:
+    return FeedReported(**{"feed": "shop", "channel": "web", "location": "WH1"} | over)
+
+
+def sent(
+    event: Event,
+    event_id: str = "",
+    *,
+    at: dt.datetime = NOON,
+    provenance: Provenance = "live",
+    source: str = "shop",
+    partition_key: str = "",
+) -> Message:
+    """The message that carries an event; without ``event_id`` it is named for the document in it."""
+    numbers = [str(value) for name, value in msgspec.structs.asdict(event).items() if name.endswith("_id")]
+    return message(
+        event,
+        source=source,
+        event_id=event_id or f"{type(event).__name__}/{'/'.join(numbers)}",
+        occurred_at=at,
+        provenance=provenance,
+        partition_key=partition_key,
+    )
+
+
+def cloudevent(event: Event, event_id: str = "1", *, at: dt.datetime = NOON, **over: Any) -> dict[str, Any]:
+    """The CloudEvents form of an event, ready for a JSON body."""
+    names = {struct: name for name, struct in TYPES.items()}
+    envelope = {"specversion": "1.0", "id": event_id, "source": "shop", "type": names[type(event)]}
+    return envelope | {"time": at.isoformat(), "data": msgspec.to_builtins(event)} | over
+
+
+class RetailRow(NamedTuple):
+    """One line of the Online Retail file; ``at`` is London time."""
+
+    invoice: str
+    code: str = "A1"
+    quantity: int | str = 1
+    at: str = "2011-03-01 09:00:00"
+    price: str = "10.00"
+    customer: str = "100.0"
+
+
+def online_retail_csv(rows: Iterable[RetailRow]) -> str:
+    """The rows as the file has them, with its header."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(ONLINE_RETAIL_COLUMNS)
+    for row in rows:
+        writer.writerow((row.invoice, row.code, "SOMETHING", *row[2:], "United Kingdom"))
+    return buffer.getvalue()
