@@ -1,4 +1,4 @@
-"""Events, messages and rows of the Online Retail file for tests: every field has a plain value until a test says more."""
+"""Events, messages and rows of the Online Retail file for tests: fields have a plain value until a test says more."""
 
 import csv
 import datetime as dt
@@ -50,7 +50,7 @@ def order(order_id: str = "1", *lines: Line, **over: Any) -> OrderCaptured:
 
 
 def payment(order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentCaptured:
-    given = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
+    given: dict[str, Any] = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
     return PaymentCaptured(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
 
 
@@ -70,7 +70,7 @@ def goods_back(return_id: str = "R1", *lines: Line, order_id: str = "1", **over:
 
 
 def refund(refund_id: str = "F1", amount_minor: int = 1000, return_id: str = "R1", **over: Any) -> RefundIssued:
-    given = {"origin": "shop", "return_id": return_id, "provider": "card", "currency": "GBP"}
+    given: dict[str, Any] = {"origin": "shop", "return_id": return_id, "provider": "card", "currency": "GBP"}
     return RefundIssued(**given | {"refund_id": refund_id, "amount_minor": amount_minor} | over)
 
 
@@ -117,7 +117,7 @@ def sent(
     partition_key: str = "",
 ) -> Message:
     """The message that carries an event; without ``event_id`` it is named for the document in it."""
-    numbers = [str(value) for name, value in msgspec.structs.asdict(event).items() if name.endswith("_id")]
+    numbers = [str(value) for name, value in msgspec.structs.asdict(event).items() if name.endswith("_id") and value]
     return message(
         event,
         source=source,
