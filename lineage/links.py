@@ -64,7 +64,10 @@ def _outward(frontier: set[str], links: Iterable[LinkRow], seen: set[str], level
 def related(
     linked: Iterable[Linked], spans: Mapping[str, Sequence[SpanRow]], standings: Standings
 ) -> tuple[Related, ...]:
-    """``spans`` holds the spans of every linked transaction and of the one the walk began at, by correlation ID."""
+    """``spans`` holds the spans of every linked transaction and of the one the walk began at, by correlation ID.
+
+    Beyond depth 1 they come without events: what such a transaction itself says of its lines is not shown.
+    """
     return tuple(_related(item, spans, standings) for item in linked)
 
 
@@ -88,7 +91,7 @@ def _related(item: Linked, spans: Mapping[str, Sequence[SpanRow]], standings: St
         evidence=item.link.evidence,
         by=item.link.by,
         at=moment(item.link.at_us),
-        amount=_worth(item.link, lines, spans) or standing.amount,
+        amount=_worth(item.link, lines, spans) or (standing.amount if item.depth == 1 else None),
         lines=lines,
         started_at=hops[0].at if hops else None,
     )

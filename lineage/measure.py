@@ -8,7 +8,7 @@ from lineage.model import Sample
 from lineage.queries import Queries, Window
 from lineage.rolling import DAY_US, DayRow, boundaries, by_segment, current
 from lineage.rows import micros, moment
-from lineage.samples import COLUMNS, read, sample, stored
+from lineage.samples import COLUMNS, naming_the_silent, read, sample, stored
 from lineage.slas import Sla
 
 MOST_DAYS: Final = 400
@@ -59,7 +59,8 @@ class Measurer:
 
     def _current(self, sla: Sla, rows: Sequence[DayRow], now: datetime, newest_us: int) -> list[Sample]:
         segments = by_segment(rows, sla.segments)
-        return [sample(sla, current(segment, of, now), newest_us) for segment, of in segments.items()]
+        found = [sample(sla, current(segment, of, now), newest_us) for segment, of in segments.items()]
+        return naming_the_silent(found) if sla.kind == "freshness" else found
 
     def _midnights(self, sla: Sla, rows: Sequence[DayRow], now: datetime, newest_us: int) -> Iterable[Sample]:
         today = (micros(now) - 1) // DAY_US  # at midnight itself, the measurement as of now is the one of that midnight

@@ -183,7 +183,7 @@ class Related(Struct, frozen=True, kw_only=True):
     evidence: str
     by: str
     at: datetime
-    amount: Money | None  # of the lines below; the transaction's own amount when no line tells
+    amount: Money | None  # of the lines below; at depth 1 the transaction's own amount when no line tells
     lines: tuple[LineItem, ...]  # the lines that concern both ends
     started_at: datetime | None  # None when the other transaction has not arrived yet
 

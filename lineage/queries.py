@@ -87,6 +87,10 @@ class Queries:
         rows = self._rows("spans_of", SpanRow, {"ids": sorted(ids), "most": MOST_SPANS})
         return [row._replace(events=tuple(EventRow(*event) for event in row.events)) for row in rows]
 
+    def spans_linked(self, ids: Collection[str]) -> list[SpanRow]:
+        """Without events, free attributes and other columns that the standing of a transaction does not need."""
+        return self._rows("spans_linked", SpanRow, {"ids": sorted(ids), "most": MOST_SPANS})
+
     def links_of(self, ids: Collection[str]) -> list[LinkRow]:
         return self._rows("links_of", LinkRow, {"ids": sorted(ids), "most": MOST_LINKS})
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from lineage.judge import MILLION, Tally, budget_left, state
 from lineage.model import Money, Point, Sample, Segment, SlaState, SlaTile
-from lineage.rolling import Measure
+from lineage.rolling import ALL, Measure
 from lineage.rows import SampleRow, micros, moment, moment_or_none
 from lineage.slas import Sla
 
@@ -20,6 +20,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 WORST_FIRST: Final[tuple[SlaState, ...]] = ("breached", "at_risk", "stale", "no_data", "low_volume", "meeting")
+MOST_NAMED: Final = 3
 _EPOCH: Final = moment(0)
 
 
@@ -36,7 +37,8 @@ def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
     """``newest_us`` stands for the watermark of what has no sign of life of its own; 0 when the store is empty."""
     as_of = moment(measure.as_of_us)
     watermark = moment_or_none(measure.last_us or min(newest_us, measure.as_of_us))
-    word, reason = state(measure.tally, sla.thresholds, watermark, as_of)
+    rules = sla.thresholds if measure.segment == ALL else sla.segment_thresholds
+    word, reason = state(measure.tally, rules, watermark, as_of)
     channel, location, provider = measure.segment
     return Sample(
         sla=sla.name,
@@ -61,6 +63,17 @@ def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
         watermark=watermark,
         definition=sla.definition,
     )
+
+
+def naming_the_silent(samples: Sequence[Sample]) -> list[Sample]:
+    """The whole first, as it was given, its reason now naming the places that have gone silent under it."""
+    whole, *others = samples
+    silent = sorted(f"{one.channel}/{one.location}" for one in others if one.location and one.state == "stale")
+    if silent and whole.state != "stale":
+        more = f" and {len(silent) - MOST_NAMED} more" if len(silent) > MOST_NAMED else ""
+        told = f"{whole.reason}; silent: {', '.join(silent[:MOST_NAMED])}{more}"
+        whole = msgspec.structs.replace(whole, reason=told)
+    return [whole, *others]
 
 
 def stored(sample: Sample, measured_at: datetime) -> tuple[Any, ...]:

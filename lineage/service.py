@@ -39,7 +39,7 @@ HISTORY: Final = timedelta(days=90)
 MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measurement is none
 SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
 MOST_OVERDUE: Final = 500
-OVERDUE_SERVES: Final = timedelta(seconds=10)  # of wall time
+OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
 class Lineage:
@@ -104,7 +104,9 @@ class Lineage:
     def _journey(self, query: str, matched: Match) -> Answer:
         linked, cut = walk(matched.correlation_id, self._queries.links_of)
         spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_of({matched.correlation_id, *(item.other for item in linked)}):
+        near = {matched.correlation_id, *(item.other for item in linked if item.depth == 1)}
+        far = {item.other for item in linked if item.depth > 1}
+        for span in self._queries.spans_of(near) + (self._queries.spans_linked(far) if far else []):
             spans.setdefault(span.correlation_id, []).append(span)
         if matched.correlation_id not in spans:  # the key is known, its spans are older than what is kept
             return Unknown(query=query, suggestions=())
@@ -180,7 +182,7 @@ class Lineage:
     def overdue(self) -> Overdue:
         """Every step of every flow and every cell that is past its deadline and open, oldest first.
 
-        It asks about every open item there is, so its answer serves everybody for ten seconds.
+        It asks about every open item there is, so its answer serves everybody for fifteen seconds.
         """
         wall = self._wall()
         with self._overdue_lock:

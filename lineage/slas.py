@@ -60,6 +60,7 @@ class _Sla(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     overdue_allowed: int = 2
     at_risk_below: float = 0.25
     stale_after: str = "26 h"
+    segment_stale_after: str = ""
     calendar: Calendar = Calendar()
 
 
@@ -86,6 +87,7 @@ class Sla(Struct, frozen=True, kw_only=True):
     segments: tuple[tuple[Dimension, ...], ...]
     window: timedelta
     thresholds: Thresholds
+    segment_thresholds: Thresholds
     calendar: Calendar
     definition: str  # hash of everything above
 
@@ -156,20 +158,22 @@ def _sla(name: str, raw: dict[str, Any], file: str) -> Sla:
         level=told.level,
         segments=told.segments,
         window=timedelta(days=told.window_days),
-        thresholds=_thresholds(name, told, file),
+        thresholds=_thresholds(told, told.stale_after, file, f"{name}.stale_after"),
+        segment_thresholds=_thresholds(
+            told, told.segment_stale_after or told.stale_after, file, f"{name}.segment_stale_after"
+        ),
         calendar=told.calendar,
         definition=hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:12],
     )
 
 
-def _thresholds(name: str, told: _Sla, file: str) -> Thresholds:
-    stale_after = _deadline(told.stale_after, file, f"{name}.stale_after")
+def _thresholds(told: _Sla, stale_after: str, file: str, key: str) -> Thresholds:
     return Thresholds(
         target_ppm=round(told.target * MILLION),
         low_volume_under=told.low_volume_under,
         overdue_allowed=told.overdue_allowed,
         at_risk_below=told.at_risk_below,
-        stale_after=timedelta(seconds=stale_after.seconds),
+        stale_after=timedelta(seconds=_deadline(stale_after, file, key).seconds),
     )
 
 
@@ -209,6 +213,8 @@ def _check_times(name: str, told: _Sla, file: str) -> None:
     except InvalidDeadlineError as error:
         raise DefinitionError(f"{file}: {name}.calendar.zone: {error}") from error
     durations = {"stale_after": told.stale_after}
+    if told.segment_stale_after:
+        durations["segment_stale_after"] = told.segment_stale_after
     if told.kind == "freshness":
         durations |= {"deadline": told.deadline, "interval": told.interval}
         durations |= {f"deadline_by_channel.{channel}": text for channel, text in told.deadline_by_channel.items()}

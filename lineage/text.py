@@ -28,6 +28,7 @@ _WHOLE: Final = frozenset({"JPY", "KRW", "VND", "CLP", "ISK"})
 _THOUSANDTHS: Final = frozenset({"KWD", "BHD", "OMR", "TND", "JOD"})
 _IDLE_SECONDS: Final = 3600.0  # a longer gap between two hops is drawn as a line of its own
 _GOOD: Final = frozenset({"ok", "compensated", "replayed", "duplicate", ""})
+_MARK_STYLE: Final = {"●": "", "◌": "yellow", "✗": "red"}
 _STATE_STYLE: Final = {
     "meeting": "green",
     "at_risk": "yellow",
@@ -126,14 +127,20 @@ def _timeline(hops: Sequence[Hop]) -> Table:
         at = f"{hop.at:%H:%M:%S}"
         table.add_row(
             at if hop.at.date() == day else f"{hop.at:%Y-%m-%d} {at}",
-            Text(("● " if hop.outcome in _GOOD else "✗ ") + hop.title, style="" if hop.outcome in _GOOD else "red"),
-            f"{hop.entity} {hop.entity_id}".strip(),
+            Text(f"{_mark(hop)} {hop.title}", style=_MARK_STYLE[_mark(hop)]),
+            hop.entity_id,
             money(hop.amount),
             Text(", ".join(_how(hop)), style="dim"),
         )
         day = hop.at.date()
     table.columns[0].justify = "right"
     return table
+
+
+def _mark(hop: Hop) -> str:
+    if hop.outcome in _GOOD:
+        return "●"
+    return "◌" if hop.outcome == "parked" else "✗"
 
 
 def _how(hop: Hop) -> Iterator[str]:
@@ -221,11 +228,12 @@ def _unknown(found: Unknown) -> RenderableType:
     return Group(text, Text("Perhaps one of these:"), table)
 
 
-def tiles(found: Iterable[SlaTile]) -> Table:
+def tiles(found: Iterable[SlaTile]) -> Group:
+    told = list(found)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("SLA", "state", "value", "target", "decided", "overdue", "at risk", "as of (UTC)", "why"):
-        table.add_column(column, justify="right" if column in ("value", "target", "decided", "overdue") else "left")
-    for tile in found:
+    for column in ("promise", "state", "value", "target", "decided", "overdue", "at risk"):
+        table.add_column(column, justify="left" if column in ("promise", "state") else "right", no_wrap=True)
+    for tile in told:
         table.add_row(
             tile.title,
             Text(tile.state.replace("_", " "), style=_STATE_STYLE[tile.state]),
@@ -234,7 +242,10 @@ def tiles(found: Iterable[SlaTile]) -> Table:
             str(tile.good + tile.bad),
             str(tile.overdue_open),
             ", ".join(map(money, tile.at_risk)),
-            moment(tile.as_of),
-            tile.reason,
         )
-    return table
+    return Group(table, Text(), *(Text(_why(tile), style="dim") for tile in told))
+
+
+def _why(tile: SlaTile) -> str:
+    measured = f" (as of {moment(tile.as_of)} UTC)" if tile.as_of else ""
+    return f"{tile.title}: {tile.reason}{measured}"

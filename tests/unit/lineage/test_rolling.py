@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from lineage.judge import Tally
-from lineage.model import Money, Sample
+from lineage.model import Money, Sample, SlaState
 from lineage.rolling import ALL, DAY_US, DayRow, boundaries, by_segment, current
 from lineage.rows import SampleRow, micros, moment
-from lineage.samples import COLUMNS, read, sample, segments, stored, tile
+from lineage.samples import COLUMNS, naming_the_silent, read, sample, segments, stored, tile
 from lineage.slas import load
 
 REFUNDS = load()[1]
@@ -112,3 +112,16 @@ def test_segments_come_worst_first() -> None:
     assert [(one.channel, one.state) for one in found] == [
         ("e", "breached"), ("b", "breached"), ("c", "at_risk"), ("d", "low_volume"), ("a", "meeting"),
     ]  # fmt: skip
+
+
+def test_the_whole_names_the_places_that_have_gone_silent() -> None:
+    def at_place(location: str, word: SlaState) -> Sample:
+        return msgspec.structs.replace(measured(9, 1), channel="store", location=location, state=word)
+
+    whole = measured(995, 5)
+    places = [at_place(f"S{number}", "stale") for number in range(5)]
+    told, *others = naming_the_silent([whole, at_place("", "stale"), at_place("S9", "meeting"), *places])
+    assert told.reason == "5 of 1000 missed the deadline; silent: store/S0, store/S1, store/S2 and 2 more"
+    assert told.state == "meeting"
+    assert len(others) == 7
+    assert naming_the_silent([whole, at_place("S9", "meeting")])[0] == whole

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from lineage import text
+from lineage import slas, text
+from lineage.judge import Tally
 from lineage.model import (
     Choice,
     Expected,
@@ -22,6 +23,9 @@ from lineage.model import (
     Suggestion,
     Unknown,
 )
+from lineage.rolling import ALL, Measure
+from lineage.rows import micros
+from lineage.samples import sample, tile
 
 AT = datetime(2010, 12, 7, 15, 28, tzinfo=UTC)
 ID = "4e2c7aac5cf7bfabcfdbf0c1cae00086"
@@ -107,9 +111,9 @@ def test_a_journey_survives_the_wire_and_is_told_whole() -> None:
         "order 1001 shipped web · trade · WH1 · 1,234.56 GBP · file",
         f"2010-12-07 15:28:00 to 2010-12-09 00:00:00 UTC (1 d 8 h) correlation {ID}",
         "",
-        "2010-12-07 15:28:00 ● order captured order 1001 1,234.56 GBP 2 lines",
+        "2010-12-07 15:28:00 ● order captured 1001 1,234.56 GBP 2 lines",
         "┊ 1 d 8 h",
-        "2010-12-09 00:00:00 ✗ posting send: failed order 1001 1,234.56 GBP failed, 2 lines, 503 busy",
+        "2010-12-09 00:00:00 ✗ posting send: failed 1001 1,234.56 GBP failed, 2 lines, 503 busy",
         "",
         "Parked, outside the books",
         "21668 1 -1.06 GBP no_earlier_sale returns",
@@ -145,6 +149,23 @@ def test_near_ids_come_from_the_problem_document() -> None:
         "order_id 1001 web 1 character differs",
     ]
     assert printed(Unknown(query="1010", suggestions=())) == ["No transaction is known by 1010."]
+
+
+def test_promises() -> None:
+    refunds = slas.load()[1]
+    measure = Measure(ALL, micros(AT), Tally(good=990, bad=10, overdue_open=2), (Money(1320, "GBP"),), 0)
+    found = [tile(refunds, sample(refunds, measure, micros(AT)), [], None), tile(refunds, None, [], None)]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(text.tiles(found))
+    assert [" ".join(line.split()) for line in capture.get().splitlines()] == [
+        "promise state value target decided overdue at risk",
+        "Refund to ledger at risk 99.00% 99.00% 1000 2 13.20 GBP",
+        "Refund to ledger no data 99.00% 0 0",
+        "",
+        "Refund to ledger: 0% of the budget is left (as of 2010-12-07 15:28:00 UTC)",
+        "Refund to ledger: not measured yet",
+    ]
 
 
 @pytest.mark.parametrize(
