@@ -53,9 +53,9 @@ def clickhouse_url(home: Path, free_port: Callable[[], int]) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Ports that nobody else gets from here in the same test."""
+    """Ports that nobody else gets from here in the same run."""
     given: set[int] = set()
 
     def one() -> int:

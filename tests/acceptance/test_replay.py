@@ -1,6 +1,5 @@
 """A file of trade goes in; every line of it comes out of the books, once, and any number of it tells its story."""
 
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,19 +12,9 @@ from tests.acceptance.conftest import Installation, installation
 
 
 @pytest.fixture(scope="module")
-def ports() -> Callable[[], int]:
-    def one() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return one
-
-
-@pytest.fixture(scope="module")
-def replayed(ports: Callable[[], int]) -> Iterator[Installation]:
+def replayed(free_port: Callable[[], int]) -> Iterator[Installation]:
     """A product into which the small file was replayed once."""
-    with installation(ports) as one:
+    with installation(free_port) as one:
         outcome = one.replay(trade.written(one.home / "trade.csv.gz"))
         assert outcome["file"]["error"] == ""
         yield one
