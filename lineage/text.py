@@ -119,21 +119,22 @@ def _table(*columns: str) -> Table:
 
 
 def _timeline(hops: Sequence[Hop]) -> Table:
-    table = _table("at", "hop", "object", "amount>", "how")
+    """A line for each day, one for each hop, and one for each long wait between two."""
+    table = _table("at>", "hop", "object", "amount>", "how")
     day = None
     for hop in hops:
         if hop.gap_seconds >= _IDLE_SECONDS:
-            table.add_row("", Text(f"┊ {span_of(hop.gap_seconds)}", style="dim"), "", "", "")
-        at = f"{hop.at:%H:%M:%S}"
+            table.add_row("", Text(f"┊ {span_of(hop.gap_seconds)}", style="dim"))
+        if hop.at.date() != day:
+            day = hop.at.date()
+            table.add_row(Text(f"{day}", style="dim"))
         table.add_row(
-            at if hop.at.date() == day else f"{hop.at:%Y-%m-%d} {at}",
+            f"{hop.at:%H:%M:%S}",
             Text(f"{_mark(hop)} {hop.title}", style=_MARK_STYLE[_mark(hop)]),
             hop.entity_id,
             money(hop.amount),
             Text(", ".join(_how(hop)), style="dim"),
         )
-        day = hop.at.date()
-    table.columns[0].justify = "right"
     return table
 
 
