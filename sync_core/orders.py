@@ -1,6 +1,8 @@
 """Orders: captured, reserved, paid, shipped, cancelled. Decisions only; nothing here does I/O."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger import JournalLine
@@ -17,39 +19,13 @@ def capture(step: Step, event: OrderCaptured) -> Verdict:
     if identity in step.unit.orders:
         return Verdict("rejected", f"order {event.order_id} of {event.origin} exists already")
     demand = _demand(event.lines)
-    short = {
-        sku: needed - max(0, step.stock(sku, event.location).free)
-        for sku, needed in demand.items()
-        if step.stock(sku, event.location).free < needed
-    }
-    order = Order(
-        correlation_id=identity,
-        origin=event.origin,
-        order_id=event.order_id,
-        channel=event.channel,
-        location=event.location,
-        currency=event.currency,
-        customer_ref=event.customer_ref,
-        captured_at=step.message.occurred_at,
-        business_date=step.message.business_date,
-        state="backordered" if short else "reserved",
-        amount_minor=sum(line.amount_minor for line in event.lines),
-        tax_minor=event.tax_minor,
-        open_tax_minor=event.tax_minor,
-        provenance=step.message.provenance,
-        totals=kind_totals(event.lines),
-    )
-    lines = [_order_line(order, number, line, reserved=not short) for number, line in enumerate(event.lines, 1)]
-    step.unit.orders[identity] = order
-    step.unit.lines[identity] = lines
-    step.unit.new_orders.append(order)
-    step.unit.new_lines.extend(lines)
-    step.unit.arrived.add(identity)
-    for line in lines:
-        if order.customer_ref and line.kind == MOVES_STOCK:
-            step.unit.open_lines.setdefault((order.customer_ref, line.sku), []).append(line)
+    short = _shortage(step, event.location, demand)
+    order = _accepted(step, event, reserved=not short)
     step.tell(_captured(step, order, event))
-    _tell_reservation(step, order, demand, short)
+    if short:
+        _back_order(step, order, demand, short)
+    else:
+        _reserve(step, order, demand)
     return DONE
 
 
@@ -60,36 +36,19 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
     if order.provider:
-        return _exception(step, order, "second_payment", f"payment {event.payment_id} comes after the order was paid",
-                          "payments", event.amount_minor)  # fmt: skip
+        detail = f"payment {event.payment_id} comes after the order was paid"
+        return _exception(step, order, "second_payment", "payments", detail, event.amount_minor)
     due = order.amount_minor + order.tax_minor
     if event.amount_minor != due or event.currency != order.currency:
-        return _exception(
-            step, order, "payment_differs",
-            f"payment {event.payment_id} is {event.amount_minor} {event.currency}, the order {due} {order.currency}",
-            "payments", event.amount_minor,
-        )  # fmt: skip
+        paid, wanted = f"{event.amount_minor} {event.currency}", f"{due} {order.currency}"
+        detail = f"payment {event.payment_id} is {paid}, the order {wanted}"
+        return _exception(step, order, "payment_differs", "payments", detail, event.amount_minor)
     order.paid_minor, order.provider = event.amount_minor, event.provider
     order.contract = {total.kind: total.amount_minor for total in order.totals}
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
-    keys = step.known_as(order.origin, identity, payment_id=event.payment_id)
-    step.tell(
-        _hop(
-            order, "payment.capture", "source", "payment", event.payment_id, "captured", step,
-            provider=event.provider, amount_minor=event.amount_minor, **keys,
-        )
-    )  # fmt: skip
-    rules, source = step.rules, step.message.provenance
-    step.post(
-        origin=order.origin, correlation_id=identity, document="order", entity_id=order.order_id,
-        channel=order.channel, location=order.location, currency=order.currency,
-        lines=[
-            *(document_line(rules.kinds[t.kind].contract, t, order.provenance) for t in order.totals),
-            JournalLine(rules.clearing(event.provider), event.amount_minor, source),
-            JournalLine(rules.accounts.sales_tax, -order.tax_minor, _made(order)),
-        ],
-    )  # fmt: skip
+    _tell_payment(step, order, event)
+    _post_payment(step, order, event)
     return DONE
 
 
@@ -102,33 +61,16 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
     if order.state == "cancelled" and step.message.provenance == "generated":
         return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
     if order.state != "reserved":
-        return _exception(
-            step, order, "shipment_not_reserved",
-            f"shipment {event.shipment_id} of an order that is {order.state}", "warehouse", order.amount_minor,
-        )  # fmt: skip
+        detail = f"shipment {event.shipment_id} of an order that is {order.state}"
+        return _exception(step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor)
     if not order.provider:
         return Verdict("parked", f"order {event.order_id} is not paid", identity)
-    reserved: dict[str, int] = defaultdict(int)
-    for line in step.unit.lines[identity]:
-        reserved[line.sku] += line.reserved
-    cost = 0
-    for sku, quantity in sorted(reserved.items()):
-        if quantity:
-            step.move(f"{order.origin}:shipment/{event.shipment_id}", "shipment", sku, order.location, quantity, identity)
-            cost += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
+    units, cost_minor = _take_out(step, order, event.shipment_id)
     order.state = "shipped"
     step.unit.arrived.add(identity)
     step.unit.shipments.append((identity, event.shipment_id, event.location, step.message.occurred_at))
-    keys = step.known_as(order.origin, identity, shipment_id=event.shipment_id)
-    if event.tracking_id:
-        keys |= step.known_as(order.origin, identity, tracking_id=event.tracking_id)
-    step.tell(
-        _hop(
-            order, "order.ship", "source", "fulfilment", event.shipment_id, "shipped", step,
-            quantity=sum(reserved.values()), amount_minor=sum(order.contract.values()), **keys,
-        )
-    )  # fmt: skip
-    _post_shipment(step, order, event.shipment_id, cost)
+    _tell_shipment(step, order, event, units)
+    _post_shipment(step, order, event.shipment_id, cost_minor)
     return DONE
 
 
@@ -139,26 +81,17 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
     if order.state in ("shipped", "cancelled"):
-        return _exception(step, order, "cancellation_too_late", f"the order is {order.state}", "customer service", order.amount_minor)  # fmt: skip
+        detail = f"the order is {order.state}"
+        return _exception(step, order, "cancellation_too_late", "customer service", detail, order.amount_minor)
     for line in step.unit.lines[identity]:
         release(step, order, line, line.open, f"{order.origin}:cancellation/{event.cancellation_id}")
     order.state = "cancelled"
     step.unit.changed_orders[identity] = order
-    owed = order.paid_minor
-    step.tell(_hop(order, "order.cancel", "source", "order", order.order_id, "cancelled", step, reason=event.reason, amount_minor=order.amount_minor))  # fmt: skip
+    about = {"reason": event.reason, "amount_minor": order.amount_minor}
+    step.tell(_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
     step.resolve_exceptions(identity, order.origin, "backorder", "the order was cancelled")
-    if owed:
-        made = step.message.provenance
-        step.post(
-            origin=order.origin, correlation_id=identity, document="cancellation", entity_id=event.cancellation_id,
-            channel=order.channel, location=order.location, currency=order.currency,
-            lines=[
-                *(JournalLine(step.rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()),
-                JournalLine(step.rules.accounts.sales_tax, order.open_tax_minor, made),
-                JournalLine(step.rules.clearing(order.provider), -owed, made),
-            ],
-        )  # fmt: skip
-        order.contract, order.open_tax_minor = {}, 0
+    if order.paid_minor:
+        _post_cancellation(step, order, event.cancellation_id)
     return DONE
 
 
@@ -168,16 +101,17 @@ def release(step: Step, order: Order, line: OrderLine, quantity: int, business_k
     freed = min(quantity, line.reserved)
     if freed:
         line.reserved -= freed
-        step.move(f"{business_key}/{order.order_id}/{line.line_no}", "release", line.sku, order.location, freed,
-                  order.correlation_id)  # fmt: skip
+        key = f"{business_key}/{order.order_id}/{line.line_no}"
+        step.move(key, "release", line.sku, order.location, freed, order.correlation_id)
     step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
 
 
-def kind_totals(lines: tuple[Line, ...]) -> list[KindTotal]:
+def kind_totals(lines: Sequence[Line]) -> list[KindTotal]:
     """What the lines of a document add up to, by kind; goods without a price are a kind of their own."""
     totals: dict[str, KindTotal] = {}
     for line in lines:
-        kind = "goods_free" if line.kind == "goods" and not line.unit_price_micros and not line.amount_minor else line.kind
+        free = line.kind == "goods" and not line.unit_price_micros and not line.amount_minor
+        kind = "goods_free" if free else line.kind
         total = totals.get(kind)
         if total is None:
             total = totals[kind] = KindTotal(kind)
@@ -190,17 +124,65 @@ def kind_totals(lines: tuple[Line, ...]) -> list[KindTotal]:
 
 def document_line(account: str, total: KindTotal, source: Provenance) -> JournalLine:
     """The journal line that carries what a document states of one kind: a sale credits, a credit debits."""
-    return JournalLine(account, -total.amount_minor, source, total.kind, total.quantity, total.line_count,
-                       residue_micros=total.residue_micros)  # fmt: skip
+    return JournalLine(
+        account,
+        -total.amount_minor,
+        source,
+        kind=total.kind,
+        quantity=total.quantity,
+        line_count=total.line_count,
+        residue_micros=total.residue_micros,
+    )
 
 
-def _demand(lines: tuple[Line, ...]) -> dict[str, int]:
+def _demand(lines: Sequence[Line]) -> dict[str, int]:
     """Units per SKU over the whole request, so that two lines of one SKU cannot both pass."""
     demand: dict[str, int] = defaultdict(int)
     for line in lines:
         if line.kind == MOVES_STOCK:
             demand[line.sku] += line.quantity
     return dict(sorted(demand.items()))
+
+
+def _shortage(step: Step, location: str, demand: dict[str, int]) -> dict[str, int]:
+    """Units per SKU that are wanted and not free."""
+    return {
+        sku: needed - max(0, free)
+        for sku, needed in demand.items()
+        if (free := step.stock(sku, location).free) < needed
+    }
+
+
+def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
+    """The order and its lines, brought into the unit of work."""
+    order = Order(
+        correlation_id=correlation_id(event.origin, event.order_id),
+        origin=event.origin,
+        order_id=event.order_id,
+        channel=event.channel,
+        location=event.location,
+        currency=event.currency,
+        customer_ref=event.customer_ref,
+        captured_at=step.message.occurred_at,
+        business_date=step.message.business_date,
+        state="reserved" if reserved else "backordered",
+        amount_minor=sum(line.amount_minor for line in event.lines),
+        tax_minor=event.tax_minor,
+        open_tax_minor=event.tax_minor,
+        provenance=step.message.provenance,
+        totals=kind_totals(event.lines),
+    )
+    lines = [_order_line(order, number, line, reserved=reserved) for number, line in enumerate(event.lines, 1)]
+    unit, identity = step.unit, order.correlation_id
+    unit.orders[identity] = order
+    unit.lines[identity] = lines
+    unit.new_orders.append(order)
+    unit.new_lines.extend(lines)
+    unit.arrived.add(identity)
+    for line in lines:
+        if order.customer_ref and line.kind == MOVES_STOCK:
+            unit.open_lines.setdefault((order.customer_ref, line.sku), []).append(line)
+    return order
 
 
 def _order_line(order: Order, number: int, line: Line, *, reserved: bool) -> OrderLine:
@@ -220,8 +202,9 @@ def _order_line(order: Order, number: int, line: Line, *, reserved: bool) -> Ord
 
 def _captured(step: Step, order: Order, event: OrderCaptured) -> Hop:
     keys = step.known_as(order.origin, order.correlation_id, order_id=order.order_id)
-    hop = _hop(order, "order.capture", "source", "order", order.order_id, "captured", step,
-               amount_minor=order.amount_minor, quantity=sum(line.quantity for line in event.lines), **keys)  # fmt: skip
+    units = sum(line.quantity for line in event.lines)
+    about = {"amount_minor": order.amount_minor, "quantity": units, **keys}
+    hop = _hop(step, order, "order.capture", "order", order.order_id, "captured", about)
     hop.events.extend((EVENT_LINE, _told_line(line)) for line in event.lines)
     return hop
 
@@ -234,38 +217,93 @@ def _told_line(line: Line) -> dict[str, str | int]:
     return told
 
 
-def _tell_reservation(step: Step, order: Order, demand: dict[str, int], short: dict[str, int]) -> None:
+def _reserve(step: Step, order: Order, demand: dict[str, int]) -> None:
+    key = f"{order.origin}:order/{order.order_id}"
+    for sku, quantity in demand.items():
+        step.move(key, "reservation", sku, order.location, quantity, order.correlation_id)
     units = sum(demand.values())
-    if not short:
-        for sku, quantity in demand.items():
-            step.move(f"{order.origin}:order/{order.order_id}", "reservation", sku, order.location, quantity, order.correlation_id)  # fmt: skip
-        if units:
-            step.tell(_hop(order, "inventory.reserve", "transformation", "order", order.order_id, "reserved", None, quantity=units))  # fmt: skip
-        return
+    if units:
+        step.tell(_reservation(order, "reserved", "ok", {"quantity": units}))
+
+
+def _back_order(step: Step, order: Order, demand: dict[str, int], short: dict[str, int]) -> None:
     worst = ", ".join(f"{missing} of {sku}" for sku, missing in sorted(short.items(), key=lambda item: -item[1])[:3])
     detail = f"short by {worst}" + (f" and {len(short) - 3} more" if len(short) > 3 else "")
-    step.tell(_hop(order, "inventory.reserve", "transformation", "order", order.order_id, "backordered", None,
-                   outcome="parked", quantity=units, reason=detail, owner="inventory"))  # fmt: skip
-    step.raise_exception(
-        "backorder", origin=order.origin, correlation_id=order.correlation_id, entity="order",
-        entity_id=order.order_id, owner="inventory", detail=detail, amount_minor=order.amount_minor,
-        currency=order.currency, channel=order.channel,
-    )  # fmt: skip
+    about = {"quantity": sum(demand.values()), "reason": detail, "owner": "inventory"}
+    step.tell(_reservation(order, "backordered", "parked", about))
+    _raise(step, order, "backorder", "inventory", detail, order.amount_minor)
 
 
-def _post_shipment(step: Step, order: Order, shipment_id: str, cost: int) -> None:
+def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, Any]) -> Hop:
+    """What was decided on the stock of an order, at the moment of deciding."""
+    return Hop(
+        name="inventory.reserve",
+        stage="transformation",
+        correlation_id=order.correlation_id,
+        origin=order.origin,
+        entity="order",
+        entity_id=order.order_id,
+        milestone=milestone,
+        outcome=outcome,
+        attributes=_dimensions(order) | about,
+    )
+
+
+def _tell_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
+    keys = step.known_as(order.origin, order.correlation_id, payment_id=event.payment_id)
+    about = {"provider": event.provider, "amount_minor": event.amount_minor, **keys}
+    step.tell(_hop(step, order, "payment.capture", "payment", event.payment_id, "captured", about))
+
+
+def _post_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
+    rules = step.rules
+    lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
+    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, step.message.provenance))
+    lines.append(JournalLine(rules.accounts.sales_tax, -order.tax_minor, _made(order)))
+    _post(step, order, "order", order.order_id, lines)
+
+
+def _take_out(step: Step, order: Order, shipment_id: str) -> tuple[int, int]:
+    """Move what is reserved for an order out of stock; returns the units and their cost in minor units."""
+    reserved: dict[str, int] = defaultdict(int)
+    for line in step.unit.lines[order.correlation_id]:
+        reserved[line.sku] += line.reserved
+    key = f"{order.origin}:shipment/{shipment_id}"
+    cost_minor = 0
+    for sku, quantity in sorted(reserved.items()):
+        if quantity:
+            step.move(key, "shipment", sku, order.location, quantity, order.correlation_id)
+            cost_minor += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
+    return sum(reserved.values()), cost_minor
+
+
+def _tell_shipment(step: Step, order: Order, event: ShipmentShipped, units: int) -> None:
+    keys = step.known_as(order.origin, order.correlation_id, shipment_id=event.shipment_id)
+    if event.tracking_id:
+        keys |= step.known_as(order.origin, order.correlation_id, tracking_id=event.tracking_id)
+    about = {"quantity": units, "amount_minor": sum(order.contract.values()), **keys}
+    step.tell(_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about))
+
+
+def _post_shipment(step: Step, order: Order, shipment_id: str, cost_minor: int) -> None:
     made, accounts = _made(order), step.rules.accounts
-    lines = [JournalLine(accounts.cost_of_goods, cost, made), JournalLine(accounts.inventory, -cost, made)]
+    lines = [JournalLine(accounts.cost_of_goods, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
     for kind, left in sorted(order.contract.items()):
         revenue = step.rules.kinds[kind].revenue
         if revenue and left:
             lines += [JournalLine(step.rules.kinds[kind].contract, left, made), JournalLine(revenue, -left, made)]
     order.contract = {}
     step.unit.changed_orders[order.correlation_id] = order
-    step.post(
-        origin=order.origin, correlation_id=order.correlation_id, document="shipment", entity_id=shipment_id,
-        channel=order.channel, location=order.location, currency=order.currency, lines=lines,
-    )  # fmt: skip
+    _post(step, order, "shipment", shipment_id, lines)
+
+
+def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
+    rules, made = step.rules, step.message.provenance
+    lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
+    lines.append(JournalLine(rules.accounts.sales_tax, order.open_tax_minor, made))
+    lines.append(JournalLine(rules.clearing(order.provider), -order.paid_minor, made))
+    _post(step, order, "cancellation", cancellation_id, lines)
+    order.contract, order.open_tax_minor = {}, 0
 
 
 def _made(order: Order) -> Provenance:
@@ -273,28 +311,55 @@ def _made(order: Order) -> Provenance:
     return "generated" if order.provenance == "file" else order.provenance
 
 
-def _hop(
-    order: Order, name: str, stage: str, entity: str, entity_id: str, milestone: str, step: Step | None, *,
-    outcome: str = "ok", **attributes: object,
-) -> Hop:  # fmt: skip
-    """A hop of an order; with ``step`` it happened at the event's time, without at the moment of deciding."""
-    return Hop(
-        name,
-        stage,
-        order.correlation_id,
-        order.origin,
-        entity,
-        entity_id,
-        milestone,
-        outcome,
-        step.message.occurred_at if step else None,
-        {"channel": order.channel, "location": order.location, "currency": order.currency, **attributes},
+def _post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
+    step.post(
+        origin=order.origin,
+        correlation_id=order.correlation_id,
+        document=document,
+        entity_id=entity_id,
+        channel=order.channel,
+        location=order.location,
+        currency=order.currency,
+        lines=lines,
     )
 
 
-def _exception(step: Step, order: Order, kind: str, detail: str, owner: str, amount_minor: int) -> Verdict:
+def _hop(
+    step: Step, order: Order, name: str, entity: str, entity_id: str, milestone: str, about: dict[str, Any]
+) -> Hop:
+    """What an event says happened to an order, at the event's time."""
+    return Hop(
+        name=name,
+        stage="source",
+        correlation_id=order.correlation_id,
+        origin=order.origin,
+        entity=entity,
+        entity_id=entity_id,
+        milestone=milestone,
+        occurred_at=step.message.occurred_at,
+        attributes=_dimensions(order) | about,
+    )
+
+
+def _dimensions(order: Order) -> dict[str, Any]:
+    return {"channel": order.channel, "location": order.location, "currency": order.currency}
+
+
+def _raise(step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int) -> None:
     step.raise_exception(
-        kind, origin=order.origin, correlation_id=order.correlation_id, entity="order", entity_id=order.order_id,
-        owner=owner, detail=detail, amount_minor=amount_minor, currency=order.currency, channel=order.channel,
-    )  # fmt: skip
+        kind,
+        origin=order.origin,
+        correlation_id=order.correlation_id,
+        entity="order",
+        entity_id=order.order_id,
+        owner=owner,
+        detail=detail,
+        amount_minor=amount_minor,
+        currency=order.currency,
+        channel=order.channel,
+    )
+
+
+def _exception(step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int) -> Verdict:
+    _raise(step, order, kind, owner, detail, amount_minor)
     return Verdict("rejected", f"{kind}: {detail}")
