@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 import lineage.text
+from alerts.routing import RoutesRefusedError
+from alerts.rule import RulesRefusedError
+from lineage.definitions import DefinitionError
 from lineage.model import SlaTile
 from tallytrace import bench, demo, look, remote, replay, role, supervisor, verify
 from tallytrace import migrate as migration
@@ -250,5 +253,8 @@ def _refusals() -> Iterator[None]:
         NotServedError,
         ServiceError,
         remote.RemoteError,
+        DefinitionError,
+        RulesRefusedError,
+        RoutesRefusedError,
     ) as fault:
         refuse(str(fault))

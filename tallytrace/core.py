@@ -28,7 +28,7 @@ RECONCILE_SECONDS: Final = 2.0
 
 
 def run(settings: Settings, until: threading.Event) -> None:
-    """Serves until the event. Raises NotServedError, or msgspec.ValidationError for posting rules that are not valid."""
+    """Serves until the event. Raises NotServedError, or msgspec.ValidationError for invalid posting rules."""
     rules = ledger.load_rules()
     with ExitStack() as undo:
         db = Store(settings.postgres_url, connections=settings.workers + 12)

@@ -4,6 +4,7 @@ from typing import BinaryIO
 
 import httpx
 import msgspec
+from rich.console import RenderableType
 from rich.table import Table
 
 from lineage.model import SlaDetail, SlaItems
@@ -15,7 +16,7 @@ from tallytrace.supervisor import Product
 
 
 def up(product: Product, any_id: str) -> tuple[int, bytes]:
-    """The status and body of the answer about an ID: 200 a journey, 300 a choice, 404 suggestions. Raises RemoteError."""
+    """Status and body of the answer about an ID: 200 a journey, 300 a choice, 404 suggestions. Raises RemoteError."""
     url = f"{product.plane_url}/v1/transactions"
     try:
         response = client().get(url, params={"id": any_id}, timeout=60.0)
@@ -40,7 +41,7 @@ def copy_journal(product: Product, form: str, target: BinaryIO) -> None:
     target.flush()
 
 
-def sla(body: bytes) -> Table:
+def sla(body: bytes) -> RenderableType:
     """One promise and its segments, as a table of tiles."""
     return tiles([msgspec.json.decode(body, type=SlaDetail).tile])
 

@@ -59,6 +59,13 @@ class Child:
         assert self._process is not None
         return self._process.poll()
 
+    def last_words(self) -> str:
+        """The last line that it printed, and where the others are; empty when it prints to the terminal."""
+        if self._output is None:
+            return ""
+        lines = self._output.read_text(errors="replace").strip().splitlines()
+        return f": {lines[-1] if lines else 'it printed nothing'} ({self._output})"
+
     def stop(self) -> None:
         """Asks it to end, and insists after STOP_SECONDS."""
         process = self._process

@@ -12,7 +12,15 @@ import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sync_core.api import Status
 from sync_core.files import FileStatus
@@ -24,6 +32,7 @@ from tallytrace.supervisor import Product, running
 
 CONNECTOR: Final = "online_retail"
 POLL_SECONDS: Final = 0.5
+PLAIN_SECONDS: Final = 10.0
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 180.0
 """How long a process may be away (it may be starting again) before the replay gives up watching."""
@@ -82,8 +91,9 @@ def watch(product: Product, path: Path, *, until_now: bool, console: Console) ->
     )  # fmt: skip
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
         lines = progress.add_task("lines", total=None, lag="")
-        status = _follow(product, path.name, progress, lines)
-        waiting = _drain(product, progress)
+        told = Told(console)
+        status = _follow(product, path.name, progress, lines, told)
+        waiting = _drain(product, progress, told)
     seconds = time.monotonic() - started
     return Outcome(status, seconds, status.lines / seconds, waiting)
 
@@ -99,22 +109,38 @@ def _upload(product: Product, path: Path, *, until_now: bool) -> None:
         raise RemoteError(problem(response))
 
 
-def _follow(product: Product, name: str, progress: Progress, task: object) -> FileStatus:
+class Told:
+    """Progress where no bar can be drawn: a line every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = time.monotonic()
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last >= PLAIN_SECONDS:
+            self._last = now
+            self._console.print(text)
+
+
+def _follow(product: Product, name: str, progress: Progress, task: TaskID, told: Told) -> FileStatus:
     while True:
         status = _patiently(f"{product.core_url}/v1/files/{CONNECTOR}/{name}", FileStatus)
         lag = _patiently(f"{product.core_url}/v1/status", Status)
-        progress.update(task, total=status.lines_total or None, completed=status.lines, lag=describe(lag))  # type: ignore[arg-type]
+        progress.update(task, total=status.lines_total or None, completed=status.lines, lag=describe(lag))
+        told.say(f"{status.lines:,} of {status.lines_total:,} lines; {describe(lag)}")
         if status.state != "reading":
             return status
         time.sleep(POLL_SECONDS)
 
 
-def _drain(product: Product, progress: Progress) -> int:
+def _drain(product: Product, progress: Progress, told: Told) -> int:
     """Wait until nothing is on its way; what the ERP refused or parks for long is left and counted."""
     task = progress.add_task("draining", total=None, lag="")
     while True:
         lag = _patiently(f"{product.core_url}/v1/status", Status)
         progress.update(task, lag=describe(lag))
+        told.say(f"draining; {describe(lag)}")
         moving = lag.inbox_queued + lag.spans_waiting + (0 if lag.erp == "none" else lag.outbox_waiting)
         if not moving:
             progress.update(task, total=1, completed=1)

@@ -23,6 +23,7 @@ READY_SECONDS: Final = 120.0
 WATCH_SECONDS: Final = 0.25
 HEALTHY_SECONDS: Final = 30.0  # a process that lived as long gets its tries back
 TRIES: Final = 8
+REFUSED: Final = 2  # exit status of a process that said what a person must mend; starting it again cannot help
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 15.0
 
@@ -48,7 +49,7 @@ class Watched:
         self._start_at: float | None = None
 
     def look(self, now: float) -> None:
-        """Starts the child again when it is due. Raises ServiceError after TRIES short lives in a row."""
+        """Starts the child again when it is due. Raises ServiceError when it refused, or after TRIES short lives."""
         if self._start_at is not None:
             if now >= self._start_at:
                 self._start_at = None
@@ -57,12 +58,19 @@ class Watched:
         code = self.child.exit_code()
         if code is None:
             return
-        self._failures = 1 if now - self.child.started_at >= HEALTHY_SECONDS else self._failures + 1
+        if code == REFUSED:
+            raise ServiceError(f"{self.child.role} does not start{self.child.last_words()}")
+        self._failures = failures_after(code, now - self.child.started_at, self._failures)
         if self._failures == TRIES:
-            raise ServiceError(f"{self.child.role} ended {TRIES} times in a row, the last time with {code}")
+            raise ServiceError(f"{self.child.role} ended {TRIES} times in a row with {code}{self.child.last_words()}")
         pause = pause_seconds(self._failures)
         log.warning("%s ended with %d; starting it again in %.1f s", self.child.role, code, pause)
         self._start_at = now + pause
+
+
+def failures_after(code: int, lived_seconds: float, before: int) -> int:
+    """Short lives in a row, this one included. One that was killed (a negative code) or lived long is the first."""
+    return 1 if code < 0 or lived_seconds >= HEALTHY_SECONDS else before + 1
 
 
 def pause_seconds(failures: int) -> float:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sync_core.connectors.online_retail import COLUMNS
 
-FIRST_DAY: Final = dt.datetime(2011, 3, 1, 8, 0)
+FIRST_DAY: Final = dt.datetime(2011, 3, 1, 8, 0, tzinfo=dt.UTC)  # the file writes no zone
 LINES_PER_DAY: Final = 1_450  # as the real file has them
 CUSTOMERS: Final = 4_000
 CODES: Final = 3_500

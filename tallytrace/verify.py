@@ -1,4 +1,4 @@
-"""``tallytrace verify``: the product's own auditor. Every figure is printed; any breach is named and fails the command."""
+"""``tallytrace verify``: the product's own auditor. Every figure is printed; a breach is named and fails it."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """A file of trade goes in; every line of it comes out of the books, once, and any number of it tells its story."""
 
+import gzip
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,20 +111,48 @@ def test_three_promises_are_measured_and_agree_with_the_books(replayed: Installa
 
 
 BROKEN = {
-    "malformed.csv": (lambda rows: rows[:8] + ["600099,A1,X,many,2011-03-02 08:40:00,1.00,,UK"] + rows[8:], 9, "many"),
-    "columns.csv": (lambda rows: [rows[0] + ",Colour", *rows[1:]], 1, "columns"),
+    "malformed.csv": (8, "600099,A1,X,many,2011-03-02 08:40:00,1.00,,UK", 9, "many"),
+    "columns.csv": (0, "InvoiceNo,StockCode,Colour", 1, "columns"),
 }
+"""Before which row of the file a bad one is put, the row, the line that must be named, and a word of the reason."""
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_bad_line_is_named_and_what_stands_before_it_is_kept(
     name: str, replayed: Installation, tmp_path: Path
 ) -> None:
-    change, line, words = BROKEN[name]
+    at, row, line, words = BROKEN[name]
+    rows = trade.text().splitlines()
     path = tmp_path / name
-    path.write_text("\n".join(change(trade.text().splitlines())) + "\n")
+    path.write_text("\n".join([*rows[:at], row, *rows[at:]]) + "\n")
     done = replayed.run("replay", str(path))
     assert done.returncode == 1
     assert f"{name}, line {line}" in done.stderr
     assert words in done.stderr
     assert replayed.run("verify").returncode == 0
+
+
+@pytest.mark.proves(203)
+def test_a_cut_file_is_kept_as_far_as_it_goes_and_taken_up_again(product: Installation, tmp_path: Path) -> None:
+    whole = gzip.compress(trade.text().encode(), compresslevel=0)
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    done = product.run("replay", str(cut))
+    assert done.returncode == 1
+    assert "cut.csv.gz, line 1" in done.stderr
+    assert "the gzip data ends or breaks here" in done.stderr
+    kept = product.json("verify", "--by-kind")["by_kind"]["documents"]
+    assert 0 < sum(kept.values()) < sum(trade.DOCUMENTS.values())
+
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(trade.text().replace("SOMETHING,-3", "S\u00d6METHING,-3").encode("latin-1"))
+    done = product.run("replay", str(latin))
+    assert done.returncode == 1
+    assert "latin.csv, line 11: not UTF-8" in done.stderr
+
+    outcome = product.replay(trade.written(tmp_path / "trade.csv.gz"))
+    assert outcome["file"]["duplicates"] > 0
+    report = product.json("verify", "--by-kind")
+    rows = [(row["name"], row["lines"], row["units"], row["amount_minor"]) for row in report["by_kind"]["rows"]]
+    assert rows == list(trade.POSTED)
+    assert [fault for check in report["checks"] for fault in check["faults"]] == []
