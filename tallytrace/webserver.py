@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn
@@ -34,7 +34,7 @@ def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=name)
+    thread = threading.Thread(target=_run, args=[server, listener], name=name)
     thread.start()
     try:
         while not server.started:
@@ -47,6 +47,11 @@ def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with suppress(SystemExit):  # uvicorn's way to say that the application did not start
+        server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int, name: str) -> socket.socket:

@@ -78,11 +78,11 @@ def proven(outcomes: Mapping[str, Outcome]) -> set[int]:
 
 def main() -> None:
     outcomes = read(RESULTS)
-    table = Table("number", "test", "outcome", box=None)
+    table = Table("number", "outcome", "test", box=None)
     rows = sorted((number, test, seen.outcome) for test, seen in outcomes.items() for number in seen.numbers)
     for number, test, outcome in rows:
-        table.add_row(str(number), test, outcome)
-    console = Console(soft_wrap=True, highlight=False, file=sys.stdout)
+        table.add_row(str(number), outcome, test)
+    console = Console(width=200, highlight=False, file=sys.stdout)
     console.print(table)
     console.print(f"{len(proven(outcomes))} of {TOTAL} proven")
 

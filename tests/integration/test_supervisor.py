@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
 from tallytrace import presence
 from tallytrace.presence import Presence
 from tallytrace.settings import Settings, as_environment
-from tallytrace.supervisor import ROLES, running
+from tallytrace.supervisor import READY_SECONDS, ROLES, ServiceError, running
 
 WAIT_SECONDS = 90
 
@@ -85,6 +86,19 @@ def test_what_a_command_starts_it_stops(settings: Settings) -> None:
         wait_for("core is back", lambda: is_ready(product.core_url))
         wait_for("plane is back", lambda: is_ready(product.plane_url))
         assert not {found(settings, role).pid for role in ROLES} & set(pids.values())
+    assert nothing_runs(settings)
+
+
+def test_what_a_person_must_mend_is_said_at_once(settings: Settings) -> None:
+    override = settings.directory / "mine.toml"
+    override.write_text('[refund_to_ledger]\ndeadline = "soon"\n')
+    began = time.monotonic()
+    with (
+        pytest.raises(ServiceError, match=r"plane does not start: tallytrace: .*mine.toml.*soon"),
+        running(msgspec.structs.replace(settings, slas_override=str(override))),
+    ):
+        pass
+    assert time.monotonic() - began < READY_SECONDS / 2
     assert nothing_runs(settings)
 
 
