@@ -200,9 +200,19 @@ TYPES: Final[dict[str, type[Struct]]] = {
 }
 
 Event = (
-    OrderCaptured | PaymentCaptured | ShipmentShipped | OrderCancelled | ReturnReceived | RefundIssued
-    | CreditMemoIssued | ChargeRaised | ReceivableAdjusted | StockReceived | StockAdjusted | FeedReported
-)  # fmt: skip
+    OrderCaptured
+    | PaymentCaptured
+    | ShipmentShipped
+    | OrderCancelled
+    | ReturnReceived
+    | RefundIssued
+    | CreditMemoIssued
+    | ChargeRaised
+    | ReceivableAdjusted
+    | StockReceived
+    | StockAdjusted
+    | FeedReported
+)
 
 _TYPE_OF: Final = {struct: name for name, struct in TYPES.items()}
 _DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in TYPES.items()}
@@ -252,6 +262,11 @@ class Message(Struct, frozen=True, kw_only=True):
     @property
     def cause(self) -> Cause:
         return Cause(self.source, self.event_id, self.business_date, self.provenance)
+
+
+def derived(stated: Provenance) -> Provenance:
+    """The source of what an event causes and does not state (tax, payment, cost): generated beside a file."""
+    return "generated" if stated == "file" else stated
 
 
 def payload_hash(type_name: str, occurred_at: dt.datetime, body: bytes) -> bytes:

@@ -6,7 +6,15 @@ from typing import Any
 
 from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger import JournalLine
-from sync_core.messages import Line, OrderCancelled, OrderCaptured, PaymentCaptured, Provenance, ShipmentShipped
+from sync_core.messages import (
+    Line,
+    OrderCancelled,
+    OrderCaptured,
+    PaymentCaptured,
+    Provenance,
+    ShipmentShipped,
+    derived,
+)
 from sync_core.model import Hop, KindTotal, Order, OrderLine
 from sync_core.unit import DONE, Step, Verdict
 
@@ -88,7 +96,7 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     order.state = "cancelled"
     step.unit.changed_orders[identity] = order
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
-    step.tell(_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
+    step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
     step.resolve_exceptions(identity, order.origin, "backorder", "the order was cancelled")
     if order.paid_minor:
         _post_cancellation(step, order, event.cancellation_id)
@@ -132,6 +140,23 @@ def document_line(account: str, total: KindTotal, source: Provenance) -> Journal
         quantity=total.quantity,
         line_count=total.line_count,
         residue_micros=total.residue_micros,
+    )
+
+
+def source_hop(
+    step: Step, order: Order, name: str, entity: str, entity_id: str, milestone: str, about: dict[str, Any]
+) -> Hop:
+    """What an event says happened to an order, at the event's time."""
+    return Hop(
+        name=name,
+        stage="source",
+        correlation_id=order.correlation_id,
+        origin=order.origin,
+        entity=entity,
+        entity_id=entity_id,
+        milestone=milestone,
+        occurred_at=step.message.occurred_at,
+        attributes=_dimensions(order) | about,
     )
 
 
@@ -204,7 +229,7 @@ def _captured(step: Step, order: Order, event: OrderCaptured) -> Hop:
     keys = step.known_as(order.origin, order.correlation_id, order_id=order.order_id)
     units = sum(line.quantity for line in event.lines)
     about = {"amount_minor": order.amount_minor, "quantity": units, **keys}
-    hop = _hop(step, order, "order.capture", "order", order.order_id, "captured", about)
+    hop = source_hop(step, order, "order.capture", "order", order.order_id, "captured", about)
     hop.events.extend((EVENT_LINE, _told_line(line)) for line in event.lines)
     return hop
 
@@ -252,14 +277,14 @@ def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, An
 def _tell_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
     keys = step.known_as(order.origin, order.correlation_id, payment_id=event.payment_id)
     about = {"provider": event.provider, "amount_minor": event.amount_minor, **keys}
-    step.tell(_hop(step, order, "payment.capture", "payment", event.payment_id, "captured", about))
+    step.tell(source_hop(step, order, "payment.capture", "payment", event.payment_id, "captured", about))
 
 
 def _post_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
     rules = step.rules
     lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
     lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, step.message.provenance))
-    lines.append(JournalLine(rules.accounts.sales_tax, -order.tax_minor, _made(order)))
+    lines.append(JournalLine(rules.accounts.sales_tax, -order.tax_minor, derived(order.provenance)))
     _post(step, order, "order", order.order_id, lines)
 
 
@@ -282,11 +307,11 @@ def _tell_shipment(step: Step, order: Order, event: ShipmentShipped, units: int)
     if event.tracking_id:
         keys |= step.known_as(order.origin, order.correlation_id, tracking_id=event.tracking_id)
     about = {"quantity": units, "amount_minor": sum(order.contract.values()), **keys}
-    step.tell(_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about))
+    step.tell(source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about))
 
 
 def _post_shipment(step: Step, order: Order, shipment_id: str, cost_minor: int) -> None:
-    made, accounts = _made(order), step.rules.accounts
+    made, accounts = derived(order.provenance), step.rules.accounts
     lines = [JournalLine(accounts.cost_of_goods, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
     for kind, left in sorted(order.contract.items()):
         revenue = step.rules.kinds[kind].revenue
@@ -306,11 +331,6 @@ def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
     order.contract, order.open_tax_minor = {}, 0
 
 
-def _made(order: Order) -> Provenance:
-    """The source of what no document states (tax, payment, cost): generated for an order from a file."""
-    return "generated" if order.provenance == "file" else order.provenance
-
-
 def _post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
     step.post(
         origin=order.origin,
@@ -321,23 +341,6 @@ def _post(step: Step, order: Order, document: str, entity_id: str, lines: list[J
         location=order.location,
         currency=order.currency,
         lines=lines,
-    )
-
-
-def _hop(
-    step: Step, order: Order, name: str, entity: str, entity_id: str, milestone: str, about: dict[str, Any]
-) -> Hop:
-    """What an event says happened to an order, at the event's time."""
-    return Hop(
-        name=name,
-        stage="source",
-        correlation_id=order.correlation_id,
-        origin=order.origin,
-        entity=entity,
-        entity_id=entity_id,
-        milestone=milestone,
-        occurred_at=step.message.occurred_at,
-        attributes=_dimensions(order) | about,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collector.semconv import correlation_id
 from sync_core.ledger import JournalLine
-from sync_core.messages import ChargeRaised, Provenance, ReceivableAdjusted
+from sync_core.messages import ChargeRaised, ReceivableAdjusted, derived
 from sync_core.model import Hop
 from sync_core.orders import document_line, kind_totals
 from sync_core.unit import DONE, Step, Verdict
@@ -21,7 +21,6 @@ def adjust(step: Step, event: ReceivableAdjusted) -> Verdict:
 def _post(step: Step, event: ChargeRaised | ReceivableAdjusted, entity_id: str, document: str) -> Verdict:
     identity = correlation_id(event.origin, entity_id)
     source = step.message.provenance
-    made: Provenance = "generated" if source == "file" else source
     totals = kind_totals(event.lines)
     amount = sum(total.amount_minor for total in totals)
     keys = step.known_as(event.origin, identity, invoice_id=entity_id)
@@ -54,7 +53,7 @@ def _post(step: Step, event: ChargeRaised | ReceivableAdjusted, entity_id: str, 
         currency=event.currency,
         lines=[
             *(document_line(step.rules.kinds[total.kind].charge, total, source) for total in totals),
-            JournalLine(step.rules.accounts.receivable, amount, made),
+            JournalLine(step.rules.accounts.receivable, amount, derived(source)),
         ],
     )
     return DONE
