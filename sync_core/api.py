@@ -136,16 +136,15 @@ class Core(Struct, frozen=True):
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
+    taking: list[BaseRouteHandler] = [receive_events, put_file]
+    telling = [file_status, status, order, exceptions, journal, schemas, audited, audited_spans, audited_bucket]
     return Litestar(
-        [
-            receive_events, put_file, file_status, status, order, exceptions, journal, schemas, audited, audited_spans,
-            audited_bucket, *more,
-        ],
+        [*taking, *telling, *more],
         state=State({"core": core}),
         request_max_body_size=MAX_BODY_BYTES,
         exception_handlers={ProblemError: _problem, HTTPException: _refused, Exception: _failed},
         openapi_config=OpenAPIConfig(title="Tallytrace: sync core", version="1", path="/schema"),
-    )  # fmt: skip
+    )
 
 
 def _core(state: State) -> Core:
@@ -155,7 +154,7 @@ def _core(state: State) -> Core:
 
 @post("/v1/events", status_code=202)
 async def receive_events(request: Request[Any, Any, State], state: State) -> EventResults:
-    """Take CloudEvents: one, or an array of up to 2,000; nothing of a request is taken unless all of it is well-formed."""
+    """Take CloudEvents: one, or an array of up to 2,000; a request of which anything is malformed is refused whole."""
     body = await request.body()
     return await anyio.to_thread.run_sync(_take, _core(state), body)
 
@@ -169,10 +168,8 @@ def _take(core: Core, body: bytes) -> EventResults:
     counts = Counter(receipts)
     if len(messages) == 1 and counts["conflict"]:
         one = messages[0]
-        raise ProblemError(
-            409, "Identity conflict",
-            f"event {one.event_id} of {one.source} is known with other content; an exception was opened", field="id",
-        )  # fmt: skip
+        detail = f"event {one.event_id} of {one.source} is known with other content; an exception was opened"
+        raise ProblemError(409, "Identity conflict", detail, field="id")
     results = [EventResult(m.source, m.event_id, receipt) for m, receipt in zip(messages, receipts, strict=True)]
     return EventResults(counts["accepted"], counts["duplicate"], counts["conflict"], results)
 
@@ -198,7 +195,8 @@ async def put_file(
     """Keep a file and read it: ``until_now`` shifts its times by whole weeks so that it ends in the present."""
     core = _core(state)
     if connector != online_retail.NAME:
-        raise ProblemError(404, "Unknown connector", f"there is no connector {connector!r}; known: {online_retail.NAME}")
+        detail = f"there is no connector {connector!r}; known: {online_retail.NAME}"
+        raise ProblemError(404, "Unknown connector", detail)
     incoming = core.files.incoming()
     try:
         async for chunk in request.stream():
@@ -311,21 +309,23 @@ def audited_bucket(state: State, bucket: FromPath[int]) -> list[str]:
 
 def _problem(request: Request[Any, Any, State], error: ProblemError) -> Response[Problem]:
     kind = error.title.lower().replace(" ", "-")
-    problem = Problem(f"urn:tallytrace:problem:{kind}", error.title, error.status, error.detail, request.url.path, error.field)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.retry else {}
-    return Response(problem, status_code=error.status, media_type=PROBLEM, headers=headers)
+    answer = _answer(request, kind, error.title, error.status, error.detail, error.field)
+    if error.retry:
+        answer.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return answer
 
 
 def _refused(request: Request[Any, Any, State], error: HTTPException) -> Response[Problem]:
-    problem = Problem("urn:tallytrace:problem:request", "Request refused", error.status_code, error.detail, request.url.path)
-    return Response(problem, status_code=error.status_code, media_type=PROBLEM)
+    return _answer(request, "request", "Request refused", error.status_code, error.detail)
 
 
 def _failed(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    detail = "The request failed; the log says why."
-    return Response(
-        Problem("urn:tallytrace:problem:internal", "Internal error", 500, detail, request.url.path),
-        status_code=500,
-        media_type=PROBLEM,
-    )
+    return _answer(request, "internal", "Internal error", 500, "The request failed; the log says why.")
+
+
+def _answer(
+    request: Request[Any, Any, State], kind: str, title: str, status: int, detail: str, field: str = ""
+) -> Response[Problem]:
+    problem = Problem(f"urn:tallytrace:problem:{kind}", title, status, detail, request.url.path, field)
+    return Response(problem, status_code=status, media_type=PROBLEM)

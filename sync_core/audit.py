@@ -1,4 +1,4 @@
-"""What ``verify`` asks of the sync core: do the books balance, do counters equal movements, which spans were committed."""
+"""What ``verify`` asks of the sync core: do the books balance, do counters equal movements, what was committed."""
 
 from typing import Any, Final
 
@@ -99,22 +99,18 @@ def by_kind(session: Session) -> ByKind:
     parked = {row[0]: tuple(int(one) for one in row[1:]) for row in session.rows("parked_by_reason")}
     rows = [_row(name, found, cells) for name, cells in _TABLE]
     rows[_MATCHED_AT:_MATCHED_AT] = _matched(found)
-    whole = sum(one[0] for one in parked.values())
-    items = sum(one[1] for one in parked.values())
-    rows.append(
-        KindRow("credit, goods, parked", whole, sum(one[2] for one in parked.values()),
-                sum(one[3] for one in parked.values()), f"{items} items")
-    )  # fmt: skip
-    for reason, (lines, count, units, amount) in sorted(parked.items()):
-        rows.append(KindRow(f"- parked: {reason.replace('_', ' ')}", None, units, amount, f"{count} items, {lines} whole lines"))
-    posted = sum(int(one[2]) for one in found.values())
+    whole, items, units, parked_minor = (sum(one[place] for one in parked.values()) for place in range(4))
+    rows.append(KindRow("credit, goods, parked", whole, units, parked_minor, f"{items} items"))
+    for reason, (lines, count, parked_units, amount) in sorted(parked.items()):
+        name = f"- parked: {reason.replace('_', ' ')}"
+        rows.append(KindRow(name, None, parked_units, amount, f"{count} items, {lines} whole lines"))
     return ByKind(
         rows,
-        dict(session.rows("documents_by_type")),
-        posted,
-        sum(one[3] for one in parked.values()),
-        items,
-        sum(int(one[4]) for one in found.values()),
+        documents=dict(session.rows("documents_by_type")),
+        posted_minor=sum(int(one[2]) for one in found.values()),
+        parked_minor=parked_minor,
+        parked_items=items,
+        residue_micros=sum(int(one[4]) for one in found.values()),
     )
 
 
@@ -142,18 +138,18 @@ _MATCHED_AT: Final = 11
 
 def _row(name: str, found: dict[tuple[str, str], Any], cells: Cells) -> KindRow:
     held = [found[cell] for cell in cells if cell in found]
-    return KindRow(
-        name, sum(int(one[0]) for one in held), sum(int(one[1]) for one in held), sum(int(one[2]) for one in held)
-    )
+    lines, units, amount = (sum(int(one[place]) for one in held) for place in range(3))
+    return KindRow(name, lines, units, amount)
 
 
 def _matched(found: dict[tuple[str, str], Any]) -> list[KindRow]:
     cells = (("credit_memo", "goods_cancelled"), ("credit_memo", "goods_returned"))
     rows = [_row("credit, goods, matched", found, cells)]
-    for (cell, what) in zip(cells, ("cancelled within 60 min", "returned"), strict=True):
+    for cell, what in zip(cells, ("cancelled within 60 min", "returned"), strict=True):
         if cell in found:
             _, units, amount, pieces, _, notes, orders = found[cell]
-            rows.append(KindRow(f"- {what}", None, int(units), int(amount), f"{pieces} pieces, {notes} credit notes, {orders} orders"))  # fmt: skip
+            detail = f"{pieces} pieces, {notes} credit notes, {orders} orders"
+            rows.append(KindRow(f"- {what}", None, int(units), int(amount), detail))
     return rows
 
 

@@ -3,9 +3,10 @@
 import datetime as dt
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
+import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
@@ -42,13 +43,32 @@ class Posting(Struct, frozen=True):
         return self.journal_id.removesuffix(f":{self.document}/{self.entity_id}")
 
 
+class Attempt(Struct, frozen=True):
+    """One offer of a journal and what became of it; a journal that waits is offered again from ``not_before``."""
+
+    posting: Posting
+    answer: Answer
+    state: Literal["accepted", "rejected", "waiting", "dead"]
+    not_before: dt.datetime | None = None
+
+    def accepted_at(self, now: dt.datetime) -> dt.datetime | None:
+        return now + self.posting.clock_offset if self.state == "accepted" else None
+
+
 class ErpRelay:
     """Offers waiting journals to the ERP in order. While the ERP is away only the relay waits, not every journal."""
 
     def __init__(
-        self, db: Store, erp: ErpClient, clock: Clock, *, batch: int = 200, attempts: int = 200,
-        base_seconds: float = 0.5, cap_seconds: float = 10.0,
-    ) -> None:  # fmt: skip
+        self,
+        db: Store,
+        erp: ErpClient,
+        clock: Clock,
+        *,
+        batch: int = 200,
+        attempts: int = 200,
+        base_seconds: float = 0.5,
+        cap_seconds: float = 10.0,
+    ) -> None:
         self._db = db
         self._erp = erp
         self._clock = clock
@@ -83,52 +103,75 @@ class ErpRelay:
             self._failures = 0
             by_key = {one.idempotency_key: one for one in answer}
             missing = Answer("", "retry", reason="the ERP did not answer for this journal")
-            return self._record(session, [(one, by_key.get(one.journal_id, missing)) for one in due], now)
+            attempts = [self._judged(one, by_key.get(one.journal_id, missing), now) for one in due]
+            _write(session, attempts, now)
+            return sum(1 for one in attempts if one.state != "waiting")
 
     def _stand_back(self, session: Session, due: Sequence[Posting], why: Unavailable, now: dt.datetime) -> None:
         """Tell of the failed attempt, once per journal that was offered, and leave the ERP alone for a while."""
-        pause = max(why.retry_after_seconds, min(self._cap_seconds, self._base_seconds * 2**self._failures))
+        pause_seconds = max(why.retry_after_seconds, self._pause_seconds(self._failures))
         self._failures += 1
-        self._closed_until = now + dt.timedelta(seconds=pause)
-        self._record(session, [(one, Answer(one.journal_id, "retry", reason=why.reason)) for one in due], now, given_up=False)
-        log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, pause)
+        self._closed_until = now + dt.timedelta(seconds=pause_seconds)
+        answers = [(one, Answer(one.journal_id, "retry", reason=why.reason)) for one in due]
+        _write(session, [Attempt(posting, answer, "waiting", now) for posting, answer in answers], now)
+        log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, pause_seconds)
 
-    def _record(
-        self, session: Session, answers: Sequence[tuple[Posting, Answer]], now: dt.datetime, *, given_up: bool = True
-    ) -> int:
-        """Write what the ERP said, and the hop of every attempt, in this transaction."""
-        rows: list[tuple[Any, ...]] = []
-        told: list[Told] = []
-        keys: list[tuple[str, str, str, bytes]] = []
-        for posting, answer in answers:
-            state = {"accepted": "accepted", "rejected": "rejected"}.get(answer.status, "waiting")
-            if state == "waiting" and given_up and posting.attempts + 1 >= self._attempts:
-                state = "dead"
-            pause = min(self._cap_seconds, self._base_seconds * 2 ** min(posting.attempts, 10)) if given_up else 0.0
-            accepted_at = now + posting.clock_offset if state == "accepted" else None
-            not_before = now + dt.timedelta(seconds=pause) if state == "waiting" else None
-            rows.append((posting.journal_id, state, not_before, accepted_at, answer.document, answer.reason))
-            told.append(_attempt(posting, answer, state, now))
-            if answer.document:
-                keys.append(("erp_document_id", answer.document, posting.origin, posting.correlation_id))
-            if state in ("rejected", "dead"):
-                self._raise(session, posting, answer, state, now)
-        columns = ("journal_id", "state", "not_before", "accepted_at", "erp_document", "reason")
-        session.run("postings_answered", **{name: [row[at] for row in rows] for at, name in enumerate(columns)})
-        if keys:
-            session.run("add_keys", name=[k[0] for k in keys], value=[k[1] for k in keys], origin=[k[2] for k in keys],
-                        id=[k[3] for k in keys])  # fmt: skip
-        spans = encode(told)
-        save_spans(session, spans.span_ids, spans.request, now)
-        return sum(1 for row in rows if row[1] != "waiting")
+    def _pause_seconds(self, failures: int) -> float:
+        return min(self._cap_seconds, self._base_seconds * 2.0 ** min(failures, 20))
 
-    def _raise(self, session: Session, posting: Posting, answer: Answer, state: str, now: dt.datetime) -> None:
+    def _judged(self, posting: Posting, answer: Answer, now: dt.datetime) -> Attempt:
+        """What an answer makes of a journal: accepted, rejected, waiting for its next attempt, or given up."""
+        if answer.status != "retry":
+            return Attempt(posting, answer, answer.status)
+        if posting.attempts + 1 >= self._attempts:
+            return Attempt(posting, answer, "dead")
+        pause = dt.timedelta(seconds=self._pause_seconds(posting.attempts))
+        return Attempt(posting, answer, "waiting", now + pause)
+
+
+def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> None:
+    """Write what the ERP said, and the hop of every attempt, in this transaction."""
+    session.run(
+        "postings_answered",
+        journal_id=[one.posting.journal_id for one in attempts],
+        state=[one.state for one in attempts],
+        not_before=[one.not_before for one in attempts],
+        accepted_at=[one.accepted_at(now) for one in attempts],
+        erp_document=[one.answer.document for one in attempts],
+        reason=[one.answer.reason for one in attempts],
+    )
+    named = [one for one in attempts if one.answer.document]
+    if named:
         session.run(
-            "add_exceptions", exception_id=[f"{posting.journal_id}:posting_{state}"], kind=[f"posting_{state}"],
-            severity=["major"], correlation_id=[posting.correlation_id], entity=["posting"],
-            entity_id=[f"{posting.document}/{posting.entity_id}"], owner=["finance"], amount_minor=[0],
-            currency=[posting.currency], detail=[answer.reason], opened_at=[now + posting.clock_offset],
-        )  # fmt: skip
+            "add_keys",
+            name=["erp_document_id"] * len(named),
+            value=[one.answer.document for one in named],
+            origin=[one.posting.origin for one in named],
+            id=[one.posting.correlation_id for one in named],
+        )
+    for one in attempts:
+        if one.state in ("rejected", "dead"):
+            _raise(session, one, now)
+    spans = encode([_told(one, now) for one in attempts])
+    save_spans(session, spans.span_ids, spans.request, now)
+
+
+def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
+    posting, kind = attempt.posting, f"posting_{attempt.state}"
+    session.run(
+        "add_exceptions",
+        exception_id=[f"{posting.journal_id}:{kind}"],
+        kind=[kind],
+        severity=["major"],
+        correlation_id=[posting.correlation_id],
+        entity=["posting"],
+        entity_id=[f"{posting.document}/{posting.entity_id}"],
+        owner=["finance"],
+        amount_minor=[0],
+        currency=[posting.currency],
+        detail=[attempt.answer.reason],
+        opened_at=[now + posting.clock_offset],
+    )
 
 
 class SpanRelay:
@@ -189,23 +232,57 @@ def _bounded(rows: list[Row]) -> list[Row]:
 
 
 def _posting(row: Row) -> Posting:
-    (journal_id, body, attempts, identity, document, entity_id, business_date, channel, location, currency, source,
-     event_id, provenance, offset, due_at) = row  # fmt: skip
-    cause = Cause(source, event_id, business_date, provenance)
-    return Posting(journal_id, body, attempts, identity, document, entity_id, channel, location, currency, cause, offset, due_at)  # fmt: skip
+    journal_id, body, attempts, identity, document, entity_id, business_date, *rest = row
+    channel, location, currency, source, event_id, provenance, clock_offset, due_at = rest
+    return Posting(
+        journal_id,
+        body,
+        attempts,
+        identity,
+        document,
+        entity_id,
+        channel,
+        location,
+        currency,
+        cause=Cause(source, event_id, business_date, provenance),
+        clock_offset=clock_offset,
+        due_at=due_at,
+    )
 
 
-def _attempt(posting: Posting, answer: Answer, state: str, now: dt.datetime) -> Told:
-    entity_id = f"{posting.document}/{posting.entity_id}"
-    outcome = {"accepted": "ok", "rejected": "rejected", "dead": "dead_letter"}.get(state, "failed")
-    milestone = {"accepted": "erp_accepted", "waiting": "sent"}.get(state, "erp_rejected")
+_MILESTONES: Final = {"accepted": "erp_accepted", "waiting": "sent", "rejected": "erp_rejected", "dead": "erp_rejected"}
+_OUTCOMES: Final = {"accepted": "ok", "waiting": "failed", "rejected": "rejected", "dead": "dead_letter"}
+
+
+def _told(attempt: Attempt, now: dt.datetime) -> Told:
+    """The hop of one attempt, below the hop that journaled what is posted."""
+    posting, answer, state = attempt.posting, attempt.answer, attempt.state
     attributes: dict[str, Any] = {
-        "journal_id": posting.journal_id, "erp_document_id": answer.document, "channel": posting.channel,
-        "location": posting.location, "currency": posting.currency, "due_at": posting.due_at, "system": "erp",
-        "reason": answer.reason, "owner": "" if state == "accepted" else "finance",
-    }  # fmt: skip
-    hop = Hop("posting.send", "erp", posting.correlation_id, posting.origin, "posting", entity_id, milestone, outcome,
-              None, attributes)  # fmt: skip
-    journaled = Hop("posting.journal", "transformation", posting.correlation_id, posting.origin, "posting", entity_id,
-                    "journaled")  # fmt: skip
-    return Told(hop, posting.cause, now + posting.clock_offset, posting.attempts + 1, journaled)
+        "journal_id": posting.journal_id,
+        "erp_document_id": answer.document,
+        "channel": posting.channel,
+        "location": posting.location,
+        "currency": posting.currency,
+        "due_at": posting.due_at,
+        "system": "erp",
+        "reason": answer.reason,
+        "owner": "" if state == "accepted" else "finance",
+    }
+    journaled = Hop(
+        name="posting.journal",
+        stage="transformation",
+        correlation_id=posting.correlation_id,
+        origin=posting.origin,
+        entity="posting",
+        entity_id=f"{posting.document}/{posting.entity_id}",
+        milestone="journaled",
+    )
+    sent = msgspec.structs.replace(
+        journaled,
+        name="posting.send",
+        stage="erp",
+        milestone=_MILESTONES[state],
+        outcome=_OUTCOMES[state],
+        attributes=attributes,
+    )
+    return Told(sent, posting.cause, now + posting.clock_offset, posting.attempts + 1, journaled)

@@ -24,23 +24,24 @@ def _post(step: Step, event: ChargeRaised | ReceivableAdjusted, entity_id: str, 
     totals = kind_totals(event.lines)
     amount = sum(total.amount_minor for total in totals)
     keys = step.known_as(event.origin, identity, invoice_id=entity_id)
+    about = {
+        "channel": event.channel,
+        "location": event.location,
+        "currency": event.currency,
+        "amount_minor": amount,
+        **keys,
+    }
     step.tell(
         Hop(
-            "order.charge" if document == "charge" else "payment.adjust",
-            "source",
-            identity,
-            event.origin,
-            document,
-            entity_id,
-            "captured",
+            name="order.charge" if document == "charge" else "payment.adjust",
+            stage="source",
+            correlation_id=identity,
+            origin=event.origin,
+            entity=document,
+            entity_id=entity_id,
+            milestone="captured",
             occurred_at=step.message.occurred_at,
-            attributes={
-                "channel": event.channel,
-                "location": event.location,
-                "currency": event.currency,
-                "amount_minor": amount,
-                **keys,
-            },
+            attributes=about,
         )
     )
     step.post(

@@ -63,10 +63,16 @@ class Reconciler:
         session.run("close_day", day=day, now=now, documents=documents, unexplained=broken)
         identity = f"{LEVEL}/{day}"
         hop = Hop(
-            "posting.reconcile", "transformation", correlation_id("reconciliation", identity), "reconciliation",
-            "period", identity, "reconciled", attributes={"owner": "finance" if broken else ""},
+            name="posting.reconcile",
+            stage="transformation",
+            correlation_id=correlation_id("reconciliation", identity),
+            origin="reconciliation",
+            entity="period",
+            entity_id=identity,
+            milestone="reconciled",
+            attributes={"owner": "finance" if broken else ""},
             events=[(EVENT_RECON_ITEM, _event(cell, day)) for cell in cells],
-        )  # fmt: skip
+        )
         spans = encode([Told(hop, Cause("reconciliation", f"{identity}/{documents}", day, provenance), done_at)])
         save_spans(session, spans.span_ids, spans.request, now)
 

@@ -25,6 +25,7 @@ from sync_core.errors import UnreadableFileError
 from sync_core.messages import (
     ChargeRaised,
     CreditMemoIssued,
+    Event,
     FeedReported,
     Line,
     LineKind,
@@ -47,16 +48,33 @@ LOCATION: Final = "GB-WH1"
 CURRENCY: Final = "GBP"
 PROVIDER: Final = "card"
 ZONE: Final = ZoneInfo("Europe/London")
-COLUMNS: Final = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+COLUMNS: Final = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
 NOT_STOCKED: Final = frozenset({"541431", "581483"})  # 74,215 and 80,995 units, cancelled within minutes
 SHIPPED_AFTER: Final = dt.timedelta(minutes=60, seconds=30)
 VAT_RISE: Final = dt.date(2011, 1, 4)
 COST_PPM: Final = 450_000
 
 _KINDS: Final[dict[str, LineKind]] = {
-    "POST": "shipping", "DOT": "shipping", "C2": "shipping", "D": "discount", "AMAZONFEE": "fee",
-    "BANK CHARGES": "fee", "CRUK": "fee", "S": "sample", "M": "manual", "B": "bad_debt",
-}  # fmt: skip
+    "POST": "shipping",
+    "DOT": "shipping",
+    "C2": "shipping",
+    "D": "discount",
+    "AMAZONFEE": "fee",
+    "BANK CHARGES": "fee",
+    "CRUK": "fee",
+    "S": "sample",
+    "M": "manual",
+    "B": "bad_debt",
+}
 
 Kind = Literal["order", "charge", "credit", "adjustment", "bad_debt"]
 
@@ -188,7 +206,8 @@ def _row(cells: list[str], line: int, name: str, times: dict[str, dt.datetime], 
         raise UnreadableFileError(name, line, f"not a quantity, date or price: {error}") from error
     number = customer.removesuffix(".0")
     if not invoice or not code or (number and not number.isdigit()):
-        raise UnreadableFileError(name, line, f"InvoiceNo {invoice!r}, StockCode {code!r} or CustomerID {customer!r} is not valid")
+        told = f"InvoiceNo {invoice!r}, StockCode {code!r} or CustomerID {customer!r}"
+        raise UnreadableFileError(name, line, f"{told} is not valid")
     code = code.upper()
     kind = _KINDS.get(code) or ("gift" if code.startswith("GIFT_0001_") else "goods")
     return Row(line, invoice, code, kind, units, when, cost, number)
@@ -235,12 +254,10 @@ def _documents(all_rows: Iterator[Row], known: Survey) -> Iterator[list[Row]]:
 
 
 def _events(document: list[Row], at: dt.datetime) -> Iterator[Message]:
-    invoice = document[0].invoice
-    customer = document[0].customer
-    kind = _kind(
-        invoice, bool(customer), any(row.price_micros for row in document),
-        any(row.kind in ("goods", "gift") for row in document),
-    )  # fmt: skip
+    invoice, customer = document[0].invoice, document[0].customer
+    priced = any(row.price_micros for row in document)
+    sold = any(row.kind in ("goods", "gift") for row in document)
+    kind = _kind(invoice, bool(customer), priced, sold)
     channel = "dotcom" if any(row.code == "DOT" for row in document) else "trade"
     common = {"origin": ORIGIN, "channel": channel, "location": LOCATION, "currency": CURRENCY}
     if kind == "adjustment":
@@ -254,7 +271,8 @@ def _events(document: list[Row], at: dt.datetime) -> Iterator[Message]:
         case "charge":
             yield _told(ChargeRaised(charge_id=invoice, lines=lines, customer_ref=customer, **common), invoice, at)
         case "credit":
-            yield _told(CreditMemoIssued(credit_memo_id=invoice, lines=lines, customer_ref=customer, **common), invoice, at)
+            credit = CreditMemoIssued(credit_memo_id=invoice, lines=lines, customer_ref=customer, **common)
+            yield _told(credit, invoice, at)
         case _:
             yield from _order(invoice, at, lines, customer, common)
 
@@ -264,9 +282,16 @@ def _order(
 ) -> Iterator[Message]:
     net = sum(line.amount_minor for line in lines)
     tax = at_rate(net, 175_000 if at.date() < VAT_RISE else 200_000)
-    yield _told(OrderCaptured(order_id=invoice, lines=lines, tax_minor=tax, customer_ref=customer, **common), invoice, at)
-    payment = PaymentCaptured(origin=ORIGIN, order_id=invoice, payment_id=f"{invoice}-P", provider=PROVIDER,
-                              amount_minor=net + tax, currency=CURRENCY)  # fmt: skip
+    captured = OrderCaptured(order_id=invoice, lines=lines, tax_minor=tax, customer_ref=customer, **common)
+    yield _told(captured, invoice, at)
+    payment = PaymentCaptured(
+        origin=ORIGIN,
+        order_id=invoice,
+        payment_id=f"{invoice}-P",
+        provider=PROVIDER,
+        amount_minor=net + tax,
+        currency=CURRENCY,
+    )
     yield _told(payment, f"generated/payment/{invoice}", at, "generated")
     shipment = ShipmentShipped(origin=ORIGIN, order_id=invoice, shipment_id=f"{invoice}-1", location=LOCATION)
     yield _told(shipment, f"generated/shipment/{invoice}", at + SHIPPED_AFTER, "generated")
@@ -274,8 +299,15 @@ def _order(
 
 def _line(row: Row) -> Line:
     amount, residue = face_value(row.price_micros, row.quantity)
-    return Line(sku=row.code, quantity=row.quantity, amount_minor=amount, kind=row.kind,
-                unit_price_micros=row.price_micros, residue_micros=residue, position=row.line)  # fmt: skip
+    return Line(
+        sku=row.code,
+        quantity=row.quantity,
+        amount_minor=amount,
+        kind=row.kind,
+        unit_price_micros=row.price_micros,
+        residue_micros=residue,
+        position=row.line,
+    )
 
 
 def _opening_stock(known: Survey, at: dt.datetime) -> Iterator[Message]:
@@ -285,8 +317,14 @@ def _opening_stock(known: Survey, at: dt.datetime) -> Iterator[Message]:
     )
     if lines:
         digest = hashlib.sha256(repr(lines).encode()).hexdigest()[:8]
-        event = StockReceived(origin=ORIGIN, document_id=f"opening-{digest}", location=LOCATION, currency=CURRENCY,
-                              lines=lines, opening=True)  # fmt: skip
+        event = StockReceived(
+            origin=ORIGIN,
+            document_id=f"opening-{digest}",
+            location=LOCATION,
+            currency=CURRENCY,
+            lines=lines,
+            opening=True,
+        )
         yield _told(event, f"generated/opening/{digest}", at - dt.timedelta(hours=1), "generated")
 
 
@@ -296,5 +334,12 @@ def _alive(at: dt.datetime, what: str) -> Iterator[Message]:
         yield _told(event, f"generated/feed/{channel}/{at.date()}/{what}", at, "generated")
 
 
-def _told(event: object, event_id: str, at: dt.datetime, provenance: Provenance = "file") -> Message:
-    return message(event, source=ORIGIN, event_id=event_id, occurred_at=at, provenance=provenance, partition_key=ORIGIN)  # type: ignore[arg-type]
+def _told(event: Event, event_id: str, at: dt.datetime, provenance: Provenance = "file") -> Message:
+    return message(
+        event,
+        source=ORIGIN,
+        event_id=event_id,
+        occurred_at=at,
+        provenance=provenance,
+        partition_key=ORIGIN,
+    )

@@ -47,7 +47,8 @@ class ErpClient:
         except httpx.HTTPError as error:
             return Unavailable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if response.status_code != 200:
-            return Unavailable(f"HTTP {response.status_code}", self._retry_after(response.headers.get("Retry-After", "")))
+            pause_seconds = self._retry_after(response.headers.get("Retry-After", ""))
+            return Unavailable(f"HTTP {response.status_code}", pause_seconds)
         try:
             return msgspec.json.decode(response.content, type=_Results).results
         except msgspec.DecodeError as error:
