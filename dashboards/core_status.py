@@ -20,7 +20,7 @@ class CoreStatus(msgspec.Struct, frozen=True):
     outbox_waiting: int
     oldest_waiting_seconds: float
     spans_waiting: int
-    erp: Literal["up", "down"]
+    erp: Literal["up", "down", "none"]
 
 
 def read(client: httpx.Client, core_url: str) -> CoreStatus | None:
@@ -46,6 +46,8 @@ def state(status: CoreStatus | None) -> State:
         return State("All work is through", "check", "good")
     journals_only = not status.inbox_queued and status.erp == "up"
     queue = f"{' and '.join(waiting)} waiting" + (" for the ERP" if journals_only else "")
+    if status.erp == "none" and status.outbox_waiting:
+        return State(f"No ERP set: {queue}", "warning", "warn")
     since = f", oldest {wording.duration(status.oldest_waiting_seconds)}"
     if status.erp == "down":
         return State(f"ERP not answering: {queue}{since}", "cross", "bad")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.acceptance import trade
 from tests.acceptance.conftest import REAL_YEAR, Installation, installation
 
 pytestmark = pytest.mark.browser
@@ -69,3 +70,19 @@ def test_a_return_of_goods_from_three_orders_with_one_line_parked(product: Insta
     page = open_page(f"{product.plane}/ui/transaction?id=C539640")
     for words in ("539247", "538651", "538857", "21668", "1.06"):
         expect(page.get_by_text(words).first).to_be_visible()
+
+
+@pytest.mark.proves(224)
+def test_the_lag_shows_on_the_page_while_the_erp_is_away(product: Installation, open_page: Opener) -> None:
+    product.stop_erp()
+    late = product.home / "late.csv"
+    late.write_text(trade.text())
+    sent = httpx.put(f"{product.core}/v1/files/online_retail/{late.name}", content=late.read_bytes(), timeout=60)
+    assert sent.status_code == 202
+    product.wait_for(lambda: product.status()["erp"] == "down", 60)
+    page = open_page(f"{product.plane}/ui/")
+    expect(page.get_by_text("ERP not answering").first).to_be_visible()
+    product.start_erp()
+    product.wait_until_drained()
+    page.reload()
+    expect(page.get_by_text("All work is through").first).to_be_visible()

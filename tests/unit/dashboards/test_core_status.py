@@ -16,6 +16,8 @@ def status(inbox: int = 0, outbox: int = 0, oldest: float = 0.0, erp: str = "up"
         (None, State("Core not reachable", "question", "unknown")),
         (status(), State("All work is through", "check", "good")),
         (status(erp="down"), State("ERP not answering", "warning", "warn")),
+        (status(erp="none"), State("All work is through", "check", "good")),
+        (status(outbox=3, erp="none"), State("No ERP set: 3 journals waiting", "warning", "warn")),
         (status(outbox=1, oldest=2), State("1 journal waiting for the ERP", "flow", "quiet")),
         (status(outbox=12, oldest=190), State("12 journals waiting for the ERP, oldest 3 min 10 s", "clock", "warn")),
         (status(inbox=3, outbox=1, oldest=9), State("3 events and 1 journal waiting", "flow", "quiet")),
