@@ -62,7 +62,8 @@ def _collector(spans: int, console: Console) -> list[Figure]:
     """In a process of its own: the embedded engine allows one directory in a process."""
     console.print(f"sending {spans:,} distinct spans to a collector with every view on")
     code = f"import json; from collector import bench; print(json.dumps(bench.run({spans})))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as place:  # the engine writes where it is started
+        done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
     found = msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[str, float])
     return [
         Figure("collector.acknowledged_spans_per_s", found["acknowledged_spans_per_s"], 100_000, 250_000),
