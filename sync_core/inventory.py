@@ -14,7 +14,8 @@ def receive(step: Step, event: StockReceived) -> Verdict:
     """Goods are on the shelf. An opening receipt brings the opening stock up to a level, so it may come again."""
     identity = correlation_id(event.origin, event.document_id)
     key = f"{event.origin}:receipt/{event.document_id}"
-    value = units = 0
+    arrived: dict[str, int] = {}
+    value = 0
     for line in event.lines:
         held = step.stock(line.sku, event.location)
         if line.unit_cost_minor is not None:
@@ -23,12 +24,14 @@ def receive(step: Step, event: StockReceived) -> Verdict:
         if quantity <= 0:
             continue
         held.opening += quantity if event.opening else 0
-        step.move(key, "receipt", line.sku, event.location, quantity, identity)
+        arrived[line.sku] = arrived.get(line.sku, 0) + quantity
         value += quantity * (held.unit_cost_minor or 0)
-        units += quantity
+    for sku, quantity in arrived.items():
+        step.move(key, "receipt", sku, event.location, quantity, identity)
     accounts, made = step.rules.accounts, derived(step.message.provenance)
     other = accounts.opening_balance if event.opening else accounts.received_not_invoiced
-    step.tell(_applied(step, event, "inventory.receive", f"receipt/{event.document_id}", _about(event, units, value)))
+    about = _about(event, sum(arrived.values()), value)
+    step.tell(_applied(step, event, "inventory.receive", f"receipt/{event.document_id}", about))
     lines = [JournalLine(accounts.inventory, value, made), JournalLine(other, -value, made)]
     _post(step, event, "receipt", "", lines)
     return DONE

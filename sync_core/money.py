@@ -1,16 +1,20 @@
 """Money as integers in minor units; rounding and sharing without floats."""
 
-from decimal import Decimal
+from decimal import Context, DecimalException, Inexact, InvalidOperation
 from typing import Final
 
 MICROS_PER_MINOR: Final = 10_000  # currencies with two decimals: one minor unit is 10,000 millionths of the major
+_EXACT: Final = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
 def micros(text: str) -> int:
     """A decimal amount in major units as millionths. Raises ValueError for more than six decimals or no number."""
-    value = Decimal(text) * 1_000_000
-    if value != value.to_integral_value():
-        raise ValueError(f"{text!r} has more than six decimals")
+    try:
+        value = _EXACT.scaleb(_EXACT.create_decimal(text), 6)
+    except DecimalException as error:
+        raise ValueError(f"{text!r} is not an amount") from error
+    if not value.is_finite() or value != value.to_integral_value():
+        raise ValueError(f"{text!r} is not an amount of at most six decimals")
     return int(value)
 
 

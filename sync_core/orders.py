@@ -46,13 +46,17 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     if order.provider:
         detail = f"payment {event.payment_id} comes after the order was paid"
         return _exception(step, order, "second_payment", "payments", detail, event.amount_minor)
+    if order.state == "cancelled":
+        detail = f"payment {event.payment_id} comes after the order was cancelled"
+        return _exception(step, order, "payment_after_cancellation", "payments", detail, event.amount_minor)
     due = order.amount_minor + order.tax_minor
     if event.amount_minor != due or event.currency != order.currency:
         paid, wanted = f"{event.amount_minor} {event.currency}", f"{due} {order.currency}"
         detail = f"payment {event.payment_id} is {paid}, the order {wanted}"
         return _exception(step, order, "payment_differs", "payments", detail, event.amount_minor)
     order.paid_minor, order.provider = event.amount_minor, event.provider
-    order.contract = {total.kind: total.amount_minor for total in order.totals}
+    credited = order.contract  # what credit memos gave back before the payment came
+    order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     _tell_payment(step, order, event)
@@ -95,10 +99,11 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
         release(step, order, line, line.open, f"{order.origin}:cancellation/{event.cancellation_id}")
     order.state = "cancelled"
     step.unit.changed_orders[identity] = order
+    step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
     step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
     step.resolve_exceptions(identity, order.origin, "backorder", "the order was cancelled")
-    if order.paid_minor:
+    if order.provider:
         _post_cancellation(step, order, event.cancellation_id)
     return DONE
 
@@ -323,10 +328,12 @@ def _post_shipment(step: Step, order: Order, shipment_id: str, cost_minor: int) 
 
 
 def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
+    """Give back what is still owed of an order: credit memos may have given back a part of what was paid."""
     rules, made = step.rules, step.message.provenance
+    owed_minor = sum(order.contract.values()) + order.open_tax_minor
     lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
     lines.append(JournalLine(rules.accounts.sales_tax, order.open_tax_minor, made))
-    lines.append(JournalLine(rules.clearing(order.provider), -order.paid_minor, made))
+    lines.append(JournalLine(rules.clearing(order.provider), -owed_minor, made))
     _post(step, order, "cancellation", cancellation_id, lines)
     order.contract, order.open_tax_minor = {}, 0
 

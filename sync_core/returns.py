@@ -16,7 +16,7 @@ from sync_core.money import cumulative_share
 from sync_core.unit import DONE, Step, Verdict, link_event
 
 CANCELLATION_WINDOW: Final = dt.timedelta(minutes=60)
-"""A credit this soon after its order is a cancellation before shipment; a later one is a return."""
+"""A credit this soon after an order that has not been shipped is a cancellation; any other is a return."""
 
 PARKED_OWNER: Final = "returns"
 
@@ -173,7 +173,7 @@ def _candidates(memo: _Memo, line: Line) -> list[OrderLine]:
 def _outcome(memo: _Memo, order_line: OrderLine) -> Literal["cancelled", "returned"]:
     order = memo.step.unit.orders[order_line.correlation_id]
     soon = memo.step.message.occurred_at - order.captured_at <= CANCELLATION_WINDOW
-    return "cancelled" if soon else "returned"
+    return "cancelled" if soon and order.state != "shipped" else "returned"
 
 
 def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
@@ -338,6 +338,8 @@ def _tell_memo(memo: _Memo) -> None:
 
 def _use_up(step: Step, order: Order, event: ReturnReceived) -> str:
     """Mark the returned units on the order's lines; returns why not, and then changes nothing."""
+    if event.currency != order.currency:
+        return f"the return is in {event.currency}, order {order.order_id} in {order.currency}"
     wanted = _units(event.lines)
     held = step.unit.lines[order.correlation_id]
     for sku, quantity in wanted.items():
@@ -357,7 +359,8 @@ def _take_back(step: Step, event: ReturnReceived, back: Return) -> int:
     """Move the goods into the return-pending bucket; returns their cost in minor units."""
     key = f"{event.origin}:return/{event.return_id}"
     cost_minor = 0
-    for sku, quantity in sorted(_units(event.lines).items()):
+    goods = [line for line in event.lines if line.kind == orders.MOVES_STOCK]
+    for sku, quantity in sorted(_units(goods).items()):
         step.move(key, "return_receipt", sku, event.location, quantity, back.correlation_id)
         cost_minor += quantity * (step.stock(sku, event.location).unit_cost_minor or 0)
     return cost_minor

@@ -3,7 +3,7 @@
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -90,11 +90,12 @@ def write_off(adjustment_id: str = "1", amount_minor: int = -1000, **over: Any) 
     return ReceivableAdjusted(**_WHERE | {"adjustment_id": adjustment_id, "lines": lines} | over)
 
 
-def goods_in(document_id: str = "D1", cost_minor: int | None = 400, /, *, opening: bool = False, **units: int) -> Event:
-    """A receipt of so many units of each SKU at WH1: ``goods_in("D1", A1=5)``."""
-    lines = tuple(StockLine(sku=sku, quantity=count, unit_cost_minor=cost_minor) for sku, count in units.items())
-    given = {"origin": "shop", "document_id": document_id, "location": "WH1", "currency": "GBP"}
-    return StockReceived(lines=lines, opening=opening, **given)
+def goods_in(document_id: str = "D1", units: Mapping[str, int] | None = None, **over: Any) -> StockReceived:
+    """A receipt of so many units of each SKU at WH1, by default five A1, at a cost of 4.00 each."""
+    counted = (units or {"A1": 5}).items()
+    lines = tuple(StockLine(sku=sku, quantity=count, unit_cost_minor=400) for sku, count in counted)
+    given: dict[str, Any] = {"origin": "shop", "location": "WH1", "currency": "GBP"}
+    return StockReceived(**given | {"document_id": document_id, "lines": lines} | over)
 
 
 def adjustment(document_id: str = "N1", *lines: StockLine, **over: Any) -> StockAdjusted:

@@ -40,7 +40,7 @@ from sync_core.messages import (
     StockReceived,
     message,
 )
-from sync_core.money import at_rate, face_value, micros
+from sync_core.money import MICROS_PER_MINOR, at_rate, face_value, micros
 
 NAME: Final = "online_retail"
 ORIGIN: Final = "online-retail"
@@ -62,6 +62,9 @@ NOT_STOCKED: Final = frozenset({"541431", "581483"})  # 74,215 and 80,995 units,
 SHIPPED_AFTER: Final = dt.timedelta(minutes=60, seconds=30)
 VAT_RISE: Final = dt.date(2011, 1, 4)
 COST_PPM: Final = 450_000
+MOST_UNITS: Final = 10**9
+MOST_MICROS: Final = 10**18
+"""What a line may hold: in units, and a price or an amount in millionths of the major unit."""
 
 _KINDS: Final[dict[str, LineKind]] = {
     "POST": "shipping",
@@ -151,7 +154,7 @@ def survey(all_rows: Iterator[Row]) -> Survey:
             if row.kind == "goods":
                 held.units[row.code] = held.units.get(row.code, 0) + row.quantity
                 if row.price_micros > 0 and row.code not in costs:
-                    costs[row.code] = at_rate(row.price_micros, COST_PPM) // 10_000
+                    costs[row.code] = at_rate(row.price_micros, COST_PPM) // MICROS_PER_MINOR
     except UnreadableFileError as stopped:
         error = stopped
         seen.pop(last, None)  # it may have lines beyond the one that cannot be read
@@ -202,8 +205,10 @@ def _row(cells: list[str], line: int, name: str, times: dict[str, dt.datetime], 
         if cost is None:
             cost = prices[price] = micros(price)
         units = int(quantity)
-    except (ValueError, ArithmeticError) as error:
+    except ValueError as error:
         raise UnreadableFileError(name, line, f"not a quantity, date or price: {error}") from error
+    if abs(units) > MOST_UNITS or abs(cost * (units or 1)) > MOST_MICROS:
+        raise UnreadableFileError(name, line, f"quantity {quantity} or price {price} is too large")
     number = customer.removesuffix(".0")
     if not invoice or not code or (number and not number.isdigit()):
         told = f"InvoiceNo {invoice!r}, StockCode {code!r} or CustomerID {customer!r}"

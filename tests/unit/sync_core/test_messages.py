@@ -1,0 +1,121 @@
+"""CloudEvents in: every fault names its field, and the hash tells a redelivery from another event."""
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+import pytest
+
+from sync_core.errors import InvalidEventError, UnknownEventTypeError
+from sync_core.messages import TYPES, Event, decode_event, derived, from_cloudevents, payload_hash, sequence_of
+from tests import factories
+from tests.factories import NOON, cloudevent, order, sent
+
+ORDER = cloudevent(order())
+DATA: dict[str, Any] = ORDER["data"]
+
+
+def decoded(event: dict[str, Any]) -> Any:
+    return from_cloudevents(msgspec.json.encode(event), batch=False)[0]
+
+
+def with_data(**changed: Any) -> dict[str, Any]:
+    return ORDER | {"data": {name: value for name, value in (DATA | changed).items() if value is not None}}
+
+
+def with_line(**changed: Any) -> dict[str, Any]:
+    return with_data(lines=[DATA["lines"][0] | changed])
+
+
+def test_an_event_is_read_with_its_identity_and_its_local_date() -> None:
+    one = decoded(ORDER | {"time": "2026-03-02T00:30:00+01:00", "provenance": "generated", "partitionkey": "till-7"})
+    assert (one.source, one.event_id, one.provenance, one.partition_key) == ("shop", "1", "generated", "till-7")
+    assert one.occurred_at == dt.datetime(2026, 3, 1, 23, 30, tzinfo=dt.UTC)
+    assert one.business_date == dt.date(2026, 3, 2)
+    assert one.event == order()
+    assert decode_event(one.type, one.body) == one.event
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({name: value for name, value in ORDER.items() if name != "id"}, ""),
+        (ORDER | {"id": ""}, "id"),
+        (ORDER | {"source": 7}, "source"),
+        (ORDER | {"specversion": "0.3"}, "specversion"),
+        (ORDER | {"time": "yesterday"}, "time"),
+        (ORDER | {"time": "2026-03-02T12:00:00"}, "time"),
+        (ORDER | {"type": "tallytrace.order.captured.v9"}, "type"),
+        (ORDER | {"provenance": "rumour"}, "provenance"),
+        (with_data(order_id=None), "data"),
+        (with_data(origin="Shop"), "data.origin"),
+        (with_data(currency="pounds"), "data.currency"),
+        (with_data(lines=[]), "data.lines"),
+        (with_data(colour="red"), "data"),
+        (with_line(quantity="two"), "data.lines[0].quantity"),
+        (with_line(quantity=1.5), "data.lines[0].quantity"),
+        (with_line(amount_minor=10**15 + 1), "data.lines[0].amount_minor"),
+        (with_line(kind="furniture"), "data.lines[0].kind"),
+    ],
+)
+def test_a_malformed_event_is_refused_and_the_field_is_named(event: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidEventError) as refused:
+        decoded(event)
+    assert refused.value.field == field
+
+
+def test_a_fault_in_a_batch_names_its_event() -> None:
+    body = msgspec.json.encode([ORDER, with_line(sku="")])
+    with pytest.raises(InvalidEventError) as refused:
+        from_cloudevents(body, batch=True)
+    assert refused.value.field == "[1].data.lines[0].sku"
+    with pytest.raises(InvalidEventError, match="truncated"):
+        from_cloudevents(body[:-5], batch=True)
+
+
+def test_an_unknown_type_says_where_the_known_ones_are() -> None:
+    with pytest.raises(UnknownEventTypeError, match=r"unknown event type 'x'; see GET /v1/schemas"):
+        decoded(ORDER | {"type": "x"})
+
+
+def test_the_hash_is_of_type_moment_and_body_and_of_nothing_else() -> None:
+    body, name = b"{}", "tallytrace.order.captured.v1"
+    here = payload_hash(name, NOON, body)
+    assert payload_hash(name, NOON.astimezone(dt.timezone(dt.timedelta(hours=5))), body) == here
+    assert len({here, payload_hash(name, NOON, b"{ }"), payload_hash("x", NOON, body)}) == 3
+    assert payload_hash(name, NOON + dt.timedelta(microseconds=1), body) != here
+    assert decoded(ORDER).payload_hash == decoded(ORDER | {"partitionkey": "elsewhere"}).payload_hash
+    assert decoded(ORDER).payload_hash != decoded(with_data(tax_minor=1)).payload_hash
+
+
+EVENTS: dict[str, tuple[Event, str]] = {
+    "order": (factories.order(), "shop\x1f1"),
+    "payment": (factories.payment(), "shop\x1f1"),
+    "shipment": (factories.shipment(), "shop\x1f1"),
+    "cancellation": (factories.cancellation(), "shop\x1f1"),
+    "return": (factories.goods_back(), "shop\x1fR1"),
+    "refund": (factories.refund(), "shop\x1fR1"),
+    "credit memo": (factories.credit_memo(), "shop"),
+    "charge": (factories.charge(), "shop"),
+    "write-off": (factories.write_off(), "shop"),
+    "receipt": (factories.goods_in(), "shop\x1fD1"),
+    "adjustment": (factories.adjustment(), "shop\x1fN1"),
+    "feed": (factories.feed_report(), "feed\x1fshop"),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_without_a_partition_key_belongs_to_the_transaction_that_it_changes(name: str) -> None:
+    event, sequence = EVENTS[name]
+    assert sequence_of(event) == sequence
+    assert sent(event).partition_key == sequence
+    assert sent(event, partition_key="all").partition_key == "all"
+    assert decode_event(sent(event).type, sent(event).body) == event
+
+
+def test_every_type_is_tried_here() -> None:
+    assert {type(event) for event, _ in EVENTS.values()} == set(TYPES.values())
+
+
+def test_what_a_file_causes_without_stating_it_is_generated() -> None:
+    assert [derived("file"), derived("live"), derived("generated")] == ["generated", "live", "generated"]
