@@ -149,6 +149,8 @@ def _stop_if_last(place: _Place, users: int) -> None:
                 postmaster.send_signal(signal.SIGINT)  # "fast": ends sessions, writes a checkpoint
                 signalled = True
         time.sleep(0.02)
+    if place.sockets != place.data:
+        shutil.rmtree(place.sockets, ignore_errors=True)
 
 
 def _postmaster(data: Path) -> psutil.Process | None:

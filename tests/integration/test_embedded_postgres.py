@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import psycopg
@@ -126,6 +127,9 @@ def test_a_home_too_deep_for_a_socket(home: Path) -> None:
     with postgres.serving(deep) as url:
         put(url, 1)
         assert numbers(url) == [1]
+        sockets = Path(unquote(url.partition("host=")[2]))
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    assert not sockets.exists()
 
 
 def test_a_server_that_cannot_start_says_why(home: Path) -> None:
