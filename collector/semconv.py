@@ -44,23 +44,38 @@ KEY_NAMES: Final = (
 """Business keys, each sent as ``retail.<name>`` and found by any of them."""
 
 DOMAINS: Final = frozenset(
-    "inventory order payment return refund posting settlement master_data exception publication".split()
+    {
+        "inventory",
+        "order",
+        "payment",
+        "return",
+        "refund",
+        "posting",
+        "settlement",
+        "master_data",
+        "exception",
+        "publication",
+    }
 )
-STAGES: Final = frozenset("source transformation queue delivery erp".split())
-OUTCOMES: Final = frozenset("ok duplicate parked failed rejected dead_letter compensated replayed".split())
-SOURCES: Final = frozenset("file generated live".split())
+STAGES: Final = frozenset({"source", "transformation", "queue", "delivery", "erp"})
+OUTCOMES: Final = frozenset(
+    {"ok", "duplicate", "parked", "failed", "rejected", "dead_letter", "compensated", "replayed"}
+)
+SOURCES: Final = frozenset({"file", "generated", "live"})
 
 # Span events and their attributes. Times inside events are integers: nanoseconds since the epoch.
 EVENT_LINE: Final = "line"  # sku, quantity, amount_minor; location and kind where not the hop's and not goods
-EVENT_JOURNAL_LINE: Final = "journal.line"  # line_no, account, amount_minor, currency, functional_minor,
-#                                             functional_currency, kind, quantity, line_count, source
+EVENT_JOURNAL_LINE: Final = "journal.line"
+"""line_no, account, amount_minor, currency, functional_minor, functional_currency, kind, quantity, line_count,
+source"""
 EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by
 EVENT_MILESTONE: Final = "milestone"  # entity, entity_id, milestone, occurred_at (ns)
-EVENT_RECON_ITEM: Final = "recon.item"  # level, business_date (YYYY-MM-DD), channel, provider, kind, currency,
-#                                         left_minor, right_minor, unexplained_minor, reason, due_at (ns)
+EVENT_RECON_ITEM: Final = "recon.item"
+"""level, business_date (YYYY-MM-DD), channel, provider, kind, currency, left_minor, right_minor, unexplained_minor,
+reason, due_at (ns)"""
 EVENT_WATERMARK: Final = "watermark"  # feed, channel, location, source_at, published_at, heartbeat_at (ns; 0 = none)
 
-LINK_KINDS: Final = frozenset("returns refunds exchanges part_of same_as settles".split())
+LINK_KINDS: Final = frozenset({"returns", "refunds", "exchanges", "part_of", "same_as", "settles"})
 
 
 class InvalidReferenceError(ValueError):

@@ -127,12 +127,8 @@ def _act_in_browser(app: dash.Dash) -> None:
         Input("search", "n_submit"),
         prevent_initial_call=True,
     )
-    bind(
-        ClientsideFunction("tallytrace", "describe"), Output("described", "data"), Input("shown", "data")
-    )
-    bind(
-        ClientsideFunction("tallytrace", "remember"), Output("search", "value"), Input("address", "search")
-    )
+    bind(ClientsideFunction("tallytrace", "describe"), Output("described", "data"), Input("shown", "data"))
+    bind(ClientsideFunction("tallytrace", "remember"), Output("search", "value"), Input("address", "search"))
 
 
 def _guard(app: dash.Dash) -> None:

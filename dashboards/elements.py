@@ -66,9 +66,7 @@ EMPTY: Final = "Nothing here."
 VACANT: Final = ("", None, wording.DASH)
 
 
-def table(
-    caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY, slim: bool = False
-) -> Component:
+def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = EMPTY, slim: bool = False) -> Component:
     """Columns with nothing in them are left out.
 
     On a narrow screen each row becomes a card whose cells carry the title of their column, unless it is slim.

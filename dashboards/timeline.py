@@ -128,9 +128,7 @@ def _gap(before: datetime, at: datetime) -> Gap | None:
     seconds = (at - before).total_seconds()
     if seconds < 60:
         return None
-    size: Literal["short", "middle", "long"] = (
-        "short" if seconds < 3_600 else "middle" if seconds < 86_400 else "long"
-    )
+    size: Literal["short", "middle", "long"] = "short" if seconds < 3_600 else "middle" if seconds < 86_400 else "long"
     return Gap(label=f"{duration(seconds)} later", size=size)
 
 

@@ -110,7 +110,7 @@ def _hop(folded: _Folded, titles: Mapping[str, str]) -> Hop:
 
 
 def title(span: SpanRow, titles: Mapping[str, str]) -> str:
-    """"stock reserved"; for a hop without a milestone, or not done yet, its name and what became of it."""
+    """ "stock reserved"; for a hop without a milestone, or not done yet, its name and what became of it."""
     if span.milestone and span.outcome not in (_NOT_YET, _AGAIN):
         words = f"{span.entity} {span.milestone}".replace("_", " ").replace("erp", "ERP")
         return titles.get(f"{span.entity}.{span.milestone}", words)

@@ -400,10 +400,9 @@ def _still_waiting(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> di
         for identity in waited
         for order, back in ((unit.orders.get(identity), unit.returns.get(identity)),)
     }
+    over = {identity for identity in waited if identity in now and now[identity] != seen[identity]}
     return {
-        seq: Verdict("queued", verdict.reason)
-        if verdict.waiting_for in now and now[verdict.waiting_for] != seen[verdict.waiting_for]
-        else verdict
+        seq: Verdict("queued", verdict.reason) if verdict.waiting_for in over else verdict
         for seq, verdict in seqs.items()
     }
 

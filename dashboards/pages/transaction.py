@@ -180,9 +180,7 @@ def _head(told: Journey) -> Component:
 def _money(steps: Sequence[StageMoney]) -> Component | None:
     if not steps:
         return None
-    items = [
-        html.Li([html.Span(_step(step), className="step"), html.B(wording.money(step.amount))]) for step in steps
-    ]
+    items = [html.Li([html.Span(_step(step), className="step"), html.B(wording.money(step.amount))]) for step in steps]
     return html.Ol(items, className="money", **aria(label="What it was worth at each step"))
 
 

@@ -534,8 +534,14 @@ def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status_code"),
-    [("/ui", 200), ("/ui/sla/x", 200), ("/uiguide", 404), ("/ui/assets/nothing.css", 404),
-     ("/ui/_dash-component-suites/nobody/nothing.js", 404), ("/ui/_dash-component-suites/dash/nothing.js", 404)],
+    [
+        ("/ui", 200),
+        ("/ui/sla/x", 200),
+        ("/uiguide", 404),
+        ("/ui/assets/nothing.css", 404),
+        ("/ui/_dash-component-suites/nobody/nothing.js", 404),
+        ("/ui/_dash-component-suites/dash/nothing.js", 404),
+    ],
 )
 def test_only_what_is_below_the_prefix_is_served(served: Served, path: str, status_code: int) -> None:
     assert httpx.get(served.root + path, trust_env=False).status_code == status_code

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -150,7 +151,7 @@ def stuck(tmp_path: Path) -> Iterator[Callable[..., SegmentLog]]:
     def away(path: Path, token: str) -> None:
         raise StorageUnavailableError("nobody answers")
 
-    def stuck(**options: int) -> SegmentLog:
+    def stuck(**options: Any) -> SegmentLog:
         logs.append(SegmentLog(tmp_path / "log", away, otlp.normalised, **options))
         return logs[-1]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from collector import semconv
 from collector.framing import EMPTY_REQUEST, record
@@ -143,7 +143,7 @@ def test_the_rest_of_a_span_arrives(storage: Storage, insert: Callable[..., None
     made = span(103, {}, events=[("note", {"text": "late", "count": 3})], parent_span_id=b"\x09" * 8, kind=5,
                 trace_state="a=b", flags=257, name="any.name", dropped_attributes_count=1, dropped_events_count=2,
                 dropped_links_count=3)  # fmt: skip
-    made.status.code, made.status.message = 2, "it failed"
+    made.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message="it failed"))
     made.links.append(Span.Link(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, trace_state="c", flags=1))
     made.links.append(Span.Link(trace_id=b"too short", span_id=b"far too long for one"))
     insert(request(made, service="somebody"))
@@ -214,13 +214,15 @@ def test_journal_reconciliation_and_watermarks_are_read_from_events(
     mark = {"feed": "wms", "channel": "web", "location": "WH1", "source_at": NS, "published_at": 0, "heartbeat_at": NS}
     posted = {"correlation_id": ORDER.hex(), "journal_id": "J1", "source": "file", "occurred_at": NS,
               "business_date": "2011-03-04", "channel": "web", "location": "WH1"}  # fmt: skip
+    lines = [("journal.line", line), ("journal.line", line | {"line_no": 3, "source": "generated"})]
+    later = [("recon.item", item | {"unexplained_minor": 0}), ("watermark", mark | {"published_at": NS + 1_000})]
     insert(
         request(
-            span(121, posted, events=[("journal.line", line), ("journal.line", line | {"line_no": 3, "source": "generated"})]),
+            span(121, posted, events=lines),
             span(122, {}, at=NS, events=[("recon.item", item), ("watermark", mark)]),
-            span(123, {}, at=NS + 1, events=[("recon.item", item | {"unexplained_minor": 0}), ("watermark", mark | {"published_at": NS + 1_000})]),
+            span(123, {}, at=NS + 1, events=later),
         )
-    )  # fmt: skip
+    )
     rows = storage.query("SELECT * EXCEPT (span_id) FROM journal_lines FINAL ORDER BY line_no")
     kept = ("4000", -250, "GBP", -300, "USD", "goods", 3, 4)
     there = (date(2011, 3, 4), OCCURRED, "web", "WH1")
@@ -228,10 +230,11 @@ def test_journal_reconciliation_and_watermarks_are_read_from_events(
     assert storage.query("SELECT * EXCEPT reconciled_at FROM recon_items FINAL") == [
         ("L1", date(2011, 3, 4), "web", "p", "sales", "GBP", 5, 7, 0, "r", OCCURRED)
     ]
+    published = OCCURRED + timedelta(microseconds=1)
     freshest = "SELECT channel, location, feed, minute, max(source_at), max(published_at), max(heartbeat_at)"
     assert storage.query(f"{freshest} FROM stock_freshness GROUP BY channel, location, feed, minute") == [
-        ("web", "WH1", "wms", datetime(2011, 3, 4, 5, 6, tzinfo=UTC), OCCURRED, OCCURRED + timedelta(microseconds=1), OCCURRED)
-    ]  # fmt: skip
+        ("web", "WH1", "wms", OCCURRED.replace(second=0, microsecond=0), OCCURRED, published, OCCURRED)
+    ]
 
 
 def test_a_retry_changes_nothing_and_a_new_token_changes_no_answer(

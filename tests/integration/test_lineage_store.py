@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
-from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-defined]
+from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[import-untyped]
 from litestar import Litestar
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -85,18 +85,20 @@ class Estate:
         for kind, values in events:
             event = span.events.add(time_unix_nano=nanos(values.pop("at", started)), name=kind)
             attributes(event.attributes, values)
-        return span.span_id
+        return bytes(span.span_id)
 
     def post(
         self, transaction: bytes, posting: str, when: str, accepted: str = "", amount: int = 0, **also: Any
     ) -> None:
         lines = also.pop("lines", ())
         events = [
-            ("journal.line", {"line_no": number, "account": account, "amount_minor": value, "currency": "GBP",
-                              "kind": "goods"})
+            (
+                "journal.line",
+                {"line_no": number, "account": account, "amount_minor": value, "currency": "GBP", "kind": "goods"},
+            )
             for number, (account, value) in enumerate(lines, 1)
         ]
-        keys = {"journal_id": f"J/{posting}"}
+        keys: dict[str, Any] = {"journal_id": f"J/{posting}"}
         self.hop(transaction, "posting.journal", when, "posting", posting, "journaled", amount=amount,
                  stage="transformation", events=events, **keys, **also)  # fmt: skip
         if accepted:

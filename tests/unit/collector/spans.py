@@ -37,11 +37,11 @@ def span(
     **fields: Any,
 ) -> Span:
     """The span whose ID is ``number``; its attributes are named without the prefix ``retail.`` unless dotted."""
-    fields = {
+    given: dict[str, Any] = {
         "trace_id": number.to_bytes(16), "span_id": number.to_bytes(8), "name": "order.capture",
         "start_time_unix_nano": at, "end_time_unix_nano": at + 1_000,
     } | fields  # fmt: skip
-    made = Span(**fields)
+    made = Span(**given)
     for name, content in (attributes or {}).items():
         made.attributes.add(key=name if "." in name else f"retail.{name}", value=value(content))
     for name, carried in events:

@@ -37,5 +37,5 @@ def test_zeros_after_a_power_cut_are_no_records() -> None:
 
 
 def test_the_empty_request_is_a_message_without_fields() -> None:
-    assert EMPTY_REQUEST == varint(0)
+    assert varint(0) == EMPTY_REQUEST
     assert varint(300) == b"\xac\x02"

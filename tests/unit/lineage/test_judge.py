@@ -35,9 +35,7 @@ EARLY, LATE_NOW = after(hours=3), after(hours=10)
         pytest.param(after(minutes=-2, seconds=-1), NEVER, LATE_NOW, Judged("refused", START), id="more is refused"),
     ],
 )
-def test_deadline_rule(
-    ended: datetime | None, stopped: datetime | None, now: datetime, expected: Judged
-) -> None:
+def test_deadline_rule(ended: datetime | None, stopped: datetime | None, now: datetime, expected: Judged) -> None:
     assert judge(started_at=START, due_at=DUE, ended_at=ended, stopped_at=stopped, now=now) == expected
 
 

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -62,7 +63,7 @@ def test_a_window_that_began_before_the_bounded_history_is_whole() -> None:
     assert only.tally.good == 6
 
 
-def measured(good: int, bad: int, as_of: datetime = NOW, **also: int) -> Sample:
+def measured(good: int, bad: int, as_of: datetime = NOW, **also: Any) -> Sample:
     measure = current(ALL, [row(TODAY, good=good, bad=bad, **also)], as_of)
     return sample(REFUNDS, measure, micros(as_of))
 
