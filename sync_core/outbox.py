@@ -55,6 +55,11 @@ class Attempt(Struct, frozen=True):
         return now + self.posting.clock_offset if self.state == "accepted" else None
 
 
+def pause_seconds(failures: int, base_seconds: float, cap_seconds: float) -> float:
+    """How long to leave alone what has failed so often: twice as long each time."""
+    return min(cap_seconds, base_seconds * 2.0 ** min(failures, 60))
+
+
 class ErpRelay:
     """Offers waiting journals to the ERP in order. While the ERP is away only the relay waits, not every journal."""
 
@@ -109,15 +114,13 @@ class ErpRelay:
 
     def _stand_back(self, session: Session, due: Sequence[Posting], why: Unavailable, now: dt.datetime) -> None:
         """Tell of the failed attempt, once per journal that was offered, and leave the ERP alone for a while."""
-        pause_seconds = max(why.retry_after_seconds, self._pause_seconds(self._failures))
+        own_seconds = pause_seconds(self._failures, self._base_seconds, self._cap_seconds)
+        seconds = max(why.retry_after_seconds, own_seconds)
         self._failures += 1
-        self._closed_until = now + dt.timedelta(seconds=pause_seconds)
+        self._closed_until = now + dt.timedelta(seconds=seconds)
         answers = [(one, Answer(one.journal_id, "retry", reason=why.reason)) for one in due]
         _write(session, [Attempt(posting, answer, "waiting", now) for posting, answer in answers], now)
-        log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, pause_seconds)
-
-    def _pause_seconds(self, failures: int) -> float:
-        return min(self._cap_seconds, self._base_seconds * 2.0 ** min(failures, 20))
+        log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, seconds)
 
     def _judged(self, posting: Posting, answer: Answer, now: dt.datetime) -> Attempt:
         """What an answer makes of a journal: accepted, rejected, waiting for its next attempt, or given up."""
@@ -125,8 +128,8 @@ class ErpRelay:
             return Attempt(posting, answer, answer.status)
         if posting.attempts + 1 >= self._attempts:
             return Attempt(posting, answer, "dead")
-        pause = dt.timedelta(seconds=self._pause_seconds(posting.attempts))
-        return Attempt(posting, answer, "waiting", now + pause)
+        seconds = pause_seconds(posting.attempts, self._base_seconds, self._cap_seconds)
+        return Attempt(posting, answer, "waiting", now + dt.timedelta(seconds=seconds))
 
 
 def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> None:
@@ -198,9 +201,9 @@ class SpanRelay:
         problem = self._ship(b"".join(row[1] for row in waiting), f"{numbers[0]}-{numbers[-1]}")
         if problem:
             self._failures += 1
-            pause = min(5.0, 0.2 * 2 ** min(self._failures, 6))
-            self._closed_until = self._clock() + dt.timedelta(seconds=pause)
-            log.warning("spans wait: %s; next attempt in %.1f s", problem, pause)
+            seconds = pause_seconds(self._failures, 0.2, 5.0)
+            self._closed_until = self._clock() + dt.timedelta(seconds=seconds)
+            log.warning("spans wait: %s; next attempt in %.1f s", problem, seconds)
             return 0
         self._failures = 0
         with self._db.transaction() as session:

@@ -1,0 +1,68 @@
+"""The journal as text: every line of it, in the order given, in forms that others read."""
+
+import datetime as dt
+import subprocess
+from typing import Any
+
+from sync_core.export import COLUMNS, canonical, hledger
+
+AT = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)
+
+
+def row(journal_id: str, line_no: int, account: str, amount: int, kind: str = "", quantity: int = 0) -> tuple[Any, ...]:
+    document, _, entity_id = journal_id.partition(":")[2].partition("/")
+    head = (AT, journal_id, AT.date(), document, entity_id, "web", "WH1", "GBP", "ab" * 16, "2026-11.1")
+    return (*head, line_no, account, amount, kind, quantity, 1 if kind else 0, "live")
+
+
+ROWS = [
+    row("shop:order/1", 1, "liabilities:contract:goods", -1000, "goods", 2),
+    row("shop:order/1", 2, "assets:clearing:card", 1000),
+    row("shop:refund/F,1", 1, "liabilities:refunds:approved", 5),
+    row("shop:refund/F,1", 2, "assets:clearing:card", -5),
+]
+
+
+def test_the_canonical_form_is_one_row_a_line() -> None:
+    assert "".join(canonical(ROWS)).splitlines() == [
+        ",".join(COLUMNS),
+        "2026-03-02T12:00:00+00:00,shop:order/1,2026-03-02,order,1,web,WH1,GBP,abababababababababababababababab,"
+        "2026-11.1,1,liabilities:contract:goods,-1000,goods,2,1,live",
+        "2026-03-02T12:00:00+00:00,shop:order/1,2026-03-02,order,1,web,WH1,GBP,abababababababababababababababab,"
+        "2026-11.1,2,assets:clearing:card,1000,,0,0,live",
+        '2026-03-02T12:00:00+00:00,"shop:refund/F,1",2026-03-02,refund,"F,1",web,WH1,GBP,'
+        "abababababababababababababababab,2026-11.1,1,liabilities:refunds:approved,5,,0,0,live",
+        '2026-03-02T12:00:00+00:00,"shop:refund/F,1",2026-03-02,refund,"F,1",web,WH1,GBP,'
+        "abababababababababababababababab,2026-11.1,2,assets:clearing:card,-5,,0,0,live",
+    ]
+
+
+def test_a_long_journal_comes_in_pieces_and_loses_nothing() -> None:
+    many = [row(f"shop:order/{number}", 1, "a:b", 0, "goods") for number in range(1201)]
+    pieces = list(canonical(many))
+    assert len(pieces) == 3
+    lines = "".join(pieces).splitlines()
+    assert (len(lines), lines[-1].split(",")[1]) == (1202, "shop:order/1200")
+    assert "".join(canonical([])).splitlines() == [",".join(COLUMNS)]
+
+
+def test_the_form_for_the_auditor_is_an_entry_a_journal() -> None:
+    assert "".join(hledger(ROWS)) == (
+        "2026-03-02 * (shop:order/1) order 1  ; corr:abababababababababababababababab, channel:web\n"
+        "    liabilities:contract:goods  -10.00 GBP  ; kind:goods, source:live\n"
+        "    assets:clearing:card  10.00 GBP  ; source:live\n"
+        "\n"
+        "2026-03-02 * (shop:refund/F,1) refund F,1  ; corr:abababababababababababababababab, channel:web\n"
+        "    liabilities:refunds:approved  0.05 GBP  ; source:live\n"
+        "    assets:clearing:card  -0.05 GBP  ; source:live\n"
+        "\n"
+    )
+
+
+def test_an_outside_auditor_reads_it_and_sees_an_imbalance() -> None:
+    def check(rows: list[tuple[Any, ...]]) -> int:
+        text = "".join(hledger(rows))
+        return subprocess.run(["hledger", "-f", "-", "check"], input=text, text=True, capture_output=True).returncode
+
+    assert check(ROWS) == 0
+    assert check(ROWS[:-1]) == 1
