@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
@@ -22,15 +22,12 @@ __all__ = ["QueryTimeoutError", "Storage", "StorageError", "StorageUnavailableEr
 log = logging.getLogger(__name__)
 
 EMBEDDED_DATABASE: Final = "tallytrace"
-_OTLP_SCHEMA: Final = (Path(__file__).parent / "otlp.proto").read_text()
+_OTLP_SCHEMA: Final = Path(__file__).parent / "otlp.proto"
 _INSERT_SEGMENT: Final = Template(migrations.split_statements((migrations.SQL / "insert_segment.sql").read_text())[0])
 _APPLIED: Final = (migrations.SQL / "applied_migrations.sql").read_text()
 _MIGRATION_COLUMNS: Final = ("version", "statement", "name", "digest")
 
 _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
-    "format_schema_source": "string",
-    "format_schema": _OTLP_SCHEMA,
-    "format_schema_message_name": "ExportTraceServiceRequest",
     "input_format_protobuf_oneof_presence": 1,
     # A retry is recognised only when it forms the same blocks: every setting that shapes them is fixed here.
     "insert_deduplicate": 1,
@@ -44,6 +41,15 @@ _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
     "max_partitions_per_insert_block": 0,
     # Rows of one block are merged later; merging 50 columns row by row at insertion took a third of the whole work.
     "optimize_on_insert": 0,
+}
+
+_MESSAGE: Final = "ExportTraceServiceRequest"
+# A server must be told the schema; the embedded engine would write what it is told into the working directory.
+_SCHEMA_IN_FILE: Final = {"format_schema_source": "file", "format_schema": f"{_OTLP_SCHEMA}:{_MESSAGE}"}
+_SCHEMA_SENT: Final = {
+    "format_schema_source": "string",
+    "format_schema": _OTLP_SCHEMA.read_text(),
+    "format_schema_message_name": _MESSAGE,
 }
 
 # What the server answers when the bytes cannot be read as requests; anything else is its own trouble and will pass.
@@ -106,13 +112,16 @@ class Storage:
         Raises UnreadableSegmentError when a request in it cannot be read, otherwise a StorageError that may pass.
         """
         settings = {**_SEGMENT_SETTINGS, "insert_deduplication_token": token}
-        with self._writers.one() as client, _translated():
+        with self._writers.one() as client, _translated(unreadable=_UNREADABLE):
             if self._embedded:
-                clause = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
+                given = (settings | _SCHEMA_IN_FILE).items()
+                clause = ", ".join(f"{name} = {_quoted(value)}" for name, value in given)
                 client.command(_INSERT_SEGMENT.substitute(file=_quoted(path), settings=clause))
             else:
                 with path.open("rb") as body:
-                    client.raw_insert("otlp_requests", insert_block=body, fmt="Protobuf", settings=settings)
+                    client.raw_insert(
+                        "otlp_requests", insert_block=body, fmt="Protobuf", settings=settings | _SCHEMA_SENT
+                    )
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         with self._writers.one() as client, _translated():
@@ -202,8 +211,8 @@ def _opener(url: str) -> Callable[[Mapping[str, Any]], Client]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into those that callers decide by."""
+def _translated(*, unreadable: Collection[int] = ()) -> Iterator[None]:
+    """Turn the driver's errors into those that callers decide by; ``unreadable`` codes are the fault of the input."""
     try:
         yield
     except ClickHouseError as error:
@@ -211,7 +220,7 @@ def _translated() -> Iterator[None]:
         message = str(error).partition("Stack trace")[0]
         if isinstance(error, OperationalError) and code is None:
             raise StorageUnavailableError(message) from error
-        if code in _UNREADABLE:
+        if code in unreadable:
             raise UnreadableSegmentError(message) from error
         if code in _TIMEOUT_CODES:
             raise QueryTimeoutError(message) from error
