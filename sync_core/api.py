@@ -144,6 +144,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         exception_handlers={ProblemError: _problem, HTTPException: _refused, Exception: _failed},
         openapi_config=OpenAPIConfig(title="Tallytrace: sync core", version="1", path="/schema"),
+        logging_config=None,
     )
 
 
