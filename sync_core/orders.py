@@ -251,9 +251,7 @@ def _reserve(step: Step, order: Order, demand: dict[str, int]) -> None:
     key = f"{order.origin}:order/{order.order_id}"
     for sku, quantity in demand.items():
         step.move(key, "reservation", sku, order.location, quantity, order.correlation_id)
-    units = sum(demand.values())
-    if units:
-        step.tell(_reservation(order, "reserved", "ok", {"quantity": units}))
+    step.tell(_reservation(order, "reserved", "ok", {"quantity": sum(demand.values())}))
 
 
 def _back_order(step: Step, order: Order, demand: dict[str, int], short: dict[str, int]) -> None:
