@@ -1,14 +1,17 @@
 """An ERP that takes journals over HTTP: an array of journals in, a result for each out."""
 
+import datetime as dt
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Final, Literal
 
 import httpx
 import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
+
+MOST_RETRY_AFTER_SECONDS: Final = 3600.0
 
 
 class Answer(Struct, frozen=True):
@@ -58,9 +61,14 @@ class ErpClient:
         self._http.close()
 
     def _retry_after(self, text: str) -> float:
-        if text.isdigit():
-            return float(text)
+        """Seconds of a Retry-After header, a number or a date; 0 when it says neither."""
         try:
-            return max(0.0, (parsedate_to_datetime(text) - self._clock()).total_seconds()) if text else 0.0
+            seconds = float(text) if text.isdecimal() else (_moment(text) - self._clock()).total_seconds()
         except ValueError:
             return 0.0
+        return min(max(0.0, seconds), MOST_RETRY_AFTER_SECONDS)
+
+
+def _moment(text: str) -> dt.datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
