@@ -17,6 +17,7 @@ test-long: $(READY) $(TOOLS)
 
 check: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_tidy.py
 
