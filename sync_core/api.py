@@ -254,7 +254,7 @@ def exceptions(
     return [OpenException(*row) for row in named]
 
 
-@get("/v1/journal", media_type="text/plain; charset=utf-8", sync_to_thread=False)
+@get("/v1/journal", media_type="text/plain", sync_to_thread=False)
 def journal(state: State, form: Annotated[Literal["canonical", "hledger"], QueryParameter(name="format")]) -> Stream:
     """The whole journal as text, streamed."""
     return Stream(_stream(_core(state), export.canonical if form == "canonical" else export.hledger))

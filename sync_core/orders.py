@@ -96,7 +96,8 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
         detail = f"the order is {order.state}"
         return _exception(step, order, "cancellation_too_late", "customer service", detail, order.amount_minor)
     for line in step.unit.lines[identity]:
-        release(step, order, line, line.open, f"{order.origin}:cancellation/{event.cancellation_id}")
+        line.cancelled += line.open
+        _free(step, order, line, line.reserved, f"{order.origin}:cancellation/{event.cancellation_id}")
     order.state = "cancelled"
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
@@ -111,12 +112,7 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
 def release(step: Step, order: Order, line: OrderLine, quantity: int, business_key: str) -> None:
     """Cancel ``quantity`` of a line that has not been shipped and free what was reserved for it."""
     line.cancelled += quantity
-    freed = min(quantity, line.reserved)
-    if freed:
-        line.reserved -= freed
-        key = f"{business_key}/{order.order_id}/{line.line_no}"
-        step.move(key, "release", line.sku, order.location, freed, order.correlation_id)
-    step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
+    _free(step, order, line, min(quantity, line.reserved), business_key)
 
 
 def kind_totals(lines: Sequence[Line]) -> list[KindTotal]:
@@ -323,6 +319,15 @@ def _post_shipment(step: Step, order: Order, shipment_id: str, cost_minor: int) 
     order.contract = {}
     step.unit.changed_orders[order.correlation_id] = order
     _post(step, order, "shipment", shipment_id, lines)
+
+
+def _free(step: Step, order: Order, line: OrderLine, quantity: int, business_key: str) -> None:
+    """Give back ``quantity`` of what is reserved for a line, and note that the line has changed."""
+    if quantity:
+        line.reserved -= quantity
+        key = f"{business_key}/{order.order_id}/{line.line_no}"
+        step.move(key, "release", line.sku, order.location, quantity, order.correlation_id)
+    step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
 
 
 def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:

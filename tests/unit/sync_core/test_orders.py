@@ -213,6 +213,15 @@ def test_a_cancellation_gives_back_only_what_a_credit_memo_has_left() -> None:
     assert (shop.stock().free, shop.stock().reserved) == (5, 0)
 
 
+def test_a_cancellation_frees_all_that_is_reserved_even_what_was_credited_as_a_return() -> None:
+    shop = Shop(A1=5)
+    shop.see(order("1", line("A1", 4), customer_ref="100"), payment("1", 4000))
+    shop.see(credit_memo("C1", line("A1", -1)), minutes=600)
+    shop.see(cancellation("1"), minutes=601)
+    assert (shop.line().returned, shop.line().cancelled, shop.line().reserved) == (1, 3, 0)
+    assert (shop.stock().reserved, shop.stock().good) == (0, 5)
+
+
 @pytest.mark.parametrize("state", ["shipped", "cancelled"])
 def test_a_cancellation_that_comes_too_late_is_an_exception(state: str) -> None:
     shop = Shop(A1=5)

@@ -1,0 +1,252 @@
+"""The sync core over a real socket: what it takes, what it refuses and why, and what it tells."""
+
+import gzip
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from sync_core import api
+from sync_core.connectors import online_retail
+from sync_core.files import FileReader
+from tallytrace import webserver
+from tests.core import Core, opened
+from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+def core(postgres_url: str) -> Iterator[Core]:
+    with opened(postgres_url) as one:
+        yield one
+
+
+@pytest.fixture
+def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    reader = FileReader(core.db, home / "files", lambda: core.now)
+    reader.start()
+    app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None)), free_port()
+    with (
+        webserver.serving(app, "127.0.0.1", port, name="core"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield client
+    reader.stop()
+
+
+def refused(answer: httpx.Response) -> tuple[int, str, str]:
+    """Status, title and field of a refusal in its standard form."""
+    assert answer.headers["Content-Type"] == PROBLEM
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["instance"] == answer.request.url.path
+    assert problem["type"].startswith("urn:tallytrace:problem:")
+    assert problem["detail"]
+    return answer.status_code, problem["title"], problem.get("field", "")
+
+
+def test_events_are_accepted_once_and_their_results_told_one_by_one(http: httpx.Client, core: Core) -> None:
+    stock, bought, paid = cloudevent(goods_in(), "1"), cloudevent(order(), "2"), cloudevent(payment(), "3")
+    answer = http.post("/v1/events", json=stock)
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {
+            "accepted": 1,
+            "duplicates": 0,
+            "conflicts": 0,
+            "results": [{"source": "shop", "id": "1", "status": "accepted"}],
+        },
+    )
+    changed = cloudevent(order("1", line("A1", 2)), "2")
+    told = http.post("/v1/events", json=[stock, bought, changed, paid]).json()
+    assert [one["status"] for one in told["results"]] == ["duplicate", "accepted", "conflict", "accepted"]
+    assert (told["accepted"], told["duplicates"], told["conflicts"]) == (2, 1, 1)
+    assert http.post("/v1/events", json=[]).json()["results"] == []
+    core.work()
+    ((found),) = http.get("/v1/orders/1").json()
+    assert (found["amount_minor"], found["paid_minor"], found["origin"]) == (1000, 1000, "shop")
+
+
+@pytest.mark.proves(262, 204)
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", ""),
+        (b"", ""),
+        (b"[1]", "[0]"),
+        (msgspec.json.encode(cloudevent(order()) | {"time": "2026-03-02T12:00:00"}), "time"),
+        (msgspec.json.encode(cloudevent(order()) | {"type": "tallytrace.order.lost.v1"}), "type"),
+        (msgspec.json.encode([cloudevent(order()), cloudevent(order(currency="pounds"), "2")]), "[1].data.currency"),
+        (msgspec.json.encode(cloudevent(order("1", line(quantity=10**10)))), "data.lines[0].quantity"),
+    ],
+)
+def test_a_malformed_request_is_refused_whole_and_the_field_is_named(
+    http: httpx.Client, core: Core, body: bytes, field: str
+) -> None:
+    assert refused(http.post("/v1/events", content=body)) == (400, "Malformed event", field)
+    assert core.one("select count(*) from core.inbox") == 0
+
+
+@pytest.mark.proves(35, 179)
+def test_an_identity_with_other_content_is_a_conflict_with_an_exception(http: httpx.Client, core: Core) -> None:
+    assert http.post("/v1/events", json=cloudevent(order())).status_code == 202
+    assert http.post("/v1/events", json=cloudevent(order())).json()["duplicates"] == 1
+    answer = http.post("/v1/events", json=cloudevent(order("1", line("A1", 2))))
+    assert refused(answer) == (409, "Identity conflict", "id")
+    (opened_one,) = http.get("/v1/exceptions", params={"owner": "integration"}).json()
+    assert (opened_one["kind"], opened_one["severity"], opened_one["entity_id"]) == ("identity_conflict", "major", "1")
+    assert http.get("/v1/exceptions", params={"owner": "finance"}).json() == []
+    core.work()
+    assert core.one("select amount_minor from core.orders") == 1000
+
+
+@pytest.mark.proves(188)
+def test_a_full_inbox_asks_to_come_again_later_and_takes_nothing(http: httpx.Client, core: Core) -> None:
+    core.change(
+        "insert into core.inbox (source, event_id, type, payload_hash, partition, provenance, occurred_at,"
+        " business_date, accepted_at, body) select 'shop', 'q' || n, 'x', '', 0, 'live', now(), now(), now(), ''"
+        " from generate_series(1, 50000) as n"
+    )
+    answer = http.post("/v1/events", json=cloudevent(order()))
+    assert refused(answer) == (503, "Too much is queued", "")
+    assert answer.headers["Retry-After"] == "2"
+    assert core.one("select count(*) from core.inbox") == 50_000
+    core.change("delete from core.inbox where event_id = 'q1'")
+    assert http.post("/v1/events", json=cloudevent(order())).status_code == 202
+
+
+def test_more_than_a_request_may_hold_is_refused(http: httpx.Client, core: Core) -> None:
+    many = [cloudevent(order(str(number)), str(number)) for number in range(2001)]
+    assert refused(http.post("/v1/events", json=many)) == (413, "Too many events", "")
+    assert refused(http.post("/v1/events", content=b" " * (16 * 1024 * 1024 + 1)))[0] == 413
+    assert core.one("select count(*) from core.inbox") == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/orders/none", 404),
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/events", 405),
+        ("GET", "/v1/files/online_retail/none.csv", 404),
+        ("PUT", "/v1/files/shopify/orders.json", 404),
+        ("GET", "/v1/exceptions?limit=0", 400),
+        ("GET", "/v1/exceptions?limit=many", 400),
+        ("GET", "/v1/journal?format=xml", 400),
+        ("GET", "/v1/journal", 400),
+    ],
+)
+def test_what_is_not_there_is_refused_in_the_same_form(http: httpx.Client, method: str, path: str, status: int) -> None:
+    assert refused(http.request(method, path))[0] == status
+
+
+def test_the_status_tells_what_waits(http: httpx.Client, core: Core) -> None:
+    http.post("/v1/events", json=[cloudevent(goods_in(), "1"), cloudevent(payment(), "2")])
+    before: dict[str, Any] = http.get("/v1/status").json()
+    assert (before["inbox_queued"], before["spans_waiting"], before["erp"]) == (2, 0, "none")
+    core.work()
+    after = http.get("/v1/status").json()
+    assert (after["inbox_queued"], after["inbox_parked"], after["outbox_waiting"]) == (0, 1, 1)
+    assert (after["spans_waiting"] > 0, after["exceptions_open"]) == (True, 0)
+
+
+def test_the_journal_and_its_audit_are_told(http: httpx.Client, core: Core) -> None:
+    http.post("/v1/events", json=cloudevent(goods_in(), "1"))
+    core.work()
+    http.post("/v1/events", json=[cloudevent(order(), "2"), cloudevent(payment(), "3")])
+    core.work()
+    canonical = http.get("/v1/journal", params={"format": "canonical"})
+    assert canonical.text == core.journal()
+    assert canonical.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "assets:clearing:card  10.00 GBP" in http.get("/v1/journal", params={"format": "hledger"}).text
+    audited = http.get("/v1/audit").json()
+    assert [(check["looked_at"], check["faults"]) for check in audited["checks"]] == [
+        (2, []),
+        (1, []),
+        (1, []),
+        (3, []),
+    ]
+    buckets = http.get("/v1/audit/spans").json()
+    spans = core.spans()
+    assert sum(one["count"] for one in buckets) == sum(one["distinct"] for one in buckets) == len(spans)
+    first = buckets[0]["bucket"]
+    expected = sorted(span.span_id.hex() for span in spans if span.span_id[0] == first)
+    assert http.get(f"/v1/audit/spans/{first}").json() == expected
+
+
+def test_the_audit_names_what_was_corrupted(http: httpx.Client, core: Core) -> None:
+    http.post("/v1/events", json=[cloudevent(goods_in(), "1")])
+    core.work()
+    core.change(
+        "update core.stock set good = 4, reserved = 6",
+        "alter table core.journal_lines disable trigger user",
+        "update core.journal_lines set amount_minor = amount_minor + 1 where line_no = 1",
+    )
+    faults = [fault for check in http.get("/v1/audit").json()["checks"] for fault in check["faults"]]
+    assert faults == [
+        "journal shop:receipt/D1 is off by 0.01",
+        "stock A1 at WH1: good 4, movements say 5; reserved 6, movements say 0; return pending 0, movements say 0",
+        "stock A1 at WH1 is promised 2 beyond what is there",
+    ]
+
+
+def test_schemas_of_every_type_and_the_contract_are_served(http: httpx.Client) -> None:
+    schemas = http.get("/v1/schemas").json()
+    assert schemas["types"]["tallytrace.order.captured.v1"] == {"$ref": "#/$defs/OrderCaptured"}
+    assert schemas["$defs"]["OrderCaptured"]["properties"]["lines"]["maxItems"] == 5000
+    assert "/v1/events" in http.get("/schema/openapi.json").json()["paths"]
+
+
+def read(http: httpx.Client, name: str, content: bytes, **params: Any) -> dict[str, Any]:
+    """Give a file to the connector and wait until it has been read."""
+    path = f"/v1/files/{online_retail.NAME}/{name}"
+    assert http.put(path, content=content, params=params).status_code == 202
+    deadline = time.monotonic() + 20
+    while (status := http.get(path).json())["state"] == "reading":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return dict(status)
+
+
+def test_a_file_is_read_once_gzipped_or_plain(http: httpx.Client, core: Core) -> None:
+    text = online_retail_csv(
+        [RetailRow("1", quantity=2), RetailRow("C2", quantity=-1, at="2011-03-01 09:30:00")]
+    ).encode()
+    status = read(http, "trade.csv.gz", gzip.compress(text))
+    assert (status["state"], status["lines_total"], status["error"]) == ("read", 2, "")
+    assert (status["messages"], status["accepted"], status["duplicates"]) == (9, 9, 0)
+    core.work()
+    assert core.states() == {"done": 9}
+    assert core.rows("select cancelled, quantity from core.order_lines") == [(1, 2)]
+    before = core.journal()
+    again = read(http, "the same.csv", text)
+    assert (again["accepted"], again["duplicates"], again["conflicts"]) == (0, 9, 0)
+    assert core.work() == 0
+    assert (core.journal(), core.faults()) == (before, [])
+
+
+GOOD = online_retail_csv([RetailRow("1"), RetailRow("1"), RetailRow("2")]).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "kept"),
+    [
+        (GOOD + b"2,A1,SOMETHING,many,2011-03-01 09:00:00,1.00,,UK\n", "line 5: not a quantity", 1),
+        (GOOD + b"2,\xff", "line 5: not UTF-8", 1),
+        (gzip.compress(GOOD)[:-12], "the gzip data ends or breaks here", 0),
+        (b"", "line 1: expected the columns", 0),
+    ],
+)
+def test_a_file_that_cannot_be_read_to_its_end_says_where_it_stopped(
+    http: httpx.Client, core: Core, content: bytes, error: str, kept: int
+) -> None:
+    status = read(http, "trade.csv", content)
+    assert status["state"] == "failed"
+    assert status["error"].startswith("trade.csv, line ")
+    assert error in status["error"]
+    assert core.one("select count(*) from core.inbox where provenance = 'file'") == kept
