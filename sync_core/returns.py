@@ -162,12 +162,23 @@ def _credit_goods(memo: _Memo, number: int, line: Line) -> None:
 
 
 def _candidates(memo: _Memo, line: Line) -> list[OrderLine]:
-    """Open lines of the customer's earlier orders: the same price first, and the latest first."""
-    if not memo.event.customer_ref:
+    """Open lines of the customer's earlier orders there: the same price first, and the latest first."""
+    event, unit = memo.event, memo.step.unit
+    if not event.customer_ref:
         return []
-    held = memo.step.unit.open_lines.get((memo.event.customer_ref, line.sku), [])
-    earlier = [one for one in held if one.open > 0 and (one.position < line.position or not line.position)]
+    earlier = [
+        one
+        for one in unit.open_lines.get((event.customer_ref, line.sku), ())
+        if one.open > 0
+        and (one.position < line.position or not line.position)
+        and _same_books(event, unit.orders[one.correlation_id])
+    ]
     return sorted(earlier, key=lambda one: (one.unit_price_micros != line.unit_price_micros, -one.position))
+
+
+def _same_books(event: CreditMemoIssued, order: Order) -> bool:
+    """A customer's number is of one origin: elsewhere it is another customer."""
+    return (order.origin, order.currency) == (event.origin, event.currency)
 
 
 def _outcome(memo: _Memo, order_line: OrderLine) -> Literal["cancelled", "returned"]:

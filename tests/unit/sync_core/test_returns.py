@@ -64,6 +64,15 @@ def test_a_sale_that_stands_after_the_credit_is_not_what_it_gives_back() -> None
     assert [(item.quantity, item.reason) for item, _ in shop.unit.parked_items] == [(-1, "uncovered_rest")]
 
 
+def test_a_sale_elsewhere_or_in_another_currency_is_not_what_it_gives_back() -> None:
+    shop = Shop(A1=99)
+    shop.see(order("1", line("A1", 4), customer_ref="100", origin="other"))
+    shop.see(order("2", line("A1", 4), customer_ref="100", currency="EUR"))
+    shop.see(memo(-1), minutes=DAY)
+    assert [(item.quantity, item.reason) for item, _ in shop.unit.parked_items] == [(-1, "no_earlier_sale")]
+    assert shop.unit.pieces == []
+
+
 def test_a_returned_piece_posts_the_sale_back_and_moves_the_goods_to_pending() -> None:
     shop = Shop(A1=99)
     shop.see(order("1", line("A1", 4), tax_minor=801, customer_ref="100"), payment("1", 4801), shipment("1"))
