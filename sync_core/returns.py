@@ -173,7 +173,13 @@ def _candidates(memo: _Memo, line: Line) -> list[OrderLine]:
         and (one.position < line.position or not line.position)
         and _same_books(event, unit.orders[one.correlation_id])
     ]
-    return sorted(earlier, key=lambda one: (one.unit_price_micros != line.unit_price_micros, -one.position))
+
+    def lateness(one: OrderLine) -> tuple[bool, int, dt.datetime, str, int]:
+        order = unit.orders[one.correlation_id]
+        same_price = one.unit_price_micros == line.unit_price_micros
+        return same_price, one.position, order.captured_at, order.order_id, one.line_no
+
+    return sorted(earlier, key=lateness, reverse=True)
 
 
 def _same_books(event: CreditMemoIssued, order: Order) -> bool:

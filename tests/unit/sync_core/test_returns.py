@@ -54,6 +54,14 @@ def test_a_credit_takes_the_same_price_first_and_of_those_the_latest() -> None:
     assert returned(shop, "1", "2", "3", "4") == {"1": 4, "2": 4, "3": 1, "4": 4}
 
 
+def test_of_sales_that_stand_in_no_file_the_latest_is_taken_first() -> None:
+    shop = Shop(A1=99)
+    for order_id, minutes in (("2", 20), ("1", 30), ("3", 10)):
+        sold(shop, order_id, position=0, minutes=minutes)
+    shop.see(credit_memo("C1", line("A1", -5)), minutes=DAY)
+    assert returned(shop, "1", "2", "3") == {"1": 4, "2": 1, "3": 0}
+
+
 def test_a_sale_that_stands_after_the_credit_is_not_what_it_gives_back() -> None:
     shop = Shop(A1=99)
     sold(shop, "1", position=5)
