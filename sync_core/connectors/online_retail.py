@@ -15,6 +15,7 @@ import datetime as dt
 import hashlib
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -65,6 +66,9 @@ COST_PPM: Final = 450_000
 MOST_UNITS: Final = 10**9
 MOST_MICROS: Final = 10**18
 """What a line may hold: in units, and a price or an amount in millionths of the major unit."""
+MOST_LINES: Final = 5_000  # of one document
+MOST_CODES: Final = 10_000  # of one receipt
+LONGEST_NAME: Final = 200
 
 _KINDS: Final[dict[str, LineKind]] = {
     "POST": "shipping",
@@ -126,8 +130,13 @@ def rows(lines: Iterable[str], name: str) -> Iterator[Row]:
             raise UnreadableFileError(name, 1, f"expected the columns {', '.join(COLUMNS)}, found {', '.join(header)}")
         times: dict[str, dt.datetime] = {}
         prices: dict[str, int] = {}
+        counts: defaultdict[str, int] = defaultdict(int)
         for cells in reader:
-            yield _row(cells, reader.line_num, name, times, prices)
+            row = _row(cells, reader.line_num, name, times, prices)
+            counts[row.invoice] += 1
+            if counts[row.invoice] > MOST_LINES:
+                raise UnreadableFileError(name, row.line, f"invoice {row.invoice} has more than {MOST_LINES} lines")
+            yield row
     except csv.Error as error:
         raise UnreadableFileError(name, reader.line_num, f"not CSV: {error}") from error
 
@@ -210,7 +219,8 @@ def _row(cells: list[str], line: int, name: str, times: dict[str, dt.datetime], 
     if abs(units) > MOST_UNITS or abs(cost * (units or 1)) > MOST_MICROS:
         raise UnreadableFileError(name, line, f"quantity {quantity} or price {price} is too large")
     number = customer.removesuffix(".0")
-    if not invoice or not code or (number and not number.isdigit()):
+    named = 0 < len(invoice) <= LONGEST_NAME and 0 < len(code) <= LONGEST_NAME
+    if not named or (number and not number.isdigit()):
         told = f"InvoiceNo {invoice!r}, StockCode {code!r} or CustomerID {customer!r}"
         raise UnreadableFileError(name, line, f"{told} is not valid")
     code = code.upper()
@@ -320,14 +330,15 @@ def _opening_stock(known: Survey, at: dt.datetime) -> Iterator[Message]:
         StockLine(sku=code, quantity=units, unit_cost_minor=known.costs.get(code, 0))
         for code, units in known.opening.items()
     )
-    if lines:
-        digest = hashlib.sha256(repr(lines).encode()).hexdigest()[:8]
+    for first in range(0, len(lines), MOST_CODES):
+        part = lines[first : first + MOST_CODES]
+        digest = hashlib.sha256(repr(part).encode()).hexdigest()[:8]
         event = StockReceived(
             origin=ORIGIN,
             document_id=f"opening-{digest}",
             location=LOCATION,
             currency=CURRENCY,
-            lines=lines,
+            lines=part,
             opening=True,
         )
         yield _told(event, f"generated/opening/{digest}", at - dt.timedelta(hours=1), "generated")

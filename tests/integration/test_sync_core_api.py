@@ -84,6 +84,7 @@ def test_events_are_accepted_once_and_their_results_told_one_by_one(http: httpx.
         (msgspec.json.encode([cloudevent(order()), cloudevent(order(currency="pounds"), "2")]), "[1].data.currency"),
         (msgspec.json.encode(cloudevent(order("1", line(quantity=10**10)))), "data.lines[0].quantity"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_malformed_request_is_refused_whole_and_the_field_is_named(
     http: httpx.Client, core: Core, body: bytes, field: str
@@ -241,6 +242,7 @@ GOOD = online_retail_csv([RetailRow("1"), RetailRow("1"), RetailRow("2")]).encod
         (gzip.compress(GOOD)[:-12], "the gzip data ends or breaks here", 0),
         (b"", "line 1: expected the columns", 0),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_cannot_be_read_to_its_end_says_where_it_stopped(
     http: httpx.Client, core: Core, content: bytes, error: str, kept: int

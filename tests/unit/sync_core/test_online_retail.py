@@ -21,6 +21,7 @@ from sync_core.messages import (
     ShipmentShipped,
     StockAdjusted,
     StockReceived,
+    decode_event,
 )
 from tests.factories import RetailRow, online_retail_csv
 
@@ -175,6 +176,13 @@ def test_opening_stock_is_the_deepest_shortfall_of_orders_and_counts_in_file_ord
     assert messages[0].occurred_at == dt.datetime(2011, 3, 1, 8, 0, tzinfo=LONDON)
 
 
+def test_more_codes_than_a_receipt_may_name_are_opened_by_several() -> None:
+    messages = read(*(RetailRow(str(number // 4_000), f"N{number}") for number in range(10_001)))
+    openings = events(messages, StockReceived)
+    assert [len(one.lines) for one in openings] == [10_000, 1]
+    assert all(decode_event(one.type, one.body) == one.event for one in messages)
+
+
 def test_the_feed_gives_a_sign_of_life_at_the_first_and_the_last_document_of_a_day() -> None:
     rows = [RetailRow(str(n), at=f"2011-03-0{day} {9 + n:02d}:00:00") for n, day in enumerate((1, 1, 1, 4), 1)]
     alive = [(one.event_id, one.occurred_at.hour) for one in read(*rows) if isinstance(one.event, FeedReported)]
@@ -215,9 +223,13 @@ GOOD = "1,A1,X,1,2011-03-01 09:00:00,10.00,100.0,UK\n"
         (HEADER + GOOD.replace(",1,", ",1000000001,"), 2, "quantity 1000000001 or price 10.00 is too large"),
         (HEADER + GOOD.replace("10.00", "1e12").replace(",1,", ",-2,"), 2, "or price 1e12 is too large"),
         (HEADER + GOOD.replace("10.00", "1e13").replace(",1,", ",0,"), 2, "or price 1e13 is too large"),
+        (HEADER + GOOD.replace("1,A1", "1" * 201 + ",A1", 1), 2, "is not valid"),
+        (HEADER + GOOD.replace("A1", "A" * 201), 2, "is not valid"),
+        (HEADER + GOOD * 5_001, 5_002, "invoice 1 has more than 5000 lines"),
         (HEADER + GOOD + '2,A1,"X"Y,1,2011-03-01 09:00:00,1,,UK\n', 3, "not CSV"),
         (HEADER + GOOD + '2,A1,"X,1,2011-03-01 09:00:00,1,,UK\n', 3, "not CSV: unexpected end of data"),
     ],
+    ids=lambda value: value if len(str(value)) < 60 else "",
 )
 def test_a_line_that_cannot_be_read_is_named(text: str, line: int, reason: str) -> None:
     with pytest.raises(UnreadableFileError, match=re.escape(reason)) as stopped:
