@@ -145,7 +145,7 @@ def _row(name: str, found: dict[tuple[str, str], Any], cells: Cells) -> KindRow:
 def _matched(found: dict[tuple[str, str], Any]) -> list[KindRow]:
     cells = (("credit_memo", "goods_cancelled"), ("credit_memo", "goods_returned"))
     rows = [_row("credit, goods, matched", found, cells)]
-    for cell, what in zip(cells, ("cancelled within 60 min", "returned"), strict=True):
+    for cell, what in zip(cells, ("cancelled before shipment", "returned"), strict=True):
         if cell in found:
             _, units, amount, pieces, _, notes, orders = found[cell]
             detail = f"{pieces} pieces, {notes} credit notes, {orders} orders"

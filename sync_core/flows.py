@@ -11,6 +11,7 @@ from msgspec import Struct
 from collector.semconv import EVENT_WATERMARK, correlation_id
 from sync_core import inventory, orders, receivables, returns, store
 from sync_core.clock import Clock
+from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
 from sync_core.messages import (
     ChargeRaised,
@@ -75,8 +76,8 @@ class Processor:
     def run_once(self) -> int:
         """Process every partition that has work and that no other worker holds; returns how many events."""
         with self._db.transaction() as session:
-            partitions = [row[0] for row in session.rows("partitions_with_work", now=self._clock())]
-        return sum(self._partition(partition) for partition in partitions)
+            rows = session.rows("partitions_with_work", partitions=PARTITIONS, now=self._clock())
+        return sum(self._partition(row[0]) for row in rows)
 
     def _partition(self, partition: int) -> int:
         with self._db.transaction() as session:

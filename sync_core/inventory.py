@@ -39,7 +39,6 @@ def receive(step: Step, event: StockReceived) -> Verdict:
 
 def adjust(step: Step, event: StockAdjusted) -> Verdict:
     """The count differs: goods move by the difference, at the ERP's cost; other kinds are recorded only."""
-    identity = correlation_id(event.origin, event.document_id)
     accounts, stated = step.rules.accounts, step.message.provenance
     lines: list[JournalLine] = []
     value = 0
@@ -51,7 +50,7 @@ def adjust(step: Step, event: StockAdjusted) -> Verdict:
     made = derived(stated)
     lines += [JournalLine(accounts.inventory, value, made), JournalLine(accounts.shrinkage, -value, made)]
     about = _about(event, sum(line.quantity for line in event.lines), value)
-    about |= step.known_as(event.origin, identity, count_id=event.document_id)
+    about["count_id"] = event.document_id
     step.tell(_applied(step, event, "inventory.adjust", f"adjustment/{event.document_id}", about))
     _post(step, event, "adjustment", event.channel, lines)
     return DONE

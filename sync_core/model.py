@@ -34,7 +34,6 @@ class OrderLine(Struct):
     unit_price_micros: int | None
     position: int
     reserved: int
-    customer_ref: str
     cancelled: int = 0
     returned: int = 0
 

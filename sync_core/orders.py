@@ -222,14 +222,12 @@ def _order_line(order: Order, number: int, line: Line, *, reserved: bool) -> Ord
         unit_price_micros=line.unit_price_micros,
         position=line.position,
         reserved=line.quantity if reserved and line.kind == MOVES_STOCK else 0,
-        customer_ref=order.customer_ref,
     )
 
 
 def _captured(step: Step, order: Order, event: OrderCaptured) -> Hop:
-    keys = step.known_as(order.origin, order.correlation_id, order_id=order.order_id)
     units = sum(line.quantity for line in event.lines)
-    about = {"amount_minor": order.amount_minor, "quantity": units, **keys}
+    about = {"amount_minor": order.amount_minor, "quantity": units, "order_id": order.order_id}
     hop = source_hop(step, order, "order.capture", "order", order.order_id, "captured", about)
     hop.events.extend((EVENT_LINE, _told_line(line)) for line in event.lines)
     return hop
@@ -274,8 +272,7 @@ def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, An
 
 
 def _tell_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
-    keys = step.known_as(order.origin, order.correlation_id, payment_id=event.payment_id)
-    about = {"provider": event.provider, "amount_minor": event.amount_minor, **keys}
+    about = {"provider": event.provider, "amount_minor": event.amount_minor, "payment_id": event.payment_id}
     step.tell(source_hop(step, order, "payment.capture", "payment", event.payment_id, "captured", about))
 
 
@@ -302,9 +299,7 @@ def _take_out(step: Step, order: Order, shipment_id: str) -> tuple[int, int]:
 
 
 def _tell_shipment(step: Step, order: Order, event: ShipmentShipped, units: int) -> None:
-    keys = step.known_as(order.origin, order.correlation_id, shipment_id=event.shipment_id)
-    if event.tracking_id:
-        keys |= step.known_as(order.origin, order.correlation_id, tracking_id=event.tracking_id)
+    keys = {"shipment_id": event.shipment_id, "tracking_id": event.tracking_id}
     about = {"quantity": units, "amount_minor": sum(order.contract.values()), **keys}
     step.tell(source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about))
 

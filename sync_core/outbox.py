@@ -143,15 +143,6 @@ def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> N
         erp_document=[one.answer.document for one in attempts],
         reason=[one.answer.reason for one in attempts],
     )
-    named = [one for one in attempts if one.answer.document]
-    if named:
-        session.run(
-            "add_keys",
-            name=["erp_document_id"] * len(named),
-            value=[one.answer.document for one in named],
-            origin=[one.posting.origin for one in named],
-            id=[one.posting.correlation_id for one in named],
-        )
     for one in attempts:
         if one.state in ("rejected", "dead"):
             _raise(session, one, now)

@@ -23,13 +23,12 @@ def _post(step: Step, event: ChargeRaised | ReceivableAdjusted, entity_id: str, 
     source = step.message.provenance
     totals = kind_totals(event.lines)
     amount = sum(total.amount_minor for total in totals)
-    keys = step.known_as(event.origin, identity, invoice_id=entity_id)
     about = {
         "channel": event.channel,
         "location": event.location,
         "currency": event.currency,
         "amount_minor": amount,
-        **keys,
+        "invoice_id": entity_id,
     }
     step.tell(
         Hop(

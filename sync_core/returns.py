@@ -15,9 +15,6 @@ from sync_core.model import CreditPiece, Hop, Link, Order, OrderLine, ParkedItem
 from sync_core.money import cumulative_share
 from sync_core.unit import DONE, Step, Verdict, link_event
 
-CANCELLATION_WINDOW: Final = dt.timedelta(minutes=60)
-"""A credit this soon after an order that has not been shipped is a cancellation; any other is a return."""
-
 PARKED_OWNER: Final = "returns"
 
 
@@ -188,9 +185,8 @@ def _same_books(event: CreditMemoIssued, order: Order) -> bool:
 
 
 def _outcome(memo: _Memo, order_line: OrderLine) -> Literal["cancelled", "returned"]:
-    order = memo.step.unit.orders[order_line.correlation_id]
-    soon = memo.step.message.occurred_at - order.captured_at <= CANCELLATION_WINDOW
-    return "cancelled" if soon and order.state != "shipped" else "returned"
+    """What has not been shipped cannot come back: a credit for it gives up the order."""
+    return "returned" if memo.step.unit.orders[order_line.correlation_id].state == "shipped" else "cancelled"
 
 
 def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
@@ -282,7 +278,7 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     }
     milestone = "cancelled" if whole else "edited"
     hop = orders.source_hop(step, order, "order.cancel", "order", order.order_id, milestone, about)
-    hop.events.append(link_event(step, link))
+    hop.events.append(link_event(link))
     step.tell(hop)
 
 
@@ -335,10 +331,9 @@ def _share_line(memo: _Memo, share: _Share) -> JournalLine:
 
 def _tell_memo(memo: _Memo) -> None:
     step, event, back, parked = memo.step, memo.event, memo.back, memo.parked_count
-    keys = step.known_as(event.origin, back.correlation_id, credit_memo_id=event.credit_memo_id)
-    keys |= step.known_as(event.origin, back.correlation_id, return_id=event.credit_memo_id)
+    keys = {"credit_memo_id": event.credit_memo_id, "return_id": event.credit_memo_id}
     links = [
-        link_event(step, Link(back.correlation_id, share.order.correlation_id, "returns", share.order.order_id))
+        link_event(Link(back.correlation_id, share.order.correlation_id, "returns", share.order.order_id))
         for share in memo.shares.values()
         if share.outcome == "returned"
     ]
@@ -391,10 +386,9 @@ def _units(lines: Sequence[Line]) -> dict[str, int]:
 
 
 def _tell_return(step: Step, back: Return, order: Order, event: ReturnReceived) -> None:
-    keys = step.known_as(back.origin, back.correlation_id, return_id=back.return_id)
-    about = {"amount_minor": back.approved_minor, "owner": PARKED_OWNER, **keys}
+    about = {"amount_minor": back.approved_minor, "owner": PARKED_OWNER, "return_id": back.return_id}
     told_lines = [_told_line(line, event.location, order_id=order.order_id) for line in event.lines]
-    link = link_event(step, Link(back.correlation_id, order.correlation_id, "returns", order.order_id))
+    link = link_event(Link(back.correlation_id, order.correlation_id, "returns", order.order_id))
     step.tell(_received(step, back, "ok", about, [*told_lines, link]))
 
 
@@ -424,8 +418,7 @@ def _post_return(step: Step, back: Return, order: Order, event: ReturnReceived, 
 
 def _refund(step: Step, back: Return, refund_id: str, provider: str, amount_minor: int, tax_minor: int) -> None:
     back.refunded_minor += amount_minor
-    keys = step.known_as(back.origin, back.correlation_id, refund_id=refund_id)
-    about = {"provider": provider, "amount_minor": amount_minor, "owner": "finance", **keys}
+    about = {"provider": provider, "amount_minor": amount_minor, "owner": "finance", "refund_id": refund_id}
     step.tell(
         Hop(
             name="refund.issue",

@@ -141,10 +141,11 @@ def load_open_lines(session: Session, unit: Unit, pairs: Sequence[tuple[str, str
     found = session.rows("find_open_lines", customer_ref=[one for one, _ in pairs], sku=[two for _, two in pairs])
     load_orders(session, unit, [row[0] for row in found])
     asked = set(pairs)
-    for lines in unit.lines.values():
+    for identity, lines in unit.lines.items():
+        customer_ref = unit.orders[identity].customer_ref
         for line in lines:
-            if line.kind == "goods" and (line.customer_ref, line.sku) in asked:
-                unit.open_lines.setdefault((line.customer_ref, line.sku), []).append(line)
+            if line.kind == "goods" and (customer_ref, line.sku) in asked:
+                unit.open_lines.setdefault((customer_ref, line.sku), []).append(line)
 
 
 def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -176,7 +177,7 @@ def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetim
     _save_stock(session, unit)
     _save_returns(session, unit)
     _save_journals(session, unit, now)
-    _save_registers(session, unit)
+    _save_exceptions(session, unit)
     _settle(session, _still_waiting(session, unit, seqs))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
@@ -227,12 +228,12 @@ def _save_orders(session: Session, unit: Unit) -> None:
         "order_lines",
         (
             "correlation_id", "line_no", "sku", "kind", "quantity", "amount_minor", "unit_price_micros", "position",
-            "reserved", "customer_ref", "cancelled", "returned",
+            "reserved", "cancelled", "returned",
         ),
         (
             (
                 line.correlation_id, line.line_no, line.sku, line.kind, line.quantity, line.amount_minor,
-                line.unit_price_micros, line.position, line.reserved, line.customer_ref, line.cancelled, line.returned,
+                line.unit_price_micros, line.position, line.reserved, line.cancelled, line.returned,
             )
             for line in unit.new_lines
         ),
@@ -254,10 +255,20 @@ def _save_orders(session: Session, unit: Unit) -> None:
 
 
 def _save_stock(session: Session, unit: Unit) -> None:
+    movements = unit.movements.values()
+    numbers = [row[0] for row in session.rows("new_movement_ids", count=len(movements))] if movements else []
     session.copy(
         "movements",
-        ("business_key", "kind", "sku", "location", "quantity", "correlation_id", "occurred_at", "provenance"),
-        unit.movements,
+        ("movement_id", "business_key", "kind", "location", "correlation_id", "occurred_at", "provenance"),
+        (
+            (number, one.business_key, one.kind, one.location, one.correlation_id, one.occurred_at, one.provenance)
+            for number, one in zip(numbers, movements, strict=True)
+        ),
+    )
+    session.copy(
+        "movement_lines",
+        ("movement_id", "sku", "quantity"),
+        ((number, *line) for number, one in zip(numbers, movements, strict=True) for line in one.units.items()),
     )
     _columns(
         session, "save_stock", list(unit.changed_stock.values()),
@@ -362,16 +373,7 @@ def erp_body(journal: Journal) -> bytes:
     )
 
 
-def _save_registers(session: Session, unit: Unit) -> None:
-    _columns(
-        session, "add_keys", sorted(unit.keys),
-        name=lambda k: k[0], value=lambda k: k[1], origin=lambda k: k[2], id=lambda k: k[3],
-    )  # fmt: skip
-    _columns(
-        session, "add_links", unit.links,
-        from_id=lambda one: one[0].from_id, to_id=lambda one: one[0].to_id, kind=lambda one: one[0].kind,
-        evidence=lambda one: one[0].evidence, at=lambda one: one[1], by_whom=lambda one: "sync_core",
-    )  # fmt: skip
+def _save_exceptions(session: Session, unit: Unit) -> None:
     _columns(
         session, "add_exceptions", unit.exceptions,
         exception_id=lambda e: e[0].exception_id, kind=lambda e: e[0].kind, severity=lambda e: e[0].severity,

@@ -25,9 +25,18 @@ from sync_core.model import (
 
 StockKey = tuple[str, str]
 
-Moved = tuple[str, MovementKind, str, str, int, bytes, dt.datetime, Provenance]
-"""An append-only change of stock, tied to the business document that caused it: business_key, kind, sku, location,
-quantity, correlation_id, occurred_at, provenance."""
+
+class Movement(Struct):
+    """An append-only change of stock at one location, tied to the business document that caused it; units by SKU."""
+
+    business_key: str
+    kind: MovementKind
+    location: str
+    correlation_id: bytes
+    occurred_at: dt.datetime
+    provenance: Provenance
+    units: dict[str, int] = field(default_factory=dict)
+
 
 _PROMISES: Final = frozenset({"reservation", "release"})
 """Movements that change what is promised, not what is there."""
@@ -88,14 +97,12 @@ class Unit(Struct):
     changed_returns: dict[bytes, Return] = field(default_factory=dict)
     shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
-    movements: list[Moved] = field(default_factory=list)
+    movements: dict[tuple[str, MovementKind, str], Movement] = field(default_factory=dict)
     pieces: list[CreditPiece] = field(default_factory=list)
     parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
     exceptions: list[tuple[ExceptionItem, dt.datetime]] = field(default_factory=list)
     resolved: list[tuple[str, str, dt.datetime]] = field(default_factory=list)
     journals: list[tuple[Journal, Message, dt.timedelta]] = field(default_factory=list)
-    keys: set[tuple[str, str, str, bytes]] = field(default_factory=set)
-    links: list[tuple[Link, dt.datetime]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -132,9 +139,13 @@ class Step(Struct):
         held = unit.changed_stock.get(key) or self.stock(sku, location)
         apply(held, kind, quantity)
         unit.changed_stock[key] = held
-        unit.movements.append(
-            (business_key, kind, sku, location, quantity, correlation_id, message.occurred_at, message.provenance)
-        )
+        document = (business_key, kind, location)
+        moved = unit.movements.get(document)
+        if moved is None:
+            moved = unit.movements[document] = Movement(
+                business_key, kind, location, correlation_id, message.occurred_at, message.provenance
+            )
+        moved.units[sku] = moved.units.get(sku, 0) + quantity
         if kind not in _PROMISES:
             unit.stock_moved[(message.source, location)][message.occurred_at] = self.now
 
@@ -171,7 +182,6 @@ class Step(Struct):
             lines=kept,
         )
         self.unit.journals.append((journal, self.message, self.clock_offset))
-        self.unit.keys.add(("journal_id", journal.journal_id, origin, correlation_id))
         self.tell(
             Hop(
                 "posting.journal",
@@ -191,29 +201,13 @@ class Step(Struct):
                     "rule_version": self.rules.version,
                     "owner": owner,
                 },
-                events=[(EVENT_JOURNAL_LINE, line) for line in journal_line_events(journal)],
+                events=[(EVENT_JOURNAL_LINE, line) for line in journal_line_events(journal, self.message.provenance)],
             )
         )
 
     def tell(self, hop: Hop) -> None:
         """Record a hop, to be sent as a span when the unit of work has been committed."""
         self.unit.told.append(Told(hop, self.message.cause, self.now))
-
-    def known_as(self, origin: str, correlation_id: bytes, **keys: str) -> dict[str, str]:
-        """Register business keys of a transaction; returns them for the hop that carries them."""
-        self.unit.keys.update((name, value, origin, correlation_id) for name, value in keys.items())
-        return keys
-
-    def link(self, link: Link) -> dict[str, Any]:
-        """Join two transactions; returns the span event that tells of it."""
-        self.unit.links.append((link, self.now))
-        return {
-            "from": link.from_id.hex(),
-            "to": link.to_id.hex(),
-            "kind": link.kind,
-            "evidence": link.evidence,
-            "by": "sync_core",
-        }
 
     def raise_exception(
         self,
@@ -284,25 +278,27 @@ class Step(Struct):
             )
 
 
-def link_event(step: Step, link: Link) -> tuple[str, dict[str, Any]]:
-    """The span event of a link that is registered at the same time."""
-    return EVENT_LINK, step.link(link)
+def link_event(link: Link) -> tuple[str, dict[str, Any]]:
+    """The span event that joins two transactions."""
+    return EVENT_LINK, {
+        "from": link.from_id.hex(),
+        "to": link.to_id.hex(),
+        "kind": link.kind,
+        "evidence": link.evidence,
+        "by": "sync_core",
+    }
 
 
-def journal_line_events(journal: Journal) -> list[dict[str, Any]]:
-    """The attributes of the ``journal.line`` span events of a journal."""
+def journal_line_events(journal: Journal, provenance: Provenance) -> list[dict[str, Any]]:
+    """The attributes of the ``journal.line`` span events of a journal, without what is empty or its span's own."""
     return [
         {
             "line_no": number,
             "account": line.account,
             "amount_minor": line.amount_minor,
             "currency": journal.currency,
-            "functional_minor": line.amount_minor,
-            "functional_currency": journal.currency,
-            "kind": line.kind,
-            "quantity": line.quantity,
-            "line_count": line.line_count,
-            "source": line.source,
         }
+        | ({"kind": line.kind, "quantity": line.quantity, "line_count": line.line_count} if line.kind else {})
+        | ({"source": line.source} if line.source != provenance else {})
         for number, line in enumerate(journal.lines, 1)
     ]

@@ -118,3 +118,8 @@ def opened(url: str) -> Iterator[Core]:
         yield Core(db)
     finally:
         db.close()
+
+
+def text(span: Span, name: str) -> str:
+    """A text attribute of a span, without the ``retail.`` prefix; empty when it has none."""
+    return next((one.value.string_value for one in span.attributes if one.key == f"retail.{name}"), "")

@@ -35,8 +35,10 @@ select count(*) from (select 1 from core.inbox where state = 'queued' limit %(li
 
 -- name: partitions_with_work
 -- The partitions that hold events which may be processed now.
-select distinct partition from core.inbox
-where state = 'queued' and (not_before is null or not_before <= %(now)s) order by partition
+select number from generate_series(0, %(partitions)s - 1) as number
+where exists (select 1 from core.inbox
+              where state = 'queued' and partition = number and (not_before is null or not_before <= %(now)s))
+order by number
 
 -- name: try_lock_partition
 -- Take a partition for this connection; it is free again when the connection ends.
@@ -61,16 +63,16 @@ from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_lines
 -- The lines of orders.
-select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_micros, position, reserved, customer_ref,
-       cancelled, returned
+select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_micros, position, reserved, cancelled,
+       returned
 from core.order_lines where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, line_no
 
 -- name: find_open_lines
 -- The orders in which customers bought codes of which something is still open.
 select distinct correlation_id
-from core.order_lines
-join unnest(%(customer_ref)s::text[], %(sku)s::text[]) as asked (customer_ref, sku) using (customer_ref, sku)
-where kind = 'goods' and customer_ref <> '' and cancelled + returned < quantity
+from unnest(%(customer_ref)s::text[], %(sku)s::text[]) as asked (customer_ref, sku)
+join core.orders using (customer_ref) join core.order_lines using (correlation_id, sku)
+where customer_ref <> '' and kind = 'goods' and cancelled + returned < quantity
 
 -- name: load_returns
 -- Returns by identity.
@@ -131,18 +133,9 @@ update core.returns set refunded_minor = new.refunded_minor
 from unnest(%(id)s::bytea[], %(refunded_minor)s::bigint[]) as new (id, refunded_minor)
 where returns.correlation_id = new.id
 
--- name: add_keys
--- Register business keys.
-insert into core.business_keys (key_name, key_value, origin, correlation_id)
-select * from unnest(%(name)s::text[], %(value)s::text[], %(origin)s::text[], %(id)s::bytea[])
-on conflict do nothing
-
--- name: add_links
--- Register links between transactions.
-insert into core.links (from_id, to_id, kind, evidence, at, by_whom)
-select * from unnest(%(from_id)s::bytea[], %(to_id)s::bytea[], %(kind)s::text[], %(evidence)s::text[],
-                     %(at)s::timestamptz[], %(by_whom)s::text[])
-on conflict do nothing
+-- name: new_movement_ids
+-- Numbers for new movements.
+select nextval(pg_get_serial_sequence('core.movements', 'movement_id')) from generate_series(1, %(count)s)
 
 -- name: add_exceptions
 -- Open exceptions; one that is open already stays as it is.
@@ -387,7 +380,7 @@ with moved as (
            sum(case kind when 'reservation' then quantity when 'release' then -quantity when 'shipment' then -quantity
                else 0 end) as reserved,
            sum(case kind when 'return_receipt' then quantity else 0 end) as return_pending
-    from core.movements group by sku, location
+    from core.movements join core.movement_lines using (movement_id) group by sku, location
 )
 select sku, location, stock.good, coalesce(moved.good, 0), stock.reserved, coalesce(moved.reserved, 0),
        stock.return_pending, coalesce(moved.return_pending, 0)
@@ -404,7 +397,7 @@ select sku, location, good - reserved from core.stock where good < reserved orde
 -- The size of everything that verify looks at.
 select (select count(*) from core.inbox), (select count(*) from core.inbox where state = 'done'),
        (select count(*) from core.journals), (select count(*) from core.journal_lines),
-       (select count(*) from core.movements), (select count(*) from core.stock),
+       (select count(*) from core.movement_lines), (select count(*) from core.stock),
        (select coalesce(sum(octet_length(span_ids)) / 8, 0)::bigint from core.span_batches)
 
 -- name: committed_span_ids

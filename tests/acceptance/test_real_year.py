@@ -23,7 +23,7 @@ TABLE = [
     ("stock adjustment, goods, minus", 1_336, -206_957, 0),
     ("stock adjustment, not goods", 10, 4_571, 0),
     ("credit, goods, matched", 7_483, -250_677, -45_058_178),
-    ("- cancelled within 60 min", None, -174_714, -28_236_769),
+    ("- cancelled before shipment", None, -174_714, -28_236_769),
     ("- returned", None, -75_963, -16_821_409),
     ("credit, shipping", 129, -150, -1_193_953),
     ("credit, discount", 77, -1_194, -569_622),
@@ -36,7 +36,7 @@ TABLE = [
     ("- parked: uncovered rest", None, -609, -105_017),
 ]
 DETAILS = {
-    "- cancelled within 60 min": "567 pieces, 197 credit notes, 198 orders",
+    "- cancelled before shipment": "567 pieces, 197 credit notes, 198 orders",
     "- returned": "7077 pieces, 2901 credit notes, 3032 orders",
     "credit, goods, parked": "1272 items",
     "- parked: no customer": "165 items, 165 whole lines",

@@ -44,7 +44,7 @@ POSTED = (
     ("stock adjustment, goods, minus", 1, -3, 0),
     ("stock adjustment, not goods", 0, 0, 0),
     ("credit, goods, matched", 3, -13, -2250),  # 12.50 + 1.25 + 8.75
-    ("- cancelled within 60 min", None, -7, -875),
+    ("- cancelled before shipment", None, -7, -875),
     ("- returned", None, -6, -1375),
     ("credit, shipping", 0, 0, 0),
     ("credit, discount", 1, -1, -500),

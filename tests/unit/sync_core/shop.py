@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from collector.semconv import correlation_id
+from collector.semconv import EVENT_LINK, KEY_NAMES, correlation_id
 from sync_core import inventory, orders, receivables, returns
 from sync_core.ledger import load_rules
 from sync_core.messages import (
@@ -101,8 +101,26 @@ class Shop:
     def moved(self) -> list[tuple[str, str, int]]:
         """Kind, SKU and units of every movement but the opening receipts."""
         return [
-            (kind, sku, units) for key, kind, sku, _, units, *_ in self.unit.movements if key != "shop:receipt/stock"
+            (one.kind, sku, units)
+            for one in self.unit.movements.values()
+            for sku, units in one.units.items()
+            if one.business_key != "shop:receipt/stock"
         ]
+
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        """The attributes of the links that were told."""
+        return [about for one in self.unit.told for name, about in one.hop.events if name == EVENT_LINK]
+
+    @property
+    def keys(self) -> set[tuple[str, str, bytes]]:
+        """Name, value and transaction of the business keys that were told."""
+        return {
+            (name, value, one.hop.correlation_id)
+            for one in self.unit.told
+            for name, value in one.hop.attributes.items()
+            if name in KEY_NAMES and value
+        }
 
     @property
     def milestones(self) -> list[tuple[str, str, str]]:

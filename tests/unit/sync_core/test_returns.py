@@ -99,18 +99,21 @@ def test_a_returned_piece_posts_the_sale_back_and_moves_the_goods_to_pending() -
         "liabilities:tax on refunds pending": -600,
     }
     assert (shop.stock().good, shop.stock().return_pending) == (95, 3), "goods are not for sale before inspection"
-    assert [(link.kind, link.from_id, link.to_id) for link, _ in shop.unit.links] == [("returns", MEMO, ORDER)]
+    assert [(link["kind"], link["from"], link["to"]) for link in shop.links] == [("returns", MEMO.hex(), ORDER.hex())]
     assert shop.exceptions == []
     assert shop.balance("liabilities:refunds:approved") == shop.balance("liabilities:tax on refunds pending") == 0
 
 
-@pytest.mark.parametrize(("minutes", "cancelled"), [(0, True), (59.99, True), (60, True), (60.01, False), (DAY, False)])
-def test_a_credit_within_the_hour_is_a_cancellation_before_shipment(minutes: float, cancelled: bool) -> None:
+@pytest.mark.parametrize("minutes", [0, 10, DAY])
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_what_was_not_shipped_cannot_come_back_a_credit_cancels_it(minutes: float, cancelled: bool) -> None:
     shop = Shop(A1=99)
     shop.see(order("1", line("A1", 4), tax_minor=800, customer_ref="100"), payment("1", 4800))
+    if not cancelled:
+        shop.see(shipment("1"))
     shop.see(memo(-3), minutes=minutes)
     assert (shop.line().cancelled, shop.line().returned) == ((3, 0) if cancelled else (0, 3))
-    assert shop.moved[1:] == [("release" if cancelled else "return_receipt", "A1", 3)]
+    assert shop.moved[-1] == ("release" if cancelled else "return_receipt", "A1", 3)
     assert (shop.stock().free, shop.stock().return_pending) == ((98, 0) if cancelled else (95, 3))
 
 
@@ -129,7 +132,7 @@ def test_a_cancelled_piece_reduces_what_we_owe_and_earns_no_return() -> None:
         200,
     )
     assert ("order.cancel", "edited", "ok") in shop.milestones
-    assert [link.kind for link, _ in shop.unit.links] == ["refunds"]
+    assert [link["kind"] for link in shop.links] == ["refunds"]
     shop.see(shipment("1"), minutes=61)
     assert shop.moved[-1] == ("shipment", "A1", 1)
     assert shop.balance("liabilities:contract") == 0
@@ -224,7 +227,7 @@ def test_a_credit_memo_of_several_orders_links_to_each_and_takes_no_line_twice()
         (2, 2, 2),
     ]
     assert returned(shop, "1", "2", "3") == {"1": 2, "2": 2, "3": 2}
-    assert sorted(link.evidence for link, _ in shop.unit.links) == ["1", "2", "3"]
+    assert sorted(link["evidence"] for link in shop.links) == ["1", "2", "3"]
 
 
 def test_the_same_credit_memo_again_changes_nothing() -> None:
@@ -273,7 +276,7 @@ def test_returned_goods_are_owed_and_wait_for_inspection() -> None:
     assert (shop.line().returned, shop.stock().return_pending, shop.stock().good) == (2, 2, 95)
     back = shop.unit.returns[RETURN]
     assert (back.approved_minor, back.tax_minor, back.refunded_minor) == (2400, 400, 0)
-    assert shop.unit.links[0][0].kind == "returns"
+    assert shop.links[0]["kind"] == "returns"
     assert "refund/R1" not in shop.posted
 
 
