@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from litestar import Litestar, Request, Response, get, post
@@ -9,6 +10,7 @@ from litestar.exceptions import InternalServerException
 from msgspec import Struct, to_builtins
 
 from collector import otlp
+from collector.compression import ZSTD_ERROR, zstd_decompressor
 from collector.errors import LogFullError, LogUnavailableError, UndecodableRequestError
 from collector.segments import SegmentLog
 
@@ -17,7 +19,11 @@ MAX_REQUESTS: Final = 32
 RETRY_AFTER_SECONDS: Final = 1
 """Some senders drop a batch at once when they would have to wait longer than about ten seconds in all."""
 
-_GZIP: Final = zlib.MAX_WBITS | 16
+_DECOMPRESSORS: Final[dict[str, Callable[[], Any]]] = {
+    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "deflate": zlib.decompressobj,
+    "zstd": zstd_decompressor,
+}
 
 
 class _Answer(Struct, frozen=True):
@@ -81,8 +87,9 @@ def _encoding(request: Request[Any, Any, Any]) -> str:
     if media_type != otlp.PROTOBUF:
         raise _refusal(415, otlp.INVALID_ARGUMENT, f"send {otlp.PROTOBUF}, not {media_type or 'nothing'}")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise _refusal(415, otlp.INVALID_ARGUMENT, f"send gzip or no encoding, not {encoding}")
+    if encoding != "identity" and encoding not in _DECOMPRESSORS:
+        known = ", ".join(sorted(_DECOMPRESSORS))
+        raise _refusal(415, otlp.INVALID_ARGUMENT, f"send {known} or no encoding, not {encoding}")
     return encoding
 
 
@@ -102,25 +109,25 @@ async def _body(request: Request[Any, Any, Any], max_body_bytes: int) -> bytes:
 
 def _check(sent: bytes, encoding: str, max_body_bytes: int) -> otlp.Checked:
     try:
-        return otlp.check(_decompressed(sent, max_body_bytes) if encoding == "gzip" else sent)
+        return otlp.check(sent if encoding == "identity" else _decompressed(sent, encoding, max_body_bytes))
     except UndecodableRequestError as error:
         raise _refusal(400, otlp.INVALID_ARGUMENT, str(error)) from error
 
 
-def _decompressed(sent: bytes, max_body_bytes: int) -> bytes:
-    """All members of a gzip body; never more than the limit is held."""
+def _decompressed(sent: bytes, encoding: str, max_body_bytes: int) -> bytes:
+    """All members of a compressed body; never more than the limit is held."""
     parts, size = [], 0
     while sent:
-        member = zlib.decompressobj(_GZIP)
+        member = _DECOMPRESSORS[encoding]()
         try:
             part = member.decompress(sent, max_body_bytes - size + 1)
-        except zlib.error as error:
-            raise _refusal(400, otlp.INVALID_ARGUMENT, f"broken gzip: {error}") from error
+        except (zlib.error, ZSTD_ERROR) as error:
+            raise _refusal(400, otlp.INVALID_ARGUMENT, f"broken {encoding}: {error}") from error
         size += len(part)
         if size > max_body_bytes:
             raise _refusal(413, otlp.RESOURCE_EXHAUSTED, f"more than {max_body_bytes} bytes after decompression")
         if not member.eof:
-            raise _refusal(400, otlp.INVALID_ARGUMENT, "broken gzip: it ends too early")
+            raise _refusal(400, otlp.INVALID_ARGUMENT, f"broken {encoding}: it ends too early")
         parts.append(part)
         sent = member.unused_data
     return b"".join(parts)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MAX_BYTES: Final = 32 << 20
 MAX_AGE_SECONDS: Final = 0.25
 SMALL_BYTES: Final = 4 << 20
-REST_FACTOR: Final = 3.0
+REST_FACTOR: Final = 6.0
 REST_LIMIT_SECONDS: Final = 1.0
 """An insert costs a tenth of a second whatever it holds, as much as the ten thousand spans of a small segment do; so
 small ones keep this many times their length apart, and traffic that needs more goes in by larger segments."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import hashlib
+import io
 import logging
 import os
 import threading
@@ -26,10 +27,11 @@ from sync_core.store import Store
 log = logging.getLogger(__name__)
 
 BATCH: Final = 500
-QUEUE_LIMIT: Final = 4_000
+QUEUE_LIMIT: Final = 8_000
 """The reader waits while more events than this are queued, so that the inbox stays bounded."""
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_BUFFER_BYTES: Final = 1 << 20
 
 
 class FileStatus(Struct, frozen=True):
@@ -160,7 +162,7 @@ class FileReader:
     def _accept(self, run: int, batch: list[Message], line: int, total: int) -> bool:
         """Put a batch into the inbox together with the progress; False when the reader was told to stop."""
         while not self._room():
-            if self._stop.wait(0.05):
+            if self._stop.wait(0.1):
                 return False
         with self._db.transaction() as session:
             counts = Counter(inbox.accept(session, batch, self._clock()))
@@ -184,7 +186,7 @@ def text_lines(path: Path, name: str) -> Iterator[str]:
     with path.open("rb") as raw:
         zipped = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
-        source: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
+        source: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), GZIP_BUFFER_BYTES) if zipped else raw
         try:
             for number, line in enumerate(source, 1):  # noqa: B007
                 yield line.decode()

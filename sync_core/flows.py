@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from msgspec import Struct
@@ -72,6 +73,7 @@ class Processor:
         self._clock = clock
         self._batch = batch
         self._retry = retry or Retry()
+        self._encoder = ThreadPoolExecutor(1, "span-encoder")
 
     def run_once(self) -> int:
         """Process every partition that has work and that no other worker holds; returns how many events."""
@@ -129,8 +131,7 @@ class Processor:
             detail=reason[:500], severity="critical",
         )  # fmt: skip
         store.save(session, unit, {}, now)
-        spans = encode(unit.told)
-        store.save_spans(session, spans.span_ids, spans.request, now)
+        store.save_spans(session, encode(unit.told), now)
         session.run("dead_letter", seq=one.seq, reason=reason[:500])
 
     def _process(self, session: Session, claimed: Sequence[Claimed]) -> None:
@@ -141,9 +142,9 @@ class Processor:
             verdicts[one.seq] = _DECISIONS[type(one.message.event)](step, one.message.event)
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
+        spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, verdicts, now)
-        spans = encode(unit.told)
-        store.save_spans(session, spans.span_ids, spans.request, now)
+        store.save_spans(session, spans.result(), now)
 
 
 def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> Unit:

@@ -155,8 +155,7 @@ def _raise_conflicts(
         )  # fmt: skip
         told.append(Told(hop, one.cause, now))
     if told:
-        spans = encode(told)
-        save_spans(session, spans.span_ids, spans.request, now)
+        save_spans(session, encode(told), now)
 
 
 def conflict(message: Message) -> ExceptionItem:

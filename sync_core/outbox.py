@@ -146,8 +146,7 @@ def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> N
     for one in attempts:
         if one.state in ("rejected", "dead"):
             _raise(session, one, now)
-    spans = encode([_told(one, now) for one in attempts])
-    save_spans(session, spans.span_ids, spans.request, now)
+    save_spans(session, encode([_told(one, now) for one in attempts]), now)
 
 
 def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
@@ -205,8 +204,12 @@ class SpanRelay:
         self._http.close()
 
     def _ship(self, body: bytes, name: str) -> str:
-        """Send one OTLP request; returns why it was not acknowledged. Requests join by joining their bytes."""
-        headers = {"Content-Type": "application/x-protobuf", "Idempotency-Key": f"span-batches-{name}"}
+        """Send one OTLP request; returns why it was not acknowledged. Requests join by joining their frames."""
+        headers = {
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "zstd",
+            "Idempotency-Key": f"span-batches-{name}",
+        }
         try:
             response = self._http.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
@@ -218,7 +221,7 @@ def _bounded(rows: list[Row]) -> list[Row]:
     kept: list[Row] = []
     size = 0
     for row in rows:
-        size += len(row[1])
+        size += row[2]
         if kept and size > MAX_REQUEST_BYTES:
             break
         kept.append(row)

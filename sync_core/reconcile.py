@@ -73,8 +73,8 @@ class Reconciler:
             attributes={"owner": "finance" if broken else ""},
             events=[(EVENT_RECON_ITEM, _event(cell, day)) for cell in cells],
         )
-        spans = encode([Told(hop, Cause("reconciliation", f"{identity}/{documents}", day, provenance), done_at)])
-        save_spans(session, spans.span_ids, spans.request, now)
+        cause = Cause("reconciliation", f"{identity}/{documents}", day, provenance)
+        save_spans(session, encode([Told(hop, cause, done_at)]), now)
 
 
 def compare(session: Session, day: dt.date) -> list[Cell]:

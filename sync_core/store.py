@@ -12,10 +12,12 @@ from psycopg import Connection, Cursor
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 
+from collector.compression import zstd_compress
 from sync_core import named_sql
 from sync_core.ledger import Journal
 from sync_core.messages import Message, decode_event
 from sync_core.model import KindTotal, Order, OrderLine, Return, Stock
+from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
 set_json_dumps(msgspec.json.encode)
@@ -183,11 +185,12 @@ def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetim
         session.run("release_waiting", ids=sorted(unit.arrived))
 
 
-def save_spans(session: Session, span_ids: bytes, body: bytes, now: dt.datetime) -> None:
+def save_spans(session: Session, spans: EncodedSpans, now: dt.datetime) -> None:
     """Keep encoded spans to be sent, and their IDs for ever."""
-    if span_ids:
-        batch = session.one("add_span_batch", span_ids=span_ids, now=now)[0]
-        session.run("add_span_outbox", batch=batch, body=body, now=now)
+    if spans.span_ids:
+        batch = session.one("add_span_batch", span_ids=spans.span_ids, now=now)[0]
+        body = zstd_compress(spans.request)
+        session.run("add_span_outbox", batch=batch, body=body, size_bytes=len(spans.request), now=now)
 
 
 def _claimed(row: Row) -> Claimed:

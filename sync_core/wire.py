@@ -13,6 +13,7 @@ from typing import Any, Final
 _FIXED64: Final = struct.Struct("<Q")
 _DOUBLE: Final = struct.Struct("<d")
 _SMALL: Final = 1 << 31  # larger integers are times, which do not come again
+_MOST_KEPT: Final = 100_000
 
 ATTRIBUTES: Final = b"\x4a"  # Span.attributes
 EVENT_ATTRIBUTES: Final = b"\x1a"  # Span.Event.attributes
@@ -22,15 +23,21 @@ RESOURCE_ATTRIBUTES: Final = b"\x0a"  # Resource.attributes
 
 def varint(number: int) -> bytes:
     """Base-128; negative numbers as their 64-bit two's complement."""
+    if 0 <= number < len(_SHORT):
+        return _SHORT[number]
     number &= 0xFFFF_FFFF_FFFF_FFFF
-    if number < 0x80:
-        return bytes((number,))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+_SHORT: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
+_PAIRS: Final[dict[bytes, dict[tuple[str, Any], bytes]]] = {
+    tag: {} for tag in (ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES, RESOURCE_ATTRIBUTES)
+}
 
 
 def delimited(tag: bytes, body: bytes) -> bytes:
@@ -40,18 +47,26 @@ def delimited(tag: bytes, body: bytes) -> bytes:
 
 def pairs(tag: bytes, attributes: Mapping[str, Any]) -> bytes:
     """KeyValue fields under ``tag``, in the order given."""
-    return b"".join(
-        _kept_pair(tag, key, value)
-        if type(value) is str or (type(value) is int and -_SMALL < value < _SMALL)
-        else _pair(tag, key, value)
-        for key, value in attributes.items()
-    )
+    kept = _PAIRS[tag]
+    if len(kept) > _MOST_KEPT:
+        kept.clear()
+    parts = []
+    for item in attributes.items():
+        value = item[1]
+        if type(value) is str or (type(value) is int and -_SMALL < value < _SMALL):
+            part = kept.get(item)
+            if part is None:
+                part = kept[item] = _pair(tag, *item)
+        else:  # also a boolean, which would be found under the number that it equals
+            part = _pair(tag, *item)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def event(name: str, at: int, attributes: Mapping[str, Any]) -> bytes:
     """A Span.Event field; ``at`` in nanoseconds."""
     body = b"\x09" + _FIXED64.pack(at) + _kept_text(b"\x12", name) + pairs(EVENT_ATTRIBUTES, attributes)
-    return delimited(b"\x5a", body)
+    return b"\x5a" + varint(len(body)) + body
 
 
 def link(trace_id: bytes, span_id: bytes, attributes: Mapping[str, Any]) -> bytes:
@@ -88,11 +103,6 @@ def request(resource: Mapping[str, Any], scope: str, spans: Iterable[bytes]) -> 
 
 def _pair(tag: bytes, key: str, value: Any) -> bytes:
     return delimited(tag, delimited(b"\x0a", key.encode()) + delimited(b"\x12", _value(value)))
-
-
-@lru_cache(maxsize=131_072)
-def _kept_pair(tag: bytes, key: str, value: str | int) -> bytes:
-    return _pair(tag, key, value)
 
 
 @lru_cache(maxsize=1_024)

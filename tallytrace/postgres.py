@@ -49,7 +49,7 @@ OPTIONS: Final = {
     "max_connections": "60",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
-    "wal_compression": "on",
+    "checkpoint_timeout": "15min",
     "jit": "off",  # short statements only: compiling takes longer than running
     "log_checkpoints": "off",
     "log_timezone": "UTC",

@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     collector_url: Annotated[str, Meta(description="where spans are sent; empty: from the receiver's port")] = ""
 
     erp_url: Annotated[str, Meta(description="ERP that journals are posted to; empty: they wait")] = ""
-    erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP")] = 200
+    erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP, at most")] = 500
     webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
     slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
     clock: Annotated[
@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two evaluations of the alerts")] = 15.0
 
     workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events in the sync core")] = 2
-    worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker processes in one commit")] = 200
+    worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker commits at once, at most")] = 1_000
     retry_max_attempts: Annotated[
         int, Meta(ge=1, le=10_000, description="attempts at a delivery before it is a dead letter")
     ] = 200

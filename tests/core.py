@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collector.compression import zstd_decompressor
 from sync_core import audit, export, inbox
 from sync_core.flows import Processor, Retry
 from sync_core.ledger import load_rules
@@ -86,7 +87,7 @@ class Core:
         """Every span in the outbox; raises when IDs differ from those committed beside them, or come twice."""
         packed = b"".join(bytes(one) for (one,) in self.rows("select span_ids from core.span_batches order by batch"))
         requests = [
-            ExportTraceServiceRequest.FromString(bytes(body))
+            ExportTraceServiceRequest.FromString(zstd_decompressor().decompress(bytes(body)))
             for (body,) in self.rows("select body from core.span_outbox order by batch")
         ]
         spans = [

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("alerts", "collector", "dashboards", "lineage", "sync_core", "tallytrace")
 
 MAY_IMPORT: Final = {
-    "sync_core": {"collector.semconv"},
+    "sync_core": {"collector.semconv", "collector.compression"},
     "collector": set(),
     "lineage": {"collector.semconv", "collector.storage", "collector.errors"},  # errors: what storage raises
     "alerts": {"lineage"},

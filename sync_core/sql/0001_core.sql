@@ -284,5 +284,7 @@ create table core.span_batches (
 create table core.span_outbox (
     batch       bigint primary key references core.span_batches,
     body        bytea not null,
+    size_bytes  integer not null,
     created_at  timestamptz not null
 );
+alter table core.span_outbox alter column body set storage external;

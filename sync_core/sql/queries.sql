@@ -203,12 +203,13 @@ update core.inbox set state = 'dead', attempts = attempts + 1, reason = %(reason
 insert into core.span_batches (span_ids, created_at) values (%(span_ids)s, %(now)s) returning batch
 
 -- name: add_span_outbox
--- Keep encoded spans until the collector has them.
-insert into core.span_outbox (batch, body, created_at) values (%(batch)s, %(body)s, %(now)s)
+-- Keep encoded spans, compressed, until the collector has them.
+insert into core.span_outbox (batch, body, size_bytes, created_at)
+values (%(batch)s, %(body)s, %(size_bytes)s, %(now)s)
 
 -- name: next_span_batches
 -- The oldest encoded spans that the collector has not acknowledged.
-select batch, body, created_at from core.span_outbox order by batch limit %(limit)s
+select batch, body, size_bytes from core.span_outbox order by batch limit %(limit)s
 
 -- name: spans_acknowledged
 -- The collector has these spans on disk.

@@ -3,6 +3,7 @@
 import gzip
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from collector import otlp, receiver
+from collector.compression import zstd_compress
 from collector.segments import SegmentLog
 from collector.storage import Storage, StorageUnavailableError
 from tests.unit.collector.spans import request, span, unreadable
@@ -105,12 +107,17 @@ def test_a_request_that_clickhouse_cannot_read_spoils_no_other(
     assert log.counters().quarantined_requests == 0
 
 
-def test_gzip_and_any_case_of_the_media_type(storage: Storage, log: SegmentLog, client: httpx.Client) -> None:
-    halves = gzip.compress(request(span(1), service="zipped")) + gzip.compress(request(span(2), service="zipped"))
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd_compress)]
+)
+def test_compressed_bodies_and_any_case_of_the_media_type(
+    storage: Storage, log: SegmentLog, client: httpx.Client, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    halves = compress(request(span(1), service=encoding)) + compress(request(span(2), service=encoding))
     kind = "Application/X-Protobuf; charset=utf-8"
-    assert post(client, halves, Content_Encoding="gzip", Content_Type=kind).status_code == 200
+    assert post(client, halves, Content_Encoding=encoding, Content_Type=kind).status_code == 200
     assert log.wait_stored(30)
-    assert storage.query(STORED, {"service": "zipped"}) == [(2, 2)]
+    assert storage.query(STORED, {"service": encoding}) == [(2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +126,11 @@ def test_gzip_and_any_case_of_the_media_type(storage: Storage, log: SegmentLog, 
         (b"zzz", {}, 400, otlp.INVALID_ARGUMENT, b"not an ExportTraceServiceRequest"),
         (b"zzz", {"Content_Encoding": "gzip"}, 400, otlp.INVALID_ARGUMENT, b"broken gzip"),
         (gzip.compress(b"x")[:-4], {"Content_Encoding": "gzip"}, 400, otlp.INVALID_ARGUMENT, b"ends too early"),
+        (b"zzz", {"Content_Encoding": "deflate"}, 400, otlp.INVALID_ARGUMENT, b"broken deflate"),
+        (b"not it", {"Content_Encoding": "zstd"}, 400, otlp.INVALID_ARGUMENT, b"broken zstd"),
+        (zstd_compress(b"x" * 99)[:-4], {"Content_Encoding": "zstd"}, 400, otlp.INVALID_ARGUMENT, b"ends too early"),
+        (zstd_compress(bytes(MAX_BODY_BYTES + 1)), {"Content_Encoding": "zstd"}, 413, otlp.RESOURCE_EXHAUSTED,
+         b"after decompression"),
         (b"", {"Content_Encoding": "br"}, 415, otlp.INVALID_ARGUMENT, b"not br"),
         (b"", {"Content_Type": "application/json"}, 415, otlp.INVALID_ARGUMENT, b"not application/json"),
         (bytes(MAX_BODY_BYTES + 1), {}, 413, otlp.RESOURCE_EXHAUSTED, b"more than 100000 bytes"),
