@@ -14,6 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from collector.compression import zstd_compress
 from sync_core import named_sql
+from sync_core.arrays import ArrayDumper
 from sync_core.ledger import Journal
 from sync_core.messages import Message, decode_event
 from sync_core.model import KindTotal, Order, OrderLine, Return, Stock
@@ -78,7 +79,9 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self.url = url
-        self._pool = ConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=30)
+        self._pool = ConnectionPool(
+            url, min_size=1, max_size=connections, open=False, timeout=30, configure=_dump_lists_fast
+        )
 
     def open(self) -> None:
         """Connect. Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
@@ -115,6 +118,10 @@ class Store:
             finally:
                 connection.rollback()
                 connection.execute("select pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+
+def _dump_lists_fast(connection: Connection[Any]) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
 
 
 def claim(session: Session, partition: int, limit: int, now: dt.datetime) -> list[Claimed]:
