@@ -1,37 +1,25 @@
 """Files of trade: kept as they came, read by their connector into the inbox, resumable and never read twice at once."""
 
 import datetime as dt
-import gzip
 import hashlib
-import io
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
-import zlib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from sync_core import inbox
+from sync_core import reading
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
-from sync_core.errors import UnreadableFileError
-from sync_core.messages import Message
 from sync_core.store import Store
 
 log = logging.getLogger(__name__)
-
-BATCH: Final = 500
-QUEUE_LIMIT: Final = 8_000
-"""The reader waits while more events than this are queued, so that the inbox stays bounded."""
-
-GZIP_MAGIC: Final = b"\x1f\x8b"
-GZIP_BUFFER_BYTES: Final = 1 << 20
 
 
 class FileStatus(Struct, frozen=True):
@@ -79,14 +67,52 @@ class Incoming:
         self._path.unlink(missing_ok=True)
 
 
-class FileReader:
-    """Keeps uploaded files under ``folder`` and reads them, one after the other, in a thread of its own."""
+class ReaderEndedError(Exception):
+    """A file was not read to its end."""
 
-    def __init__(self, db: Store, folder: Path, clock: Clock, *, queue_limit: int = QUEUE_LIMIT) -> None:
+
+class Apart:
+    """Reads a run in a process of its own, which ends when this one does."""
+
+    def __init__(self, postgres_url: str, folder: Path) -> None:
+        self._postgres_url = postgres_url
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def read(self, run: int) -> None:
+        """Raises ReaderEndedError when the process did not come to an end by itself."""
+        task = reading.Task(self._postgres_url, str(self._folder), run)
+        command = [sys.executable, "-m", "sync_core.reading"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+            self._process = process
+            if self._stopped:
+                process.terminate()
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(task) + b"\n")
+            process.stdin.flush()
+            if process.wait():
+                raise ReaderEndedError(f"the process that read it ended with {process.returncode}; replay it to go on")
+
+    def stop(self) -> None:
+        """Ends the process; ``read`` then raises."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.terminate()
+
+
+class FileReader:
+    """Keeps uploaded files under ``folder`` and has them read, one after the other."""
+
+    def __init__(
+        self, db: Store, folder: Path, clock: Clock, read: Callable[[int], None], stop: Callable[[], None]
+    ) -> None:
+        """``read`` brings a run to its end, ``stop`` makes it return early."""
         self._db = db
         self._folder = folder
         self._clock = clock
-        self._queue_limit = queue_limit
+        self._read = read
+        self._stop_reading = stop
         self._stop = threading.Event()
         self._work = threading.Event()
         self._thread = threading.Thread(target=self._run, name="file-reader", daemon=True)
@@ -99,6 +125,7 @@ class FileReader:
 
     def stop(self) -> None:
         self._stop.set()
+        self._stop_reading()
         self._work.set()
         self._thread.join()
 
@@ -126,85 +153,14 @@ class FileReader:
             self._work.clear()
             with self._db.transaction() as session:
                 waiting = session.rows("unfinished_files")
-            for run, _, name, sha256, shift, done in waiting:
-                try:
-                    self._read(run, name, sha256, shift, done)
-                except Exception as error:
-                    log.exception("file %s stopped", name)
-                    self._finish(run, "failed", f"{name}: {type(error).__name__}: {error}")
-
-    def _read(self, run: int, name: str, sha256: str, shift: int, done: int) -> None:
-        path = self._folder / sha256
-        known = online_retail.survey(online_retail.rows(text_lines(path, name), name))
-        weeks = self._shift(shift, known.last_at)
-        stream = online_retail.messages(online_retail.rows(text_lines(path, name), name), known)
-        for _ in range(done):
-            next(stream, None)
-        batch: list[Message] = []
-        line = 0
-        for one in stream:
-            batch.append(shifted(one, weeks))
-            line = max(line, last_line(one))
-            if len(batch) == BATCH:
-                if not self._accept(run, batch, line, known.rows):
+            for run, name in waiting:
+                if self._stop.is_set():
                     return
-                batch = []
-        if self._accept(run, batch, known.rows, known.rows):
-            self._finish(run, "failed" if known.error else "read", str(known.error or ""))
-
-    def _shift(self, shift: int, last_at: dt.datetime) -> int:
-        """The weeks to shift by: none, or as many as bring the file's end to the present, fixed on first use."""
-        weeks = 0 if shift == 0 else (self._clock() - last_at).days // 7
-        with self._db.transaction() as session:
-            fixed = session.one("fix_shift", connector=online_retail.NAME, shift_weeks=weeks)[0]
-        return int(fixed)
-
-    def _accept(self, run: int, batch: list[Message], line: int, total: int) -> bool:
-        """Put a batch into the inbox together with the progress; False when the reader was told to stop."""
-        while not self._room():
-            if self._stop.wait(0.1):
-                return False
-        with self._db.transaction() as session:
-            counts = Counter(inbox.accept(session, batch, self._clock()))
-            session.run("file_progress", run=run, messages=len(batch), lines_read=line, lines_total=total,
-                        accepted=counts["accepted"], duplicates=counts["duplicate"],
-                        conflicts=counts["conflict"])  # fmt: skip
-        return not self._stop.is_set()
-
-    def _room(self) -> bool:
-        with self._db.transaction() as session:
-            return bool(session.one("queued", limit=self._queue_limit)[0] < self._queue_limit)
-
-    def _finish(self, run: int, state: str, error: str) -> None:
-        with self._db.transaction() as session:
-            session.run("finish_file", run=run, state=state, error=error[:2000], now=self._clock())
-
-
-def text_lines(path: Path, name: str) -> Iterator[str]:
-    """The lines of a file, gzipped or plain, as UTF-8. Raises UnreadableFileError with the line it stops at."""
-    number = 0
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        source: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), GZIP_BUFFER_BYTES) if zipped else raw
-        try:
-            for number, line in enumerate(source, 1):  # noqa: B007
-                yield line.decode()
-        except UnicodeDecodeError as error:
-            raise UnreadableFileError(name, number, f"not UTF-8 ({error.reason}); save the file as UTF-8") from error
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UnreadableFileError(name, number + 1, f"the gzip data ends or breaks here: {error}") from error
-
-
-def shifted(one: Message, weeks: int) -> Message:
-    """The message with its times moved by whole weeks; identity and payload hash stay those of the file."""
-    if not weeks:
-        return one
-    by = dt.timedelta(weeks=weeks)
-    return msgspec.structs.replace(one, occurred_at=one.occurred_at + by, business_date=one.business_date + by)
-
-
-def last_line(one: Message) -> int:
-    """The last line of the file that a message is made of; 0 for what was generated."""
-    lines = getattr(one.event, "lines", ())
-    return getattr(lines[-1], "position", 0) if lines else 0
+                try:
+                    self._read(run)
+                except Exception as error:
+                    if self._stop.is_set():
+                        return
+                    log.exception("file %s stopped", name)
+                    with self._db.transaction() as session:
+                        reading.finish(session, run, f"{name}: {type(error).__name__}: {error}", self._clock())

@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from sync_core import api, clock, ledger
 from sync_core.erp.http import ErpClient
-from sync_core.files import FileReader
+from sync_core.files import Apart, FileReader
 from sync_core.flows import Processor, Retry
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.reconcile import Reconciler
@@ -35,7 +35,9 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.callback(db.close)
         if not _ready(db, until):
             return
-        files = FileReader(db, settings.directory / "files", clock.wall)
+        folder = settings.directory / "files"
+        apart = Apart(settings.postgres_url, folder)
+        files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
         erp = undo.enter_context(_erp(settings, db)) if settings.erp_url else None
         spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall)
         undo.callback(spans.close)

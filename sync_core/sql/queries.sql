@@ -316,8 +316,20 @@ insert into core.files (connector, name, sha256, shift_weeks, started_at)
 values (%(connector)s, %(name)s, %(sha256)s, %(shift_weeks)s, %(now)s) returning run
 
 -- name: unfinished_files
--- Runs that a stop interrupted.
-select run, connector, name, sha256, shift_weeks, messages_read from core.files where state = 'reading' order by run
+-- Runs that have not ended.
+select run, name from core.files where state = 'reading' order by run
+
+-- name: lock_run
+-- Wait until nobody else reads a run.
+select pg_advisory_lock(7404, %(run)s::integer)
+
+-- name: unlock_run
+-- Let others read a run.
+select pg_advisory_unlock(7404, %(run)s::integer)
+
+-- name: run
+-- Where a run over a file stands.
+select name, sha256, shift_weeks, messages_read from core.files where run = %(run)s
 
 -- name: file_progress
 -- How far a run over a file has come.

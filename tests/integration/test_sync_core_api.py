@@ -1,6 +1,7 @@
 """The sync core over a real socket: what it takes, what it refuses and why, and what it tells."""
 
 import gzip
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sync_core import api
 from sync_core.connectors import online_retail
 from sync_core.files import FileReader
+from sync_core.reading import Reader
 from tallytrace import webserver
 from tests.core import Core, opened
 from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment
@@ -28,7 +30,9 @@ def core(postgres_url: str) -> Iterator[Core]:
 
 @pytest.fixture
 def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
-    reader = FileReader(core.db, home / "files", lambda: core.now)
+    stop, folder = threading.Event(), home / "files"
+    read = Reader(core.db, folder, lambda: core.now, stop).read
+    reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
     reader.start()
     app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None)), free_port()
     with (
