@@ -96,7 +96,7 @@ class Reader:
     def _accept(self, run: int, batch: list[Message], line: int, total: int) -> bool:
         """Put a batch into the inbox together with the progress; False when the reader was told to stop."""
         while not self._room():
-            if self._stop.wait(0.1):
+            if self._stop.wait(0.25):
                 return False
         with self._db.transaction() as session:
             counts = Counter(inbox.accept(session, batch, self._clock()))

@@ -17,6 +17,8 @@ from sync_core.unit import Told
 LEVEL: Final = "L1"
 CELL = tuple[str, str, str]  # channel, document, currency
 REPORT_HOUR: Final = 9
+LOOK_BACK: Final = 20_000
+"""Events that may still become visible below the newest: numbers are given before transactions end."""
 
 
 class Cell(Struct, frozen=True):
@@ -44,15 +46,22 @@ class Reconciler:
     def __init__(self, db: Store, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._days: set[dt.date] = set()
+        self._seen = 0
 
     def run_once(self, limit: int = 50) -> int:
         """Reconcile the days that are due; returns how many."""
         now = self._clock()
         with self._db.transaction() as session:
-            days = session.rows("days_to_close", today=now.date(), limit=limit)
-            for day, documents, offset, provenance in days:
+            newest = session.one("newest_seq")[0]
+            self._days.update(row[0] for row in session.rows("days_with_documents", since=self._seen - LOOK_BACK))
+            found = session.rows("days_to_close", today=now.date(), days=sorted(self._days))
+            due = [row[:4] for row in found if row[4]][:limit]
+            for day, documents, offset, provenance in due:
                 self._close(session, day, documents, offset, provenance)
-        return len(days)
+        self._days = {row[0] for row in found}
+        self._seen = newest
+        return len(due)
 
     def _close(self, session: Session, day: dt.date, documents: int, offset: dt.timedelta, provenance: Any) -> None:
         now = self._clock()

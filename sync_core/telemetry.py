@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -30,6 +29,7 @@ from opentelemetry.util import types
 
 from collector import semconv
 from sync_core import wire
+from sync_core.model import Hop
 from sync_core.unit import Told
 
 SERVICE: Final = "tallytrace-core"
@@ -189,7 +189,7 @@ def encode(told: Sequence[Told]) -> EncodedSpans:
 def _open(tracer: Tracer, told: Told, context: Context) -> Span:
     """Record one hop, finished at ``done_at`` on the event's clock."""
     hop, moment = told.hop, nanoseconds(told.done_at)
-    span = tracer.start_span(hop.name, context, attributes=_attributes(told), start_time=moment)
+    span = tracer.start_span(hop.name, context, attributes=_attributes(told, moment), start_time=moment)
     for name, about in hop.events:
         at = about.get("at")
         span.add_event(name, {key: value for key, value in about.items() if key != "at"} if at else about, at)
@@ -199,20 +199,26 @@ def _open(tracer: Tracer, told: Told, context: Context) -> Span:
     return span
 
 
-def _attributes(told: Told) -> dict[str, Any]:
-    hop, cause, moment = told.hop, told.cause, nanoseconds(told.done_at)
-    domain, _, short = hop.name.partition(".")
-    attributes: dict[str, Any] = {
+def _identity(hop: Hop, attempt: int) -> dict[str, Any]:
+    """The attributes that tell a hop from every other of its trace."""
+    return {
         semconv.CORRELATION_ID: hop.correlation_id.hex(),
+        semconv.OUTCOME: hop.outcome,
+        semconv.ATTEMPT: attempt,
+        semconv.ENTITY: hop.entity,
+        semconv.ENTITY_ID: hop.entity_id,
+        semconv.MILESTONE: hop.milestone,
+    }
+
+
+def _attributes(told: Told, moment: int) -> dict[str, Any]:
+    hop, cause = told.hop, told.cause
+    domain, _, short = hop.name.partition(".")
+    attributes = _identity(hop, told.attempt) | {
         semconv.ORIGIN: hop.origin,
         semconv.DOMAIN: domain,
         semconv.HOP: short,
         semconv.STAGE: hop.stage,
-        semconv.OUTCOME: hop.outcome,
-        semconv.ATTEMPT: told.attempt,
-        semconv.ENTITY: hop.entity,
-        semconv.ENTITY_ID: hop.entity_id,
-        semconv.MILESTONE: hop.milestone,
         semconv.OCCURRED_AT: nanoseconds(hop.occurred_at) if hop.occurred_at else moment,
         semconv.BUSINESS_DATE: cause.business_date.isoformat(),
         semconv.SOURCE: cause.provenance,
@@ -228,8 +234,7 @@ def _child_of(told: Told) -> Context:
     """The context of ``told.parent``, whose span was sent with an earlier unit of work."""
     assert told.parent is not None
     root = get_current_span(trace_context(told.cause.source, told.cause.event_id)).get_span_context()
-    first = msgspec.structs.replace(told, hop=told.parent, attempt=1, parent=None)
-    own = span_id(root.trace_id.to_bytes(16, "big"), told.parent.name, _attributes(first))
+    own = span_id(root.trace_id.to_bytes(16, "big"), told.parent.name, _identity(told.parent, 1))
     parent = SpanContext(root.trace_id, int.from_bytes(own, "big"), is_remote=True, trace_flags=_SAMPLED)
     return set_span_in_context(NonRecordingSpan(parent))
 

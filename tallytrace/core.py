@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.05
-RECONCILE_SECONDS: Final = 2.0
+RECONCILE_SECONDS: Final = 5.0
 
 
 def run(settings: Settings, until: threading.Event) -> None:

@@ -68,11 +68,16 @@ select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_mi
 from core.order_lines where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, line_no
 
 -- name: find_open_lines
--- The orders in which customers bought codes of which something is still open.
-select distinct correlation_id
-from unnest(%(customer_ref)s::text[], %(sku)s::text[]) as asked (customer_ref, sku)
-join core.orders using (customer_ref) join core.order_lines using (correlation_id, sku)
-where customer_ref <> '' and kind = 'goods' and cancelled + returned < quantity
+-- The orders in which customers bought codes of which something is still open, found order by order.
+select distinct orders.correlation_id
+from core.orders
+cross join lateral (
+    select sku from core.order_lines
+    where order_lines.correlation_id = orders.correlation_id and kind = 'goods' and cancelled + returned < quantity
+    offset 0
+) as open
+where customer_ref <> '' and customer_ref = any(%(customer_ref)s::text[])
+  and (customer_ref, open.sku) in (select * from unnest(%(customer_ref)s::text[], %(sku)s::text[]))
 
 -- name: load_returns
 -- Returns by identity.
@@ -251,8 +256,16 @@ select (select count(*) from core.inbox where state = 'queued'),
        (select count(*) from core.span_outbox),
        (select count(*) from core.exceptions where state = 'open')
 
+-- name: newest_seq
+-- The last event accepted.
+select coalesce(max(seq), 0) from core.inbox
+
+-- name: days_with_documents
+-- Business days of the documents that were accepted since.
+select distinct business_date from core.inbox where seq > %(since)s and document <> ''
+
 -- name: days_to_close
--- Business days that have ended and whose documents were all processed, unless they were closed with as many documents.
+-- Of these business days those not closed with as many documents; true when one has ended and all was processed.
 with frontier as (
     select least(%(today)s::date,
                  coalesce((select max(business_date) from core.inbox
@@ -260,16 +273,16 @@ with frontier as (
                           %(today)s::date)) as day
 ),
 days as (
-    select business_date, count(*) as documents, max(occurred_at) as last_at,
-           (array_agg(clock_offset order by seq desc))[1] as clock_offset,
+    select business_date, count(*) as documents, (array_agg(clock_offset order by seq desc))[1] as clock_offset,
            (array_agg(provenance order by seq desc))[1] as provenance
-    from core.inbox where document <> '' group by business_date
+    from core.inbox where document <> '' and business_date = any(%(days)s::date[]) group by business_date
 )
-select days.business_date, days.documents, days.clock_offset, days.provenance
+select days.business_date, days.documents, days.clock_offset, days.provenance,
+       days.business_date < frontier.day and not exists (select 1 from core.inbox where state = 'queued'
+                                                         and inbox.business_date <= days.business_date)
 from days cross join frontier left join core.closed_days using (business_date)
-where days.business_date < frontier.day and closed_days.documents is distinct from days.documents
-  and not exists (select 1 from core.inbox where state = 'queued' and inbox.business_date <= days.business_date)
-order by business_date limit %(limit)s
+where closed_days.documents is distinct from days.documents
+order by business_date
 
 -- name: business_cells
 -- What the documents of a day say, by channel, document and currency, and how much of it is known not to be posted.
