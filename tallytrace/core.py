@@ -1,5 +1,6 @@
 """The core process: the sync core's API, its workers and its relays, over one PostgreSQL."""
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ RECONCILE_SECONDS: Final = 5.0
 
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises NotServedError, or msgspec.ValidationError for invalid posting rules."""
+    gc.set_threshold(50_000, 20, 50)  # a batch makes rows by the ten thousand; the default walks them again and again
     rules = ledger.load_rules()
     with ExitStack() as undo:
         db = Store(settings.postgres_url, connections=settings.workers + 12)
