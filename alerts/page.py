@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import Final
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -12,8 +10,6 @@ from alerts.evaluate import AlertState, Transition
 from alerts.routing import Routed
 from alerts.rule import Rule, Severity
 from lineage.model import Money, OverdueItem
-
-DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "BHD": 3, "KWD": 3, "OMR": 3, "TND": 3, "JOD": 3}
 
 
 class PageItem(Struct, frozen=True, kw_only=True):
@@ -85,12 +81,7 @@ def items_link(rule: Rule, channel: str, public_url: str) -> str:
 
 
 def in_words(at_risk: Sequence[Money]) -> str:
-    return " + ".join(map(_amount, at_risk)) or "no amount"
-
-
-def _amount(money: Money) -> str:
-    places = DECIMALS.get(money.currency, 2)
-    return f"{Decimal(money.amount_minor).scaleb(-places):,.{places}f} {money.currency}"
+    return " + ".join(map(str, at_risk)) or "no amount"
 
 
 def _item(item: OverdueItem, public_url: str) -> PageItem:

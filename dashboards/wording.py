@@ -53,26 +53,17 @@ OUTCOMES: Final[dict[str, State]] = {
 }
 
 SYMBOLS: Final = {"GBP": "£", "EUR": "€", "USD": "$"}
-EXPONENTS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "BHD": 3, "KWD": 3, "OMR": 3, "TND": 3, "JOD": 3}
-"""Decimal places of ISO 4217 currencies that do not have two."""
 
 
 def outcome(name: str) -> State:
     return OUTCOMES.get(name) or State(name.replace("_", " "), "question", "unknown")
 
 
-def exponent(currency: str) -> int:
-    return EXPONENTS.get(currency, 2)
-
-
 def money(amount: Money) -> str:
     """``Money(-1320, "GBP")`` reads as minus, pound sign, 13.20."""
-    places = exponent(amount.currency)
-    whole, rest = divmod(abs(amount.amount_minor), 10**places)
-    digits = f"{whole:,}.{rest:0{places}d}" if places else f"{whole:,}"
     sign = MINUS if amount.amount_minor < 0 else ""
     symbol = SYMBOLS.get(amount.currency, f"{amount.currency}\N{NO-BREAK SPACE}")
-    return f"{sign}{symbol}{digits}"
+    return f"{sign}{symbol}{amount.digits}"
 
 
 def monies(amounts: Iterable[Money]) -> str:

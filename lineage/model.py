@@ -6,14 +6,30 @@ their amounts as they were sent. Every Struct reads back from the JSON of the AP
 """
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
+
+_NO_MINOR_UNIT: Final = frozenset(
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905
+)
+_THOUSANDTHS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
 class Money(Struct, frozen=True):
     amount_minor: int
     currency: str
+
+    @property
+    def digits(self) -> str:
+        """The amount without sign and currency, ``1,234.50``, with the decimal places of ISO 4217."""
+        places = 0 if self.currency in _NO_MINOR_UNIT else 3 if self.currency in _THOUSANDTHS else 2
+        whole, rest = divmod(abs(self.amount_minor), 10**places)
+        return f"{whole:,}.{rest:0{places}d}" if places else f"{whole:,}"
+
+    def __str__(self) -> str:
+        """``-13.20 GBP``"""
+        return f"{'-' if self.amount_minor < 0 else ''}{self.digits} {self.currency}"
 
 
 # --- the journey of one transaction ---------------------------------------------------------------------------------

@@ -24,8 +24,6 @@ from lineage.model import (
     Unknown,
 )
 
-_WHOLE: Final = frozenset({"JPY", "KRW", "VND", "CLP", "ISK"})
-_THOUSANDTHS: Final = frozenset({"KWD", "BHD", "OMR", "TND", "JOD"})
 _IDLE_SECONDS: Final = 3600.0  # a longer gap between two hops is drawn as a line of its own
 _GOOD: Final = frozenset({"ok", "compensated", "replayed", "duplicate", ""})
 _MARK_STYLE: Final = {"●": "", "◌": "yellow", "✗": "red"}
@@ -48,12 +46,7 @@ def read_answer(query: str, status: int, body: bytes) -> Answer:
 
 def money(amount: Money | None) -> str:
     """-13.20 GBP; an empty string for none."""
-    if amount is None:
-        return ""
-    places = 0 if amount.currency in _WHOLE else 3 if amount.currency in _THOUSANDTHS else 2
-    sign, digits = ("-" if amount.amount_minor < 0 else ""), str(abs(amount.amount_minor)).rjust(places + 1, "0")
-    whole, part = (digits[:-places], f".{digits[-places:]}") if places else (digits, "")
-    return f"{sign}{int(whole):,}{part} {amount.currency}"
+    return str(amount) if amount else ""
 
 
 def moment(at: datetime | None) -> str:

@@ -35,7 +35,7 @@ from sync_core.unit import Step, StockKey, Unit, Verdict
 
 log = logging.getLogger(__name__)
 
-_DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
+DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     OrderCaptured: orders.capture,
     PaymentCaptured: orders.pay,
     ShipmentShipped: orders.ship,
@@ -139,7 +139,7 @@ class Processor:
         verdicts: dict[int, Verdict] = {}
         for one in claimed:
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset)
-            verdicts[one.seq] = _DECISIONS[type(one.message.event)](step, one.message.event)
+            verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works

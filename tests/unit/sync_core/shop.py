@@ -2,48 +2,18 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Final
-
-from msgspec import Struct
+from typing import Any
 
 from collector.semconv import EVENT_LINK, KEY_NAMES, correlation_id
-from sync_core import inventory, orders, receivables, returns
+from sync_core.flows import DECISIONS
 from sync_core.ledger import load_rules
 from sync_core.messages import (
-    ChargeRaised,
-    CreditMemoIssued,
     Event,
-    FeedReported,
-    OrderCancelled,
-    OrderCaptured,
-    PaymentCaptured,
     Provenance,
-    ReceivableAdjusted,
-    RefundIssued,
-    ReturnReceived,
-    ShipmentShipped,
-    StockAdjusted,
-    StockReceived,
 )
 from sync_core.model import Order, OrderLine, Stock
 from sync_core.unit import Step, Unit, Verdict
 from tests.factories import NOON, goods_in, sent
-
-_DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
-    OrderCaptured: orders.capture,
-    PaymentCaptured: orders.pay,
-    ShipmentShipped: orders.ship,
-    OrderCancelled: orders.cancel,
-    ReturnReceived: returns.receive,
-    RefundIssued: returns.refund,
-    CreditMemoIssued: returns.issue_credit_memo,
-    ChargeRaised: receivables.charge,
-    ReceivableAdjusted: receivables.adjust,
-    StockReceived: inventory.receive,
-    StockAdjusted: inventory.adjust,
-    FeedReported: inventory.report_feed,
-}
 
 
 class Shop:
@@ -60,7 +30,7 @@ class Shop:
         for event in events:
             message = sent(event, at=NOON + dt.timedelta(minutes=minutes), provenance=provenance)
             step = Step(self.unit, message, message.occurred_at, dt.timedelta())
-            verdict = _DECISIONS[type(event)](step, event)
+            verdict = DECISIONS[type(event)](step, event)
         return verdict
 
     def order(self, order_id: str = "1") -> Order:
