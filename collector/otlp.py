@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
+from google.protobuf.message import DecodeError
 from msgspec import Struct
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -12,10 +12,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collector import otlp_json
 from collector.errors import UndecodableRequestError
 from collector.framing import varint
 
 PROTOBUF: Final = "application/x-protobuf"
+JSON: Final = "application/json"
+MEDIA_TYPES: Final = (PROTOBUF, JSON)
 
 # google.rpc.Code
 INVALID_ARGUMENT: Final = 3
@@ -33,9 +36,9 @@ class Checked(Struct, frozen=True):
     refused: Mapping[str, int]  # reason to spans that can never be stored
 
 
-def check(body: bytes) -> Checked:
+def check(body: bytes, media_type: str = PROTOBUF) -> Checked:
     """Count the spans to store and take out those without usable IDs or times. Raises UndecodableRequestError."""
-    request = _decode(body)
+    request = otlp_json.decode(body) if media_type == JSON else _decode(body)
     spans = 0
     refused: Counter[str] = Counter()
     for resource in request.resource_spans:
@@ -45,7 +48,8 @@ def check(body: bytes) -> Checked:
             refused.update(reasons.values())
             for position in reversed(reasons):
                 del scope.spans[position]
-    return Checked(request.SerializeToString() if refused else body, spans, dict(refused))
+    as_sent = media_type == PROTOBUF and not refused
+    return Checked(body if as_sent else request.SerializeToString(), spans, dict(refused))
 
 
 def normalised(body: bytes) -> bytes:
@@ -61,18 +65,24 @@ def normalised(body: bytes) -> bytes:
     return encoded
 
 
-def response(refused: Mapping[str, int]) -> bytes:
+def response(refused: Mapping[str, int], media_type: str = PROTOBUF) -> bytes:
     """``partial_success`` is set only when something was refused: senders must not send that again."""
+    rejected_spans = sum(refused.values())
+    message = "; ".join(f"{count} x {reason}" for reason, count in refused.items())
+    if media_type == JSON:
+        return otlp_json.response(rejected_spans, message)
     answer = ExportTraceServiceResponse()
     if refused:
-        answer.partial_success.rejected_spans = sum(refused.values())
-        answer.partial_success.error_message = "; ".join(f"{count} x {reason}" for reason, count in refused.items())
+        answer.partial_success.rejected_spans = rejected_spans
+        answer.partial_success.error_message = message
     encoded: bytes = answer.SerializeToString()
     return encoded
 
 
-def status(code: int, message: str) -> bytes:
+def status(code: int, message: str, media_type: str = PROTOBUF) -> bytes:
     """A ``google.rpc.Status``: its two fields are not worth a dependency."""
+    if media_type == JSON:
+        return otlp_json.status(code, message)
     text = message.encode()
     return b"\x08" + varint(code) + b"\x12" + varint(len(text)) + text
 

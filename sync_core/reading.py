@@ -6,7 +6,6 @@ workers; the run comes as JSON in the first line of standard input, and the end 
 
 import datetime as dt
 import gzip
-import io
 import os
 import signal
 import sys
@@ -32,7 +31,6 @@ QUEUE_LIMIT: Final = 8_000
 """The reader waits while more events than this are queued, so that the inbox stays bounded."""
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-GZIP_BUFFER_BYTES: Final = 1 << 20
 
 
 class Task(Struct, frozen=True):
@@ -121,7 +119,7 @@ def text_lines(path: Path, name: str) -> Iterator[str]:
     with path.open("rb") as raw:
         zipped = raw.read(2) == GZIP_MAGIC
         raw.seek(0)
-        source: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), GZIP_BUFFER_BYTES) if zipped else raw
+        source: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
         try:
             for number, line in enumerate(source, 1):  # noqa: B007
                 yield line.decode()

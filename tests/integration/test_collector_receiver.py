@@ -1,6 +1,7 @@
 """OTLP over a real socket into a real engine, and what senders are told."""
 
 import gzip
+import json
 import threading
 import time
 import zlib
@@ -13,13 +14,17 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from collector import otlp, receiver
 from collector.compression import zstd_compress
 from collector.segments import SegmentLog
 from collector.storage import Storage, StorageUnavailableError
-from tests.unit.collector.spans import request, span, unreadable
+from tests.unit.collector.spans import START, request, span, unreadable
 
 MAX_BODY_BYTES = 100_000
 STORED = "SELECT count(), uniqExact(span_id) FROM spans FINAL WHERE service = {service:String}"
@@ -132,7 +137,7 @@ def test_compressed_bodies_and_any_case_of_the_media_type(
         (zstd_compress(bytes(MAX_BODY_BYTES + 1)), {"Content_Encoding": "zstd"}, 413, otlp.RESOURCE_EXHAUSTED,
          b"after decompression"),
         (b"", {"Content_Encoding": "br"}, 415, otlp.INVALID_ARGUMENT, b"not br"),
-        (b"", {"Content_Type": "application/json"}, 415, otlp.INVALID_ARGUMENT, b"not application/json"),
+        (b"", {"Content_Type": "text/plain"}, 415, otlp.INVALID_ARGUMENT, b"not text/plain"),
         (bytes(MAX_BODY_BYTES + 1), {}, 413, otlp.RESOURCE_EXHAUSTED, b"more than 100000 bytes"),
         (gzip.compress(bytes(MAX_BODY_BYTES + 1)), {"Content_Encoding": "gzip"}, 413, otlp.RESOURCE_EXHAUSTED,
          b"after decompression"),
@@ -191,3 +196,98 @@ def test_too_many_at_once_are_asked_to_come_back_soon(stuck: Callable[..., Segme
         assert answer.content.startswith(b"\x08" + bytes([otlp.RESOURCE_EXHAUSTED]))
     with served(log, max_requests=1) as client:
         assert [post(client, request(span(1))).status_code for _ in range(3)] == [200] * 3
+
+
+# --- the same as JSON ---
+
+JSON = {"Content_Type": "application/json"}
+ROW = (
+    "SELECT * EXCEPT (correlation_id, span_id, service, ingested_at) FROM spans FINAL WHERE service = {service:String}"
+)
+
+
+def in_json(spans: list[dict[str, Any]], service: str = "json") -> bytes:
+    named = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    scope = {"name": "tallytrace", "version": "1"}
+    return json.dumps(
+        {"resourceSpans": [{"resource": named, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
+    ).encode()
+
+
+def json_span(number: int = 1, **over: Any) -> dict[str, Any]:
+    return {
+        "traceId": f"{number:032X}", "spanId": f"{number:016x}", "name": "order.capture", "kind": 2,
+        "startTimeUnixNano": str(START), "endTimeUnixNano": START + 1000,
+    } | over  # fmt: skip
+
+
+def test_every_field_arrives_as_it_does_in_protobuf(storage: Storage, log: SegmentLog, client: httpx.Client) -> None:
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("retail.order_id", {"stringValue": "1001"}), ("x.flag", {"boolValue": True}), ("x.big", {"intValue": "99"}),
+        ("x.small", {"intValue": -3}), ("x.part", {"doubleValue": 0.25}), ("x.none", {"doubleValue": "NaN"}),
+        ("x.raw", {"bytesValue": "AP8="}), ("x.list", {"arrayValue": {"values": [{"intValue": "1"}]}}),
+        ("x.map", {"kvlistValue": {"values": [{"key": "k", "value": {"stringValue": "v"}}]}}),
+    ]  # fmt: skip
+    attributes = [{"key": key, "value": value} for key, value in values]
+    sent = json_span(
+        parentSpanId=f"{7:016X}", traceState="a=b", flags=257, attributes=attributes, droppedAttributesCount=2,
+        status={"code": 2, "message": "no"}, unknownField={"deeply": ["nested"]},
+        events=[{"timeUnixNano": str(START), "name": "e", "attributes": attributes[:1], "new": 1}],
+        links=[{"traceId": f"{9:032x}", "spanId": f"{8:016x}", "flags": 1, "attributes": attributes[1:2]}],
+    )  # fmt: skip
+    told = json.loads(json.dumps(sent))
+    del told["unknownField"], told["events"][0]["new"], told["parentSpanId"], told["traceId"], told["spanId"]
+    del told["links"][0]["traceId"], told["links"][0]["spanId"]
+    same = json_format.ParseDict(told, span(1))
+    same.trace_id, same.span_id, same.parent_span_id = (1).to_bytes(16), (2).to_bytes(8), (7).to_bytes(8)
+    same.links[0].trace_id, same.links[0].span_id = (9).to_bytes(16), (8).to_bytes(8)
+    assert post(client, in_json([sent]), **JSON).status_code == 200
+    answer = post(client, in_protobuf(same))
+    assert answer.status_code == 200
+    assert log.wait_stored(30)
+    [as_json] = storage.query(ROW, {"service": "json"})
+    [as_protobuf] = storage.query(ROW, {"service": "protobuf"})
+    assert str(as_json) == str(as_protobuf)  # as text, in which one NaN is like another
+
+
+def in_protobuf(one: Any) -> bytes:
+    request = json_format.Parse(in_json([], "protobuf"), ExportTraceServiceRequest())
+    request.resource_spans[0].scope_spans[0].spans.append(one)
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+@pytest.mark.parametrize(
+    "over",
+    [{"traceId": ""}, {"traceId": None}, {"traceId": "0" * 32}, {"traceId": "xyz"}, {"spanId": "12"}, {"spanId": 5},
+     {"endTimeUnixNano": "1"}],
+)  # fmt: skip
+def test_a_span_that_can_never_be_stored_is_counted_beside_those_that_are(
+    storage: Storage, log: SegmentLog, client: httpx.Client, over: dict[str, Any]
+) -> None:
+    service = f"partly {over}"
+    answer = post(client, in_json([json_span(2, **over), json_span(3)], service), **JSON)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json()["partialSuccess"]["rejectedSpans"] == "1"
+    assert log.wait_stored(30)
+    assert storage.query("SELECT count() FROM spans WHERE service = {service:String}", {"service": service}) == [(1,)]
+
+
+@pytest.mark.parametrize("empty", [b"{}", b"", b'{"resourceSpans": []}'])
+def test_nothing_is_a_success(client: httpx.Client, empty: bytes) -> None:
+    answer = post(client, empty, Content_Type="application/json; charset=utf-8")
+    assert (answer.status_code, answer.headers["Content-Type"], answer.content) == (200, "application/json", b"{}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [b"zzz", b"[]", b'{"resourceSpans": 5}', b'{"resourceSpans": [5]}', in_json([json_span(kind="no kind")]),
+     in_json([json_span(startTimeUnixNano="soon")]), in_json([json_span(flags=2**40)]),
+     in_json([json_span(attributes=[{"key": "a", "value": {"intValue": "%"}}])]),
+     b'{"a":' * 5_000 + b"1" + b"}" * 5_000],
+)  # fmt: skip
+def test_what_is_not_a_request_is_refused_in_json(client: httpx.Client, wrong: bytes) -> None:
+    answer = post(client, wrong, **JSON)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/json")
+    assert answer.json()["code"] == 3
+    assert "not an ExportTraceServiceRequest in JSON" in answer.json()["message"]

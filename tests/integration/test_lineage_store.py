@@ -13,12 +13,12 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
-from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[import-untyped]
 from litestar import Litestar
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from rich.console import Console
 
+from collector.framing import varint
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from lineage import flows, slas, text
@@ -235,7 +235,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
         story(estate)
     body = estate.request.SerializeToString()
     segment = directory / "one.segment"
-    segment.write_bytes(_VarintBytes(len(body)) + body)
+    segment.write_bytes(varint(len(body)) + body)
     storage = Storage.connect(f"chdb://{directory / 'clickhouse'}")
     storage.migrate()
     storage.insert_segment(segment, "one")

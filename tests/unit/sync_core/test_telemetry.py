@@ -38,7 +38,7 @@ def spans(all_told: Sequence[Told]) -> list[Span]:
 
 
 def attributes(span: Span) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
+    return {one.key: getattr(one.value, one.value.WhichOneof("value") or "") for one in span.attributes}
 
 
 def test_the_same_hop_gives_the_same_bytes() -> None:

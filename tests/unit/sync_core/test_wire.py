@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sync_core import wire
 
@@ -89,7 +89,7 @@ def test_a_whole_request_is_the_bytes_that_the_generated_classes_write() -> None
     one.events.add(time_unix_nano=AT + 2, name="line")
     link = one.links.add(trace_id=ABOVE * 2, span_id=ABOVE)
     link.attributes.add(key="kind", value=any_value("returns"))
-    one.status.code, one.status.message = 2, "the ERP said no"
+    one.status.code, one.status.message = Status.STATUS_CODE_ERROR, "the ERP said no"
     written = wire.request({"service.name": "tallytrace-core"}, "sync_core", [span])
     assert ExportTraceServiceRequest.FromString(written) == expected
     assert len(written) == expected.ByteSize()
