@@ -87,6 +87,15 @@ def status(code: int, message: str, media_type: str = PROTOBUF) -> bytes:
     return b"\x08" + varint(code) + b"\x12" + varint(len(text)) + text
 
 
+def retry_status(code: int, message: str, seconds: int) -> bytes:
+    """A ``google.rpc.Status`` with a ``RetryInfo``, which says that the same request may be sent again."""
+    delay = b"\x08" + varint(seconds)  # google.protobuf.Duration
+    retry = b"\x0a" + varint(len(delay)) + delay
+    kind = b"type.googleapis.com/google.rpc.RetryInfo"
+    detail = b"\x0a" + varint(len(kind)) + kind + b"\x12" + varint(len(retry)) + retry
+    return status(code, message) + b"\x1a" + varint(len(detail)) + detail
+
+
 def _decode(body: bytes) -> ExportTraceServiceRequest:
     request: ExportTraceServiceRequest
     try:

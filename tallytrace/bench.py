@@ -52,7 +52,11 @@ def _replay(lines: int, file: Path | None, console: Console) -> list[Figure]:
         source = file or synthetic_trade.write(home / "trade.csv", lines, SEED)
         console.print(f"replaying {'the file' if file else f'{lines:,} generated lines'} through the whole product")
         settings = Settings(
-            home=str(home), core_port=replay.free_port(), plane_port=replay.free_port(), otlp_port=replay.free_port()
+            home=str(home),
+            core_port=replay.free_port(),
+            plane_port=replay.free_port(),
+            otlp_port=replay.free_port(),
+            otlp_grpc_port=0,
         )
         outcome = replay.run(settings, source, until_now=False, console=console)
     return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]

@@ -41,10 +41,11 @@ class Ports(Struct, frozen=True):
     otlp: int
     erp: int
     pager: int
+    otlp_grpc: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
-        return cls(*range(base, base + 5))
+        return cls(*range(base, base + 6))
 
 
 class Seen(Struct):
@@ -126,6 +127,7 @@ class Demo:
             core_port=self._ports.core,
             plane_port=self._ports.plane,
             otlp_port=self._ports.otlp,
+            otlp_grpc_port=self._ports.otlp_grpc,
             erp_url=erp_url,
             webhook_url=pages_url,
             slas_override=str(TOML),

@@ -27,7 +27,7 @@ import lineage.audit
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
 from alerts.store import Store as AlertStore
-from collector import otlp, receiver
+from collector import grpc_receiver, otlp, receiver
 from collector.errors import StorageError
 from collector.segments import SegmentLog
 from collector.storage import Storage
@@ -94,6 +94,8 @@ def run(settings: Settings, until: threading.Event) -> None:
         )
         intake = receiver.create_app(segments)
         undo.enter_context(webserver.serving(intake, settings.otlp_host, settings.otlp_port, name="collector"))
+        if settings.otlp_grpc_port:
+            undo.enter_context(grpc_receiver.serving(segments, settings.otlp_host, settings.otlp_grpc_port))
         # Spans are taken from here on, whatever else is away.
         migrated = _until_it_works(storage.migrate, (StorageError,), "ClickHouse", until)
         store = _until_it_works(lambda: AlertStore.connect(settings.postgres_url), (PoolTimeout,), "PostgreSQL", until)

@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     plane_port: Annotated[Port, Meta(description="port of the lineage API and the pages")] = 8080
     otlp_host: Annotated[str, Meta(description="address the OTLP receiver binds to")] = "127.0.0.1"
     otlp_port: Annotated[Port, Meta(description="port of the OTLP/HTTP receiver")] = 4318
+    otlp_grpc_port: Annotated[int, Meta(ge=0, le=65535, description="port of the OTLP/gRPC receiver; 0: none")] = 4317
     core_url: Annotated[str, Meta(description="where others reach the sync core; empty: from its port")] = ""
     plane_url: Annotated[str, Meta(description="where people and links reach the pages; empty: from their port")] = ""
     collector_url: Annotated[str, Meta(description="where spans are sent; empty: from the receiver's port")] = ""

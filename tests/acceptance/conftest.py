@@ -35,6 +35,7 @@ class Installation:
             "TALLYTRACE_CORE_PORT": self.core.rpartition(":")[2],
             "TALLYTRACE_PLANE_PORT": self.plane.rpartition(":")[2],
             "TALLYTRACE_OTLP_PORT": str(port()),
+            "TALLYTRACE_OTLP_GRPC_PORT": str(port()),
             "TALLYTRACE_ERP_URL": self.erp,
             "TALLYTRACE_CLOCK": "file",
             "TALLYTRACE_SLA_TICK_SECONDS": "2",

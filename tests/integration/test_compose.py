@@ -92,7 +92,8 @@ def test_the_databases_are_reached_as_they_were_made() -> None:
 def test_ports_are_published_on_this_machine_only_and_are_served() -> None:
     core, plane = load(environment("core")), load(environment("plane"))
     assert SERVICES["core"]["ports"] == [f"127.0.0.1:{core.core_port}:{core.core_port}"]
-    assert SERVICES["plane"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in (plane.plane_port, plane.otlp_port)]
+    published = (plane.plane_port, plane.otlp_port, plane.otlp_grpc_port)
+    assert SERVICES["plane"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in published]
     assert not any("ports" in SERVICES[name] for name in ("postgres", "clickhouse"))
     assert core.collector_base == f"http://plane:{plane.otlp_port}"
     assert plane.core_base == f"http://core:{core.core_port}"
@@ -124,7 +125,8 @@ class Place:
         self._home = home
         self._engines = engines
         plane, core = load(environment("plane")), load(environment("core"))
-        self._ports = {str(port): str(free_port()) for port in (core.core_port, plane.plane_port, plane.otlp_port)}
+        ports = (core.core_port, plane.plane_port, plane.otlp_port, plane.otlp_grpc_port)
+        self._ports = {str(port): str(free_port()) for port in ports}
 
     def settings(self, service: str) -> dict[str, str]:
         moved = {name: self.here(value) for name, value in environment(service).items()}

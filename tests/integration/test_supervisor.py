@@ -24,7 +24,8 @@ WAIT_SECONDS = 90
 
 @pytest.fixture
 def settings(home: Path, free_port: Callable[[], int]) -> Settings:
-    return Settings(home=str(home), core_port=free_port(), plane_port=free_port(), otlp_port=free_port(), workers=1)
+    core, plane, otlp, grpc = (free_port() for _ in range(4))
+    return Settings(home=str(home), core_port=core, plane_port=plane, otlp_port=otlp, otlp_grpc_port=grpc, workers=1)
 
 
 def wait_for(what: str, condition: Callable[[], object]) -> None:

@@ -32,7 +32,7 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = Ports(0, 0, 0, 0, taken.getsockname()[1])
+        ports = Ports(0, 0, 0, 0, taken.getsockname()[1], 0)
         with pytest.raises(DemoError, match=rf"port {ports.pager} \(pager\) is taken"):
             require_free(ports)
 
