@@ -106,7 +106,8 @@ def replay_file(
         else:
             replay.report(outcome, out)
         if outcome.file.error:
-            typer.echo(f"tallytrace: {outcome.file.error}; everything before it is kept", err=True)
+            after = "what stands before it is kept, nothing after it was read; mend it and replay the file again"
+            typer.echo(f"tallytrace: {outcome.file.error}; {after}", err=True)
             raise typer.Exit(1)
 
 

@@ -168,6 +168,11 @@ class Demo:
         for number, what in numbers.items():
             self._console.print(f"  [bold]{number:<14}[/] {what:<48} {base}/ui/transaction/{quote(number)}")
         self._console.print(
+            f"\nIn another terminal: export TALLYTRACE_HOME={self._home}, then .venv/bin/tallytrace trace"
+            f" {named.refunded_return}, sla, overdue, verify. Spans of your own: OTLP/HTTP on port {self._ports.otlp},"
+            f" OTLP/gRPC on {self._ports.otlp_grpc}."
+        )
+        self._console.print(
             f"\nThe ERP will hold refunds for 30 s: finance is paged, and told when it is over. {pages_url}"
         )
         self._console.print("Ctrl-C stops everything.\n")
@@ -183,7 +188,9 @@ class Demo:
             return
         self.seen.pages += 1
         self._say(f"[red bold]PAGE[/] for {page.owner_title}: {page.what}")
-        self._console.print(f"         {page.why}, {in_words(page.at_risk)} at risk, since {page.since:%H:%M:%S} UTC")
+        self._console.print(
+            f"         {page.why}, {in_words(page.at_risk)} at risk, since {page.since:%Y-%m-%d %H:%M:%S} UTC"
+        )
         self._console.print(f"         next: {page.next_step}\n         {page.link}")
 
     def _opens(self, number: str) -> bool:

@@ -39,7 +39,7 @@ def claimed(home: Path, presence: Presence, *, wait_seconds: float = 0.0) -> Ite
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _locked(descriptor, wait_seconds):
-            raise AlreadyRunningError(f"{presence.role} of {home} already runs: {path.read_text().strip()}")
+            raise AlreadyRunningError(f"{presence.role} of {home} already runs{_holder(path)}; stop it first")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(presence), 0)
         yield
@@ -82,3 +82,12 @@ def _locked(descriptor: int, wait_seconds: float) -> bool:
 
 def _path(home: Path, role: Role) -> Path:
     return home / "run" / f"{role}.json"
+
+
+def _holder(path: Path) -> str:
+    """Who holds a role, for a message; empty while it is just starting."""
+    try:
+        holder = msgspec.json.decode(path.read_bytes(), type=Presence)
+    except msgspec.DecodeError:
+        return ""
+    return f" as process {holder.pid}" + (f" on {holder.url}" if holder.url else "")

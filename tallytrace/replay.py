@@ -179,6 +179,8 @@ def report(outcome: Outcome, console: Console) -> None:
         f"{file.lines:,} lines, {file.messages:,} events: {file.accepted:,} accepted, {file.duplicates:,} duplicates,"
         f" {file.conflicts:,} conflicts; {outcome.seconds:.1f} s, {outcome.lines_per_s:,.0f} lines/s"
     )
+    if file.conflicts:
+        console.print("a conflict is an event known with other content: `tallytrace exceptions` names its owner")
     if file.shift_weeks:
         console.print(
             f"times are shifted by {file.shift_weeks} weeks ({dt.timedelta(weeks=file.shift_weeks).days} days)"

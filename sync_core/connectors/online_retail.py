@@ -83,6 +83,12 @@ _KINDS: Final[dict[str, LineKind]] = {
     "B": "bad_debt",
 }
 
+_EXPECTED: Final = {
+    "InvoiceDate": "a time such as 2010-12-01 08:26:00",
+    "UnitPrice": "an amount such as 2.55, of at most six decimals",
+    "Quantity": "a whole number",
+}
+
 Kind = Literal["order", "charge", "credit", "adjustment", "bad_debt"]
 
 
@@ -207,15 +213,18 @@ def _row(cells: list[str], line: int, name: str, times: dict[str, dt.datetime], 
         raise UnreadableFileError(name, line, f"expected {len(COLUMNS)} columns, found {len(cells)}")
     invoice, code, _, quantity, at, price, customer, _ = cells
     try:
+        column, value = "InvoiceDate", at
         when = times.get(at)
         if when is None:
             when = times[at] = dt.datetime.strptime(at, "%Y-%m-%d %H:%M:%S").replace(tzinfo=ZONE)
+        column, value = "UnitPrice", price
         cost = prices.get(price)
         if cost is None:
             cost = prices[price] = micros(price)
+        column, value = "Quantity", quantity
         units = int(quantity)
     except ValueError as error:
-        raise UnreadableFileError(name, line, f"not a quantity, date or price: {error}") from error
+        raise UnreadableFileError(name, line, f"{column} is {value!r}; expected {_EXPECTED[column]}") from error
     if abs(units) > MOST_UNITS or abs(cost * (units or 1)) > MOST_MICROS:
         raise UnreadableFileError(name, line, f"quantity {quantity} or price {price} is too large")
     number = customer.removesuffix(".0")
