@@ -14,6 +14,7 @@ class Promises(Struct, frozen=True):
 
 class Promise(Struct, frozen=True):
     name: str
+    channel: str = ""  # whose items are listed; "" for all
 
 
 class Transaction(Struct, frozen=True):
@@ -33,11 +34,11 @@ def parse(path: str, query: str) -> Address:
     head, _, tail = rest.partition("/")
     if not rest:
         return Promises()
+    asked = {name: values[0].strip() for name, values in parse_qs(query.removeprefix("?")).items()}
     if head == "sla" and tail:
-        return Promise(unquote(tail))
+        return Promise(unquote(tail), asked.get("channel", ""))
     if head == "transaction":
-        asked = parse_qs(query.removeprefix("?")).get("id", [""])[0]
-        return Transaction((asked or unquote(tail)).strip())
+        return Transaction(asked.get("id") or unquote(tail).strip())
     return Nowhere(path)
 
 
@@ -45,8 +46,8 @@ def promises() -> str:
     return f"{PREFIX}/"
 
 
-def promise(name: str) -> str:
-    return f"{PREFIX}/sla/{quote(name, safe='')}"
+def promise(name: str, channel: str = "") -> str:
+    return f"{PREFIX}/sla/{quote(name, safe='')}" + (f"?{urlencode({'channel': channel})}" if channel else "")
 
 
 def transaction(any_id: str) -> str:

@@ -22,6 +22,7 @@ from dashboards import addresses, core_status
 from dashboards.elements import Page
 from dashboards.pages import frame, promise, promises, transaction
 from dashboards.reader import Clock, Reader
+from lineage.queries import Filter
 
 LOG = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ def page_at(reader: Reader, path: str, query: str, clock: Clock) -> Page:
     match address:
         case addresses.Promises():
             return promises.page(reader.tiles(), reader.overdue(), clock())
-        case addresses.Promise(name):
-            return _promise(reader, name, clock)
+        case addresses.Promise(name, channel):
+            return _promise(reader, name, channel, clock)
         case addresses.Transaction(""):
             return transaction.ask(reader.overdue())
         case addresses.Transaction(any_id):
@@ -74,10 +75,12 @@ def page_at(reader: Reader, path: str, query: str, clock: Clock) -> Page:
             return frame.nowhere(path)
 
 
-def _promise(reader: Reader, name: str, clock: Clock) -> Page:
+def _promise(reader: Reader, name: str, channel: str, clock: Clock) -> Page:
     tiles = reader.tiles()
     detail = reader.sla(name) if any(tile.name == name for tile in tiles) else None
-    return promise.page(detail, reader.items(name), clock()) if detail else promise.unknown(name, tiles)
+    if detail is None:
+        return promise.unknown(name, tiles)
+    return promise.page(detail, reader.items(name, Filter(channel=channel)), clock(), channel=channel)
 
 
 def _show_pages(app: dash.Dash, reader: Reader, clock: Clock) -> None:

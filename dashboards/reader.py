@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lineage.model import Answer, Overdue, SlaDetail, SlaItems, SlaTile
+from lineage.queries import Filter
 
 Clock = Callable[[], datetime]
 """Returns the present moment, aware, in UTC."""
@@ -17,6 +18,6 @@ class Reader(Protocol):
 
     def sla(self, name: str, /) -> SlaDetail | None: ...
 
-    def items(self, name: str, /) -> SlaItems | None: ...
+    def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None: ...
 
     def overdue(self) -> Overdue: ...

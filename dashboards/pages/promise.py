@@ -30,15 +30,16 @@ READINGS = 60
 """Rows of the table beside the chart, newest first."""
 
 
-def page(detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
+def page(detail: SlaDetail, items: SlaItems | None, now: datetime, *, channel: str = "") -> Page:
+    """``channel``: the only one whose items are given; "" for all."""
     tile = detail.tile
     body = html.Div(
         [
             _head(tile, now),
             html.Div([_figures(tile), _definition(detail)], className="sla-head"),
             _chart(tile, now),
-            _segments(detail.segments),
-            _items(items, now),
+            _segments(tile, detail.segments),
+            _items(tile, items, now, channel),
         ]
     )
     return Page(tile.title, body)
@@ -139,11 +140,11 @@ def _readings(points: Sequence[Point], now: datetime) -> Component:
     return table("Measurements, newest first", columns, rows)
 
 
-def _segments(segments: Sequence[Segment]) -> Component:
+def _segments(tile: SlaTile, segments: Sequence[Segment]) -> Component:
     columns = [Column("Where"), Column("Value", True), Column("Target", True), Column("State"), Column("Good", True),
                Column("Bad", True), Column("Overdue", True), Column("At risk", True)]  # fmt: skip
     rows: list[list[Content]] = [
-        [place(segment), wording.share(segment.value), wording.target(segment.target),
+        [_where(tile, segment), wording.share(segment.value), wording.target(segment.target),
          html.Span(mark(wording.SLA_STATES[segment.state]), title=segment.reason), f"{segment.good:,}",
          f"{segment.bad:,}", f"{segment.overdue_open:,}", wording.monies(segment.at_risk)]
         for segment in segments
@@ -156,18 +157,33 @@ def _segments(segments: Sequence[Segment]) -> Component:
     )  # fmt: skip
 
 
+def _where(tile: SlaTile, segment: Segment) -> Child:
+    """A place, with the way to its channel's items."""
+    where = place(segment)
+    return link(where, addresses.promise(tile.name, segment.channel)) if segment.channel else where
+
+
 def place(segment: Segment) -> str:
     """ "web · WH1"; an empty part means all of them."""
     return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
 
 
-def _items(items: SlaItems | None, now: datetime) -> Component:
+def _items(tile: SlaTile, items: SlaItems | None, now: datetime, channel: str) -> Component:
     columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
                Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip
     rows = [_item_row(item, now) for item in items.items if item.verdict != "good"] if items else []
     more = html.P("There are more than are listed here.", className="more") if items and items.cut else None
+    everything = (
+        html.P(
+            [f"Only those of the channel {channel}. ", link("Show all channels", addresses.promise(tile.name))],
+            className="more",
+        )
+        if channel
+        else None
+    )
     return section(
         "Items",
+        everything,
         table("Items of this promise: overdue, late, not yet due", columns, rows, empty="No item is late or open."),
         more,
         note="Overdue first, then late, then not yet due",

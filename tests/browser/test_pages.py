@@ -1,5 +1,6 @@
 """The pages in a real browser, served over a real socket, reading a small estate held in memory."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,7 @@ from lineage.model import (
     Unknown,
     Verdict,
 )
+from lineage.queries import Filter
 
 pytestmark = pytest.mark.browser
 
@@ -292,7 +294,7 @@ def item(number: str, identity: str, verdict: Verdict, late_hours: float, minor:
         sla="refund_to_ledger", entity="refund", entity_id=number, correlation_id=identity, verdict=verdict,
         overdue=verdict == "bad" and minor > -100_000, started_at=due - timedelta(hours=4), due_at=due,
         ended_at=None if minor > -100_000 else due + timedelta(hours=2), decided_at=due,
-        late_seconds=max(0, late_hours * 3_600), channel="web",
+        late_seconds=max(0, late_hours * 3_600), channel="store" if number == "C541200" else "web",
         location="WH1", provider="cardco", owner="finance-ops", amount=gbp(minor), reason="",
     )  # fmt: skip
 
@@ -328,10 +330,12 @@ class Estate(Struct):
                 "Good within 4 h; late, or still open after that, is bad.")  # fmt: skip
         return SlaDetail(tile=found, segments=segments, rule=rule)
 
-    def items(self, name: str, /) -> SlaItems | None:
+    def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None:
         items = (item("C538698", RETURN, "bad", 19.24, -1_320), item("C540117", OTHER, "bad", 5.5, -120_000),
                  item("C541200", OTHER, "pending", -2, -4_499))  # fmt: skip
-        return SlaItems(sla=name, as_of=NOW, items=items, cut=False)
+        channel = wanted.channel if wanted else ""
+        shown = tuple(one for one in items if channel in ("", one.channel))
+        return SlaItems(sla=name, as_of=NOW, items=shown, cut=False)
 
     def overdue(self) -> Overdue:
         return OVERDUE
@@ -395,6 +399,17 @@ def test_from_the_promise_to_the_item_to_the_transaction(served: Served, open_pa
 
     page.get_by_role("link", name="Refund C538698").click()
     expect(page.locator("h1")).to_have_text("Return C538698")
+
+
+def test_the_link_of_an_alert_lists_the_items_of_its_channel(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/sla/refund_to_ledger?channel=store")
+    items = page.get_by_role("link", name=re.compile("^Refund C"))
+    expect(items).to_have_text(["Refund C541200"])
+    expect(page.get_by_text("Only those of the channel store.")).to_be_visible()
+    page.get_by_role("link", name="Show all channels").click()
+    expect(items).to_have_count(3)
+    page.get_by_role("link", name="web · WH1").click()
+    expect(items).to_have_text(["Refund C538698", "Refund C540117"])
 
 
 def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> None:
