@@ -6,10 +6,11 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,9 @@ from sync_core.connectors import online_retail
 from sync_core.store import Store
 
 log = logging.getLogger(__name__)
+
+PARTIAL: Final = ".part-"
+ATTEMPTS: Final = 5
 
 
 class FileStatus(Struct, frozen=True):
@@ -47,7 +51,7 @@ class Incoming:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._digest = hashlib.sha256()
-        self._path = folder / f".part-{time.monotonic_ns()}"
+        self._path = folder / f"{PARTIAL}{time.monotonic_ns()}"
         self._target = self._path.open("wb")
 
     def write(self, chunk: bytes) -> None:
@@ -108,26 +112,21 @@ class FileReader:
         self, db: Store, folder: Path, clock: Clock, read: Callable[[int], None], stop: Callable[[], None]
     ) -> None:
         """``read`` brings a run to its end, ``stop`` makes it return early."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{PARTIAL}*"):
+            left.unlink()
         self._db = db
         self._folder = folder
         self._clock = clock
         self._read = read
         self._stop_reading = stop
-        self._stop = threading.Event()
-        self._work = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="file-reader", daemon=True)
-
-    def start(self) -> None:
-        """Begin with what a stop interrupted."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._work.set()
-        self._thread.start()
+        self._stopped = False
+        self._endings: Counter[int] = Counter()
 
     def stop(self) -> None:
-        self._stop.set()
+        """Ends the reading; what was accepted stays, and the next start goes on from there."""
+        self._stopped = True
         self._stop_reading()
-        self._work.set()
-        self._thread.join()
 
     def incoming(self) -> "Incoming":
         """A file that is being received."""
@@ -140,27 +139,32 @@ class FileReader:
         with self._db.transaction() as session:
             session.run("start_file", connector=connector, name=name, sha256=sha256, now=self._clock(),
                         shift_weeks=-1 if until_now else 0)  # fmt: skip
-        self._work.set()
 
     def status(self, connector: str, name: str) -> FileStatus | None:
         with self._db.transaction() as session:
             row = session.run("file_status", connector=connector, name=name).fetchone()
         return FileStatus(connector, name, *row[1:]) if row else None
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._work.wait()
-            self._work.clear()
-            with self._db.transaction() as session:
-                waiting = session.rows("unfinished_files")
-            for run, name in waiting:
-                if self._stop.is_set():
-                    return
-                try:
-                    self._read(run)
-                except Exception as error:
-                    if self._stop.is_set():
-                        return
-                    log.exception("file %s stopped", name)
+    def run_once(self) -> int:
+        """Read the runs that wait, or what a stop left of them; returns how many came to their end.
+
+        A reading that breaks off is taken up again where it was; after ``ATTEMPTS`` times the run has failed.
+        """
+        with self._db.transaction() as session:
+            waiting = session.rows("unfinished_files")
+        done = 0
+        for run, name in waiting:
+            if self._stopped:
+                break
+            try:
+                self._read(run)
+                done += 1
+            except Exception as error:
+                if self._stopped:
+                    break
+                log.exception("reading %s broke off", name)
+                self._endings[run] += 1
+                if self._endings[run] >= ATTEMPTS:
                     with self._db.transaction() as session:
                         reading.finish(session, run, f"{name}: {type(error).__name__}: {error}", self._clock())
+        return done

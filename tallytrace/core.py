@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.05
+FILE_SECONDS: Final = 0.25
 RECONCILE_SECONDS: Final = 5.0
 
 
@@ -48,6 +49,7 @@ def run(settings: Settings, until: threading.Event) -> None:
             Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
         ]
         loops = [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+        loops.append(Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS))
         loops.append(Loop("span-relay", spans.run_once, idle_seconds=IDLE_SECONDS))
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         if erp is not None:
@@ -74,7 +76,6 @@ def _erp(settings: Settings, db: Store) -> Iterator[ErpRelay]:
 
 @contextmanager
 def _running(files: FileReader, loops: list[Loop]) -> Iterator[None]:
-    files.start()
     for loop in loops:
         loop.start()
     try:

@@ -13,8 +13,9 @@ import pytest
 
 from sync_core import api
 from sync_core.connectors import online_retail
-from sync_core.files import FileReader
+from sync_core.files import ATTEMPTS, PARTIAL, FileReader, ReaderEndedError
 from sync_core.reading import Reader
+from sync_core.workers import Loop
 from tallytrace import webserver
 from tests.core import Core, opened
 from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment
@@ -33,7 +34,8 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     stop, folder = threading.Event(), home / "files"
     read = Reader(core.db, folder, lambda: core.now, stop).read
     reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
-    reader.start()
+    loop = Loop("file-reader", reader.run_once, idle_seconds=0.05)
+    loop.start()
     app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None)), free_port()
     with (
         webserver.serving(app, "127.0.0.1", port, name="core"),
@@ -41,6 +43,7 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     ):
         yield client
     reader.stop()
+    loop.stop()
 
 
 def refused(answer: httpx.Response) -> tuple[int, str, str]:
@@ -256,3 +259,30 @@ def test_a_file_that_cannot_be_read_to_its_end_says_where_it_stopped(
     assert status["error"].startswith("trade.csv, line ")
     assert error in status["error"]
     assert core.one("select count(*) from core.inbox where provenance = 'file'") == kept
+
+
+@pytest.mark.parametrize(("broken", "state"), [(ATTEMPTS - 1, "read"), (ATTEMPTS, "failed")])
+def test_a_reading_that_breaks_off_is_taken_up_again_a_bounded_number_of_times(
+    core: Core, home: Path, broken: int, state: str
+) -> None:
+    folder, ways = home / "files", iter(range(ATTEMPTS))
+    whole = Reader(core.db, folder, lambda: core.now, threading.Event())
+
+    def read(run: int) -> None:
+        if next(ways) < broken:
+            raise ReaderEndedError("gone")
+        whole.read(run)
+
+    folder.mkdir()
+    (folder / f"{PARTIAL}left-by-a-crash").write_bytes(b"1")
+    files = FileReader(core.db, folder, lambda: core.now, read, lambda: None)
+    assert list(folder.iterdir()) == []
+    incoming = files.incoming()
+    incoming.write(GOOD)
+    files.submit(online_retail.NAME, "trade.csv", incoming.finish(), until_now=False)
+    for _ in range(ATTEMPTS + 1):
+        files.run_once()
+    status = files.status(online_retail.NAME, "trade.csv")
+    assert status is not None
+    assert status.state == state
+    assert status.error == ("trade.csv: ReaderEndedError: gone" if state == "failed" else "")
