@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from collector import migrations, otlp, receiver, synthetic
+from collector.intake import RETRY_AFTER_SECONDS, Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage
 
@@ -86,7 +87,7 @@ def _send(url: str, bodies: list[Path]) -> None:
     for path in bodies:
         body = path.read_bytes()
         while not _accepted(connection, body):
-            time.sleep(receiver.RETRY_AFTER_SECONDS)
+            time.sleep(RETRY_AFTER_SECONDS)
 
 
 def _accepted(connection: http.client.HTTPConnection, body: bytes) -> bool:
@@ -100,7 +101,9 @@ def _accepted(connection: http.client.HTTPConnection, body: bytes) -> bool:
 
 @contextmanager
 def _served(log: SegmentLog) -> Iterator[str]:
-    config = uvicorn.Config(receiver.create_app(log), host="127.0.0.1", port=0, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        receiver.create_app(log, Intake(log)), host="127.0.0.1", port=0, log_config=None, access_log=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

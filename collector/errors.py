@@ -35,3 +35,19 @@ class LogFullError(LogUnavailableError):
 
 class LogInUseError(CollectorError):
     """Another process writes to this directory."""
+
+
+class BusyError(CollectorError):
+    """Nothing is wrong with the request, only with its time; the sender should try again after ``seconds``."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class TooLargeError(CollectorError):
+    """The body is longer than a request may be."""
+
+
+class UnknownSenderError(CollectorError):
+    """The sender gave no key, or one that is not known."""

@@ -20,7 +20,7 @@ EMPTY_REQUEST: Final = b"\x00"
 
 class Scan(Struct, frozen=True):
     bodies: list[bytes]  # the requests, without their checksums
-    whole_bytes: int  # up to here every record is whole
+    broken: list[tuple[int, int]]  # from where to where no whole record lies
 
 
 def varint(number: int) -> bytes:
@@ -37,13 +37,19 @@ def record(body: bytes) -> bytes:
 
 
 def scan(segment: bytes) -> Scan:
-    """The whole records at the beginning of ``segment``; it was written in order, so after a broken one none counts."""
+    """The whole records of ``segment``, also those behind a broken one: each record ends with a tag to find it by."""
     bodies: list[bytes] = []
+    broken: list[tuple[int, int]] = []
     position = 0
-    while body := _read_record(segment, position):
-        bodies.append(body.content)
-        position = body.end
-    return Scan(bodies, position)
+    while position < len(segment):
+        if found := _read_record(segment, position):
+            bodies.append(found.content)
+            position = found.end
+        else:
+            resumed = _next_record(segment, position)
+            broken.append((position, resumed))
+            position = resumed
+    return Scan(bodies, broken)
 
 
 class _Record(Struct, frozen=True):
@@ -52,16 +58,34 @@ class _Record(Struct, frozen=True):
 
 
 def _read_record(segment: bytes, position: int) -> _Record | None:
+    bounds = _bounds(segment, position)
+    if bounds is None:
+        return None
+    start, end = bounds
+    content = segment[start : end - _CHECKSUM_BYTES]
+    checksum = _CHECKSUM_TAG + zlib.crc32(content).to_bytes(4, "little")
+    return _Record(content, end) if segment[end - _CHECKSUM_BYTES : end] == checksum else None
+
+
+def _bounds(segment: bytes, position: int) -> tuple[int, int] | None:
+    """From where to where the record that begins here goes, as far as its length can be believed."""
     length = 0
     for index, byte in enumerate(segment[position : position + _LONGEST_VARINT]):
         length |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             start = position + index + 1
-            break
-    else:
-        return None
-    end = start + length
-    content = segment[start : end - _CHECKSUM_BYTES]
-    checksum = _CHECKSUM_TAG + zlib.crc32(content).to_bytes(4, "little")
-    whole = length >= _CHECKSUM_BYTES and end <= len(segment) and segment[end - _CHECKSUM_BYTES : end] == checksum
-    return _Record(content, end) if whole else None
+            return (start, start + length) if _CHECKSUM_BYTES <= length <= len(segment) - start else None
+    return None
+
+
+def _next_record(segment: bytes, position: int) -> int:
+    """Where the next whole record begins; the end when there is none."""
+    bounds = _bounds(segment, position)
+    if bounds and _read_record(segment, bounds[1]):
+        return bounds[1]
+    while (tag := segment.find(_CHECKSUM_TAG, position)) >= 0:
+        candidate = tag + _CHECKSUM_BYTES
+        if _read_record(segment, candidate):
+            return candidate
+        position = tag + 1
+    return len(segment)

@@ -3,17 +3,16 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
 
-from collector import otlp
-from collector.errors import LogUnavailableError, UndecodableRequestError
-from collector.receiver import MAX_BODY_BYTES, MAX_REQUESTS, RETRY_AFTER_SECONDS
-from collector.segments import SegmentLog
+from collector import intake, otlp
+from collector.errors import BusyError, LogUnavailableError, UndecodableRequestError, UnknownSenderError
+from collector.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +28,11 @@ class NotBoundError(RuntimeError):
 
 
 @contextmanager
-def serving(
-    segments: SegmentLog,
-    host: str,
-    port: int,
-    *,
-    max_body_bytes: int = MAX_BODY_BYTES,
-    max_requests: int = MAX_REQUESTS,
-) -> Iterator[int]:
+def serving(taken: Intake, host: str, port: int) -> Iterator[int]:
     """Requests are answered inside the block, which is given the port. Raises NotBoundError."""
-    receiver = _Receiver(segments, max_requests)
-    options = [("grpc.max_receive_message_length", max_body_bytes), ("grpc.so_reuseport", 0)]
+    options = [("grpc.max_receive_message_length", taken.max_body_bytes), ("grpc.so_reuseport", 0)]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    running = _Running(receiver, address, options)
+    running = _Running(_Receiver(taken), address, options)
     running.start()
     try:
         log.info("collector on grpc://%s", address)
@@ -51,34 +42,37 @@ def serving(
 
 
 class _Receiver:
-    def __init__(self, segments: SegmentLog, max_requests: int) -> None:
-        self._segments = segments
-        self._max_requests = max_requests
-        self._under_way = 0  # touched by the event loop's thread alone
+    def __init__(self, taken: Intake) -> None:
+        self._intake = taken
 
     async def export(self, body: bytes, context: Context) -> bytes:
-        if self._under_way >= self._max_requests:
-            await _ask_to_retry(context, "too many requests at once")
-        self._under_way += 1
         try:
-            return await self._take(body, context)
-        finally:
-            self._under_way -= 1
-
-    async def _take(self, body: bytes, context: Context) -> bytes:
-        try:
-            checked = await asyncio.to_thread(otlp.check, body)
-            if checked.spans:
-                await asyncio.wrap_future(self._segments.append(checked.body, checked.spans))
+            return otlp.response(await self._take(body, context))
         except UndecodableRequestError as error:
+            self._intake.count("invalid")
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except UnknownSenderError as error:
+            self._intake.count("unauthorized")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        except BusyError as error:
+            self._intake.count("busy")
+            await _ask_to_retry(context, str(error), error.seconds)
         except LogUnavailableError as error:
-            await _ask_to_retry(context, str(error))
-        return otlp.response(checked.refused)
+            self._intake.count("unavailable")
+            await _ask_to_retry(context, str(error), intake.RETRY_AFTER_SECONDS)
+
+    async def _take(self, body: bytes, context: Context) -> Mapping[str, int]:
+        told: dict[str, Any] = dict(context.invocation_metadata() or ())
+        sender = self._intake.sender(told.get("authorization", ""))
+        with self._intake.place() as place:
+            place.hold(len(body))
+            checked = await asyncio.to_thread(otlp.check, body)
+            identity = intake.identity_of(body, told.get("idempotency-key", ""))
+            return await self._intake.take(sender, checked, len(body), identity)
 
 
-async def _ask_to_retry(context: Context, message: str) -> None:
-    details = otlp.retry_status(otlp.UNAVAILABLE, message, RETRY_AFTER_SECONDS)
+async def _ask_to_retry(context: Context, message: str, seconds: int) -> NoReturn:
+    details = otlp.retry_status(otlp.UNAVAILABLE, message, seconds)
     await context.abort(grpc.StatusCode.UNAVAILABLE, message, (("grpc-status-details-bin", details),))
 
 

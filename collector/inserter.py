@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from collector.errors import CollectorError, StorageError, UndecodableRequestError, UnreadableSegmentError
 from collector.framing import EMPTY_REQUEST, record, scan
 
@@ -23,6 +25,11 @@ Insert = Callable[[Path, str], None]
 
 class StoppedError(CollectorError):
     """Asked to stop before the segment was stored; it stays where it is."""
+
+
+class Aside(Struct, frozen=True):
+    requests: int
+    size_bytes: int
 
 
 class Inserter:
@@ -48,14 +55,19 @@ class Inserter:
         self._epoch = epoch
         self._waits = (first_wait_seconds, longest_wait_seconds)
         self._stopping = threading.Event()
+        self._set_aside = 0
         self.trouble = ""  # why the last attempt failed; empty when it did not
+        self.aside_bytes = 0  # in quarantine, as far as known
         shutil.rmtree(self._parts, ignore_errors=True)
         self._parts.mkdir()
         self._quarantine.mkdir(exist_ok=True)
+        self.quarantined()
 
-    def quarantined(self) -> int:
-        """Requests set aside and not yet taken away by a person."""
-        return sum(1 for _ in self._quarantine.glob("*.otlp"))
+    def quarantined(self) -> Aside:
+        """What is set aside and not yet taken away by a person."""
+        sizes = [path.stat().st_size for path in self._quarantine.glob("*.otlp")]
+        self.aside_bytes = sum(sizes)
+        return Aside(len(sizes), self.aside_bytes)
 
     def failed(self, reason: str) -> None:
         """Wait a while after a failure that nobody foresaw."""
@@ -66,13 +78,25 @@ class Inserter:
         """What is not stored by the end of the attempt under way stays on disk."""
         self._stopping.set()
 
-    def store(self, segment: Path) -> None:
-        """Return when every request is stored or set aside. Raises StoppedError."""
-        try:
-            self._until_stored(segment, segment.stem)
-        except UnreadableSegmentError as error:
-            log.warning("segment %s holds a request that ClickHouse cannot read: %s", segment.name, error)
-            self._store_halves(segment.stem, scan(segment.read_bytes()).bodies)
+    def store(self, segment: Path, *, damaged: bool = False) -> int:
+        """Return when every request is stored or set aside: how many were. Raises StoppedError.
+
+        Of a ``damaged`` segment only the records that are whole go in; what lies between them is set aside.
+        """
+        before = self._set_aside
+        if not damaged:
+            try:
+                self._until_stored(segment, segment.stem)
+                return 0
+            except UnreadableSegmentError as error:
+                log.warning("segment %s holds what ClickHouse cannot read: %s", segment.name, error)
+        content = segment.read_bytes()
+        found = scan(content)
+        for start, end in found.broken:
+            self._keep_aside(f"{segment.stem}.broken-{start}", content[start:end], "its checksum does not fit")
+        if found.bodies:
+            self._store_part(f"{segment.stem}.whole", found.bodies)
+        return self._set_aside - before
 
     def _until_stored(self, path: Path, name: str) -> None:
         wait, longest = self._waits
@@ -130,9 +154,14 @@ class Inserter:
             finally:
                 path.unlink()
         except (UnreadableSegmentError, UndecodableRequestError) as error:
-            aside = self._quarantine / f"{name}-{self._epoch}.otlp"
-            _write_durably(aside, record(body))
-            log.error("one request is set aside as %s: %s", aside, error)
+            self._keep_aside(name, record(body), str(error))
+
+    def _keep_aside(self, name: str, content: bytes, reason: str) -> None:
+        path = self._quarantine / f"{name}-{self._epoch}.otlp"
+        _write_durably(path, content)
+        self._set_aside += 1
+        self.quarantined()
+        log.error("%s is set aside: %s", path, reason)
 
     def _write_part(self, name: str, content: bytes) -> Path:
         path = self._parts / f"{name}-{threading.get_ident()}.otlp"

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector import otlp_json
+from collector import nested, otlp_json
 from collector.errors import UndecodableRequestError
 from collector.framing import varint
 
@@ -23,7 +23,9 @@ MEDIA_TYPES: Final = (PROTOBUF, JSON)
 # google.rpc.Code
 INVALID_ARGUMENT: Final = 3
 RESOURCE_EXHAUSTED: Final = 8
+UNIMPLEMENTED: Final = 12
 UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
 
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
@@ -31,7 +33,7 @@ _LAST_TIME: Final = 2**63 - 1  # nanoseconds, in the year 2262: the last that Cl
 
 
 class Checked(Struct, frozen=True):
-    body: bytes  # what to store: as it was sent, or without the spans that were refused
+    body: bytes  # what to store: as it was sent, or without refused spans and with arrays and maps as JSON
     spans: int  # in ``body``
     refused: Mapping[str, int]  # reason to spans that can never be stored
 
@@ -49,7 +51,8 @@ def check(body: bytes, media_type: str = PROTOBUF) -> Checked:
             for position in reversed(reasons):
                 del scope.spans[position]
     as_sent = media_type == PROTOBUF and not refused
-    return Checked(body if as_sent else request.SerializeToString(), spans, dict(refused))
+    stored = body if as_sent else request.SerializeToString()
+    return Checked(nested.as_json(stored) if nested.may_hold(stored) else stored, spans, dict(refused))
 
 
 def normalised(body: bytes) -> bytes:
@@ -59,7 +62,7 @@ def normalised(body: bytes) -> bytes:
     oneof, a known field of another wire type). It took each of 700 mutated ones after this; it costs as much as four
     checks, so only a request that was refused is sent through it.
     """
-    request = _decode(body)
+    request = nested.opaque(body)
     request.DiscardUnknownFields()
     encoded: bytes = request.SerializeToString()
     return encoded
@@ -111,6 +114,8 @@ def _fault(span: Span) -> str:
         return "trace_id is not 16 bytes, or all zero"
     if len(span_id) != 8 or span_id == _NO_SPAN:
         return "span_id is not 8 bytes, or all zero"
+    if not span.start_time_unix_nano:
+        return "the span has no start time"
     if end < span.start_time_unix_nano:
-        return "the span ends before it starts"
+        return "the span has no end time, or ends before it starts"
     return "the span ends after the year 2262" if end > _LAST_TIME else ""

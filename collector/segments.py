@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import shutil
 import threading
 import time
 from collections import deque
@@ -30,21 +31,41 @@ REST_LIMIT_SECONDS: Final = 1.0
 small ones keep this many times their length apart, and traffic that needs more goes in by larger segments."""
 MAX_BACKLOG_BYTES: Final = 8 << 30
 MAX_WAITING_BYTES: Final = 128 << 20
+RESERVE_BYTES: Final = 1 << 30
+"""Left free on the disk, for ClickHouse on the same one and for what is on its way when senders are asked to wait."""
+FREE_FOR_SECONDS: Final = 0.5
+TORN_KEPT: Final = 16
 
 
 class Counters(Struct, frozen=True):
-    accepted_requests: int  # acknowledged by this process
+    """Of this process, but for what lies on disk: requests accepted and recovered = stored + set aside + waiting."""
+
+    accepted_requests: int  # acknowledged
     accepted_spans: int
+    accepted_bytes: int
+    recovered_requests: int  # found on disk at the start
+    stored_requests: int
+    stored_spans: int  # of those accepted by this process
     stored_segments: int
+    set_aside_requests: int
+    waiting_requests: int
+    insert_seconds: float  # spent on the segments stored
     quarantined_requests: int  # set aside because ClickHouse cannot read them, by this process or an earlier one
+    quarantined_bytes: int
     backlog_segments: int
     backlog_bytes: int  # on disk or about to be, and not stored yet
+    oldest_seconds: float  # age of the oldest segment that is not stored; 0 when there is none
+    free_bytes: int  # on the disk of the log
     trouble: str  # why nothing is being stored now; empty when all is well
 
 
 class _Segment(Struct, frozen=True):
     path: Path
     size_bytes: int
+    requests: int
+    spans: int  # 0 when an earlier process wrote it
+    opened_at: float  # time.monotonic()
+    damaged: bool = False
 
 
 class _Waiting(Struct, frozen=True):
@@ -71,6 +92,7 @@ class SegmentLog:
         max_age_seconds: float = MAX_AGE_SECONDS,
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
         inserters: int = 2,
         epoch: str | None = None,
     ) -> None:
@@ -82,6 +104,7 @@ class SegmentLog:
         self._max_age_seconds = max_age_seconds
         self._max_backlog_bytes = max_backlog_bytes
         self._max_waiting_bytes = max_waiting_bytes
+        self._reserve_bytes = reserve_bytes
         self._inserter = Inserter(insert, normalise, directory, epoch or uuid4().hex)
 
         # Everything below is guarded by the condition, except the open file: the writer's alone.
@@ -92,7 +115,12 @@ class SegmentLog:
         self._sequence = max((int(segment.path.stem) for segment in self._sealed), default=0)
         self._backlog_bytes = sum(segment.size_bytes for segment in self._sealed)
         self._backlog_segments = len(self._sealed)
-        self._accepted_requests = self._accepted_spans = self._stored_segments = 0
+        self._recovered_requests = sum(segment.requests for segment in self._sealed)
+        self._accepted_requests = self._accepted_spans = self._accepted_bytes = 0
+        self._stored_requests = self._stored_spans = self._stored_segments = self._set_aside_requests = 0
+        self._insert_seconds = 0.0
+        self._under_way: dict[Path, float] = {}
+        self._free_bytes, self._free_at = 0, float("-inf")
         self._closing = self._written = False
         self._rested_at = 0.0
         self._file: _SegmentFile | None = None
@@ -111,36 +139,66 @@ class SegmentLog:
         Raises LogFullError at once when too much waits already.
         """
         waiting = _Waiting(record(body), spans, Future())
-        size = len(waiting.record)
+        waiting.durable.set_running_or_notify_cancel()  # whoever stops waiting for it must not cancel it
         with self._changed:
-            if self._closing:
-                raise LogUnavailableError("the collector is stopping")
-            if self._backlog_bytes + size > self._max_backlog_bytes or (
-                self._waiting and self._waiting_bytes + size > self._max_waiting_bytes
-            ):
-                raise LogFullError(f"{self._backlog_bytes} bytes wait to be stored")
+            self._make_room(len(waiting.record))
             self._waiting.append(waiting)
-            self._waiting_bytes += size
-            self._backlog_bytes += size
+            self._waiting_bytes += len(waiting.record)
+            self._backlog_bytes += len(waiting.record)
             self._changed.notify_all()
         return waiting.durable
 
+    def _make_room(self, size: int) -> None:
+        if self._closing:
+            raise LogUnavailableError("the collector is stopping")
+        held = self._backlog_bytes + self._inserter.aside_bytes
+        if held + size > self._max_backlog_bytes:
+            raise LogFullError(f"{held} bytes wait to be stored or are set aside")
+        if self._waiting and self._waiting_bytes + size > self._max_waiting_bytes:
+            raise LogFullError(f"{self._waiting_bytes} bytes wait to be written")
+        if self._free() - size < self._reserve_bytes:
+            raise LogFullError(f"the disk has {self._free_bytes} bytes left, {self._reserve_bytes} are kept free")
+
+    def _free(self) -> int:
+        if (now := time.monotonic()) - self._free_at > FREE_FOR_SECONDS:
+            self._free_bytes, self._free_at = shutil.disk_usage(self._directory).free, now
+        return self._free_bytes
+
     def counters(self) -> Counters:
+        aside = self._inserter.quarantined()
         with self._changed:
+            found = self._recovered_requests + self._accepted_requests
+            opened = [*self._under_way.values(), *(segment.opened_at for segment in self._sealed)]
+            if self._file is not None:
+                opened.append(self._file.opened_at)
             return Counters(
                 accepted_requests=self._accepted_requests,
                 accepted_spans=self._accepted_spans,
+                accepted_bytes=self._accepted_bytes,
+                recovered_requests=self._recovered_requests,
+                stored_requests=self._stored_requests,
+                stored_spans=self._stored_spans,
                 stored_segments=self._stored_segments,
-                quarantined_requests=self._inserter.quarantined(),
+                set_aside_requests=self._set_aside_requests,
+                waiting_requests=found - self._stored_requests - self._set_aside_requests,
+                insert_seconds=self._insert_seconds,
+                quarantined_requests=aside.requests,
+                quarantined_bytes=aside.size_bytes,
                 backlog_segments=self._backlog_segments,
                 backlog_bytes=self._backlog_bytes,
+                oldest_seconds=time.monotonic() - min(opened) if opened else 0.0,
+                free_bytes=self._free(),
                 trouble=self._inserter.trouble,
             )
 
     def accepts(self) -> bool:
         """Whether a request would be taken now."""
         with self._changed:
-            return not self._closing and self._backlog_bytes < self._max_backlog_bytes
+            try:
+                self._make_room(0)
+            except LogUnavailableError:
+                return False
+            return self._backlog_bytes + self._inserter.aside_bytes < self._max_backlog_bytes
 
     def wait_stored(self, timeout_seconds: float) -> bool:
         """Whether everything accepted before was stored in time."""
@@ -210,7 +268,7 @@ class SegmentLog:
             if self._file is None:
                 self._sequence += 1
                 self._file = _SegmentFile(self._directory / f"{self._sequence:012}.otlp")
-            self._file.append([waiting.record for waiting in batch])
+            self._file.append([waiting.record for waiting in batch], sum(waiting.spans for waiting in batch))
         except OSError as error:
             log.exception("the log cannot be written")
             self._seal()
@@ -219,6 +277,7 @@ class SegmentLog:
         with self._changed:
             self._accepted_requests += len(batch)
             self._accepted_spans += sum(waiting.spans for waiting in batch)
+            self._accepted_bytes += sum(len(waiting.record) for waiting in batch)
         for waiting in batch:
             waiting.durable.set_result(None)
 
@@ -248,7 +307,8 @@ class SegmentLog:
         while segment := self._next_segment():
             started = time.monotonic()
             try:
-                self._inserter.store(segment.path)
+                aside = self._inserter.store(segment.path, damaged=segment.damaged)
+                segment.path.unlink()
             except StoppedError:
                 return
             except Exception as error:
@@ -256,14 +316,20 @@ class SegmentLog:
                 self._inserter.failed(repr(error))
                 self._put_back(segment)
                 continue
-            segment.path.unlink()
-            with self._changed:
-                now = time.monotonic()
-                self._rested_at = now + min(REST_LIMIT_SECONDS, REST_FACTOR * (now - started))
-                self._stored_segments += 1
-                self._backlog_segments -= 1
-                self._backlog_bytes -= segment.size_bytes
-                self._changed.notify_all()
+            self._retire(segment, aside, time.monotonic() - started)
+
+    def _retire(self, segment: _Segment, aside: int, seconds: float) -> None:
+        with self._changed:
+            self._rested_at = time.monotonic() + min(REST_LIMIT_SECONDS, REST_FACTOR * seconds)
+            self._stored_segments += 1
+            self._stored_requests += segment.requests - aside
+            self._stored_spans += segment.spans
+            self._set_aside_requests += aside
+            self._insert_seconds += seconds
+            self._backlog_segments -= 1
+            self._backlog_bytes -= segment.size_bytes
+            del self._under_way[segment.path]
+            self._changed.notify_all()
 
     def _next_segment(self) -> _Segment | None:
         with self._changed:
@@ -271,12 +337,14 @@ class SegmentLog:
             if not self._sealed:
                 return None
             segment = self._sealed.popleft()
+            self._under_way[segment.path] = segment.opened_at
             self._changed.notify_all()
             return segment
 
     def _put_back(self, segment: _Segment) -> None:
         with self._changed:
             self._sealed.appendleft(segment)
+            del self._under_way[segment.path]
             self._changed.notify_all()
 
 
@@ -287,16 +355,18 @@ class _SegmentFile:
         self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self.opened_at = time.monotonic()
-        self.size_bytes = 0
+        self.size_bytes = self._requests = self._spans = 0
         _sync_directory(path.parent)
 
-    def append(self, records: list[bytes]) -> None:
+    def append(self, records: list[bytes], spans: int) -> None:
         content = memoryview(b"".join(records))
         written = 0
         while written < len(content):
             written += os.write(self._descriptor, content[written:])
         os.fdatasync(self._descriptor)
         self.size_bytes += written
+        self._requests += len(records)
+        self._spans += spans
 
     def finish(self) -> _Segment:
         """Close it, without what could not be made durable."""
@@ -305,28 +375,42 @@ class _SegmentFile:
         except OSError:
             log.exception("%s keeps a torn end, which is cut off when it is read", self._path)
         os.close(self._descriptor)
-        return _Segment(self._path, self.size_bytes)
+        return _Segment(self._path, self.size_bytes, self._requests, self._spans, self.opened_at)
 
 
 def recover(directory: Path) -> list[_Segment]:
-    """The segments an earlier process left, oldest first, each cut back to its whole records.
+    """The segments an earlier process left, oldest first, each without its torn end.
 
     What is cut off was never acknowledged, unless the disk is damaged: it is kept aside as ``.torn`` for a person.
     """
     segments = []
     for path in sorted(directory.glob("*.otlp")):
         content = path.read_bytes()
-        whole_bytes = scan(content).whole_bytes
-        if whole_bytes < len(content):
-            torn = path.with_suffix(".torn")
-            torn.write_bytes(content[whole_bytes:])
-            os.truncate(path, whole_bytes)
-            log.warning("%s had a torn end of %d bytes, kept as %s", path.name, len(content) - whole_bytes, torn.name)
-        if whole_bytes:
-            segments.append(_Segment(path, whole_bytes))
+        found = scan(content)
+        broken = found.broken
+        if broken and broken[-1][1] == len(content) and _cut(path, content, broken[-1][0]):
+            broken = broken[:-1]
+        if found.bodies or broken:
+            size = path.stat().st_size
+            segments.append(_Segment(path, size, len(found.bodies) + len(broken), 0, time.monotonic(), bool(broken)))
         else:
             path.unlink()
+    for left in sorted(directory.glob("*.torn"), key=lambda path: path.stat().st_mtime)[:-TORN_KEPT]:
+        left.unlink()
     return segments
+
+
+def _cut(path: Path, content: bytes, whole_bytes: int) -> bool:
+    """Move the end of a segment aside; False when the disk has no room for it."""
+    torn = path.with_suffix(f".{time.time_ns()}.torn")
+    try:
+        torn.write_bytes(content[whole_bytes:])
+    except OSError:
+        log.exception("%s keeps its torn end", path.name)
+        return False
+    os.truncate(path, whole_bytes)
+    log.warning("%s had a torn end of %d bytes, kept as %s", path.name, len(content) - whole_bytes, torn.name)
+    return True
 
 
 def _locked(directory: Path) -> BinaryIO:

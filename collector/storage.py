@@ -14,7 +14,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from collector import migrations
+from collector import migrations, retention
 from collector.errors import QueryTimeoutError, StorageError, StorageUnavailableError, UnreadableSegmentError
 
 __all__ = ["QueryTimeoutError", "Storage", "StorageError", "StorageUnavailableError", "UnreadableSegmentError"]
@@ -25,6 +25,7 @@ EMBEDDED_DATABASE: Final = "tallytrace"
 _OTLP_SCHEMA: Final = Path(__file__).parent / "otlp.proto"
 _INSERT_SEGMENT: Final = Template(migrations.split_statements((migrations.SQL / "insert_segment.sql").read_text())[0])
 _APPLIED: Final = (migrations.SQL / "applied_migrations.sql").read_text()
+_CREATED: Final = (migrations.SQL / "created_tables.sql").read_text()
 _MIGRATION_COLUMNS: Final = ("version", "statement", "name", "digest")
 
 _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
@@ -105,6 +106,14 @@ class Storage:
                 row = (statement.version, statement.number, statement.name, statement.digest)
                 client.insert("schema_migrations", [row], column_names=_MIGRATION_COLUMNS)
         return len(needed)
+
+    def keep(self, days: Mapping[str, int]) -> Sequence[str]:
+        """Let rows of the tables named expire after so many days, and no others; returns the statements that took."""
+        with self._writers.one() as client, _translated():
+            statements = retention.changes(days, {row[0]: row[1] for row in client.query(_CREATED).result_rows})
+            for statement in statements:
+                client.command(statement)
+        return statements
 
     def insert_segment(self, path: Path, token: str) -> None:
         """Insert a file of length-delimited export requests; again with the same ``token`` it changes nothing.

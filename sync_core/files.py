@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -120,12 +121,12 @@ class FileReader:
         self._clock = clock
         self._read = read
         self._stop_reading = stop
-        self._stopped = False
+        self._stop = threading.Event()
         self._endings: Counter[int] = Counter()
 
     def stop(self) -> None:
         """Ends the reading; what was accepted stays, and the next start goes on from there."""
-        self._stopped = True
+        self._stop.set()
         self._stop_reading()
 
     def incoming(self) -> "Incoming":
@@ -154,13 +155,13 @@ class FileReader:
             waiting = session.rows("unfinished_files")
         done = 0
         for run, name in waiting:
-            if self._stopped:
+            if self._stop.is_set():
                 break
             try:
                 self._read(run)
                 done += 1
             except Exception as error:
-                if self._stopped:
+                if self._stop.is_set():
                     break
                 log.exception("reading %s broke off", name)
                 self._endings[run] += 1

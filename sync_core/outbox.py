@@ -170,12 +170,15 @@ def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
 class SpanRelay:
     """Ships encoded spans to the collector until it acknowledges them."""
 
-    def __init__(self, db: Store, url: str, clock: Clock, *, batches: int = 16, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, db: Store, url: str, clock: Clock, *, key: str = "", batches: int = 16, timeout_seconds: float = 30.0
+    ) -> None:
+        """``key`` is what the collector knows this sender by; none is sent when it is empty."""
         self._db = db
         self._clock = clock
         self._batches = batches
         self._url = url
-        self._http = httpx.Client(timeout=timeout_seconds)
+        self._http = httpx.Client(timeout=timeout_seconds, headers={"Authorization": f"Bearer {key}"} if key else {})
         self._failures = 0
         self._closed_until = dt.datetime.min.replace(tzinfo=dt.UTC)
 

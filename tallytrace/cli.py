@@ -16,9 +16,10 @@ from rich.table import Table
 import lineage.text
 from alerts.routing import RoutesRefusedError
 from alerts.rule import RulesRefusedError
+from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
 from lineage.model import SlaTile
-from tallytrace import bench, demo, look, remote, replay, role, supervisor, verify
+from tallytrace import bench, demo, keys, look, remote, replay, role, supervisor, verify
 from tallytrace import migrate as migration
 from tallytrace.postgres import PostgresError
 from tallytrace.presence import AlreadyRunningError
@@ -72,6 +73,50 @@ def migrate(context: typer.Context) -> None:
     with _refusals():
         for schema, applied in migration.run(_settings(context)).items():
             out.print(f"{schema:<16} {applied} applied")
+
+
+keys_app: Final = typer.Typer(no_args_is_help=True, help="Keys of those who send spans from other machines.")
+app.add_typer(keys_app, name="keys")
+
+
+@keys_app.command("add")
+def add_key(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who sends with it; shown in messages and figures.")],
+    spans_per_second: Annotated[float | None, typer.Option(min=1, help="More is asked to wait; default: none.")] = None,
+    bytes_per_second: Annotated[float | None, typer.Option(min=1, help="After decompression; default: none.")] = None,
+) -> None:
+    """Make a key and print it: the only time it is told. It counts within a second.
+
+    Example: tallytrace keys add pos-london --spans-per-second 5000
+    """
+    with _refusals():
+        out.print(
+            keys.add(_settings(context), name, spans_per_second=spans_per_second, bytes_per_second=bytes_per_second),
+            soft_wrap=True,
+        )
+
+
+@keys_app.command("list")
+def list_keys(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List who has a key and what it may send; the keys themselves are not kept."""
+    with _refusals():
+        known = keys.read(_settings(context))
+    if as_json:
+        out.print_json(msgspec.json.encode([msgspec.structs.replace(key, sha256="") for key in known]).decode())
+        return
+    table = Table("name", "made", "spans/s", "bytes/s", box=None)
+    for key in known:
+        limits = [f"{limit:,.0f}" if limit else "any" for limit in (key.spans_per_second, key.bytes_per_second)]
+        table.add_row(key.name, f"{key.created_at:%Y-%m-%d %H:%M}", *limits)
+    out.print(table)
+
+
+@keys_app.command("remove")
+def remove_key(context: typer.Context, name: Annotated[str, typer.Argument(help="As given to keys add.")]) -> None:
+    """Withdraw a key: what is sent with it is refused from the next second on."""
+    with _refusals():
+        keys.remove(_settings(context), name)
 
 
 @app.command("settings")
@@ -257,5 +302,8 @@ def _refusals() -> Iterator[None]:
         DefinitionError,
         RulesRefusedError,
         RoutesRefusedError,
+        RetentionError,
+        keys.KeyRefusedError,
+        keys.NoKeyError,
     ) as fault:
         refuse(str(fault))

@@ -42,7 +42,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         apart = Apart(settings.postgres_url, folder)
         files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
         erp = undo.enter_context(_erp(settings, db)) if settings.erp_url else None
-        spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall)
+        spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
         undo.callback(spans.close)
         retry = Retry(base_seconds=settings.retry_base_seconds)
         workers = [

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +27,9 @@ import lineage.audit
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
 from alerts.store import Store as AlertStore
-from collector import grpc_receiver, otlp, receiver
+from collector import grpc_receiver, otlp, receiver, retention
 from collector.errors import StorageError
+from collector.intake import Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage
 from dashboards import app as pages
@@ -38,6 +39,7 @@ from lineage.queries import Queries
 from lineage.service import Lineage
 from tallytrace import health, webserver
 from tallytrace.health import Metric
+from tallytrace.keys import Senders
 from tallytrace.settings import Settings
 from tallytrace.ticks import Tick, ticking
 
@@ -76,9 +78,11 @@ def judgement(settings: Settings) -> Judgement:
 
 
 def run(settings: Settings, until: threading.Event) -> None:
-    """Serves until the event. Raises what `judgement` raises, and NotServedError."""
+    """Serves until the event. Raises what `judgement` raises, RetentionError, NoKeyError and NotServedError."""
     by = judgement(settings)
+    keep = retention.parse(settings.retention)
     settings = _at_home(settings)
+    senders = Senders(settings)
     with ExitStack() as undo:
         storage = Storage.connect(settings.clickhouse)
         undo.callback(storage.close)
@@ -90,21 +94,30 @@ def run(settings: Settings, until: threading.Event) -> None:
                 max_bytes=settings.segment_max_bytes,
                 max_age_seconds=settings.segment_max_age_seconds,
                 max_backlog_bytes=settings.backlog_max_bytes,
+                reserve_bytes=settings.disk_reserve_bytes,
             )
         )
-        intake = receiver.create_app(segments)
+        taken = Intake(segments, senders.find)
+        intake = receiver.create_app(segments, taken)
         undo.enter_context(webserver.serving(intake, settings.otlp_host, settings.otlp_port, name="collector"))
         if settings.otlp_grpc_port:
-            undo.enter_context(grpc_receiver.serving(segments, settings.otlp_host, settings.otlp_grpc_port))
+            undo.enter_context(grpc_receiver.serving(taken, settings.otlp_host, settings.otlp_grpc_port))
         # Spans are taken from here on, whatever else is away.
-        migrated = _until_it_works(storage.migrate, (StorageError,), "ClickHouse", until)
+        migrated = _until_it_works(lambda: _migrate(storage, keep), (StorageError,), "ClickHouse", until)
         store = _until_it_works(lambda: AlertStore.connect(settings.postgres_url), (PoolTimeout,), "PostgreSQL", until)
         if migrated is None or store is None:
             return
         undo.callback(store.close)
         store.migrate()
-        undo.enter_context(_serving_lineage(settings, by, storage, store, segments))
+        undo.enter_context(_serving_lineage(settings, by, storage, store, segments, taken))
         until.wait()
+
+
+def _migrate(storage: Storage, keep: Mapping[str, int]) -> bool:
+    storage.migrate()
+    for statement in storage.keep(keep):
+        log.info("retention: %s", statement)
+    return True
 
 
 def _at_home(settings: Settings) -> Settings:
@@ -117,7 +130,7 @@ def _at_home(settings: Settings) -> Settings:
 
 @contextmanager
 def _serving_lineage(
-    settings: Settings, by: Judgement, storage: Storage, store: AlertStore, segments: SegmentLog
+    settings: Settings, by: Judgement, storage: Storage, store: AlertStore, segments: SegmentLog, taken: Intake
 ) -> Iterator[None]:
     queries = Queries(storage)
     service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock)
@@ -132,12 +145,14 @@ def _serving_lineage(
             Tick("alerts", settings.alert_tick_seconds, lambda: evaluator.tick(service.now())),
         ]
         undo.enter_context(ticking(ticks))
-        api = _app(settings, storage, store, segments, service)
+        api = _app(settings, storage, store, service, lambda: _metrics(segments, taken))
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         yield
 
 
-def _app(settings: Settings, storage: Storage, store: AlertStore, segments: SegmentLog, service: Lineage) -> Litestar:
+def _app(
+    settings: Settings, storage: Storage, store: AlertStore, service: Lineage, metrics: Callable[[], list[Metric]]
+) -> Litestar:
     dash = pages.create(service, core_url=settings.core_base, clock=service.now)
 
     def waiting_for() -> list[str]:
@@ -150,7 +165,7 @@ def _app(settings: Settings, storage: Storage, store: AlertStore, segments: Segm
             *lineage.api.route_handlers(service),
             *lineage.audit.route_handlers(storage),
             *alerts.api.route_handlers(store, wall),
-            *health.handlers(waiting_for, lambda: _metrics(segments)),
+            *health.handlers(waiting_for, metrics),
         ],
         openapi_config=OPENAPI,
         logging_config=None,
@@ -159,16 +174,45 @@ def _app(settings: Settings, storage: Storage, store: AlertStore, segments: Segm
     )
 
 
-def _metrics(segments: SegmentLog) -> list[Metric]:
-    now = segments.counters()
+def _metrics(segments: SegmentLog, taken: Intake) -> list[Metric]:
+    now, totals = segments.counters(), taken.totals()
+    found = now.accepted_requests + now.recovered_requests - now.waiting_requests
+    counters = (
+        ("requests_accepted", "OTLP requests acknowledged.", now.accepted_requests),
+        ("requests_recovered", "Requests found on disk at the start.", now.recovered_requests),
+        ("requests_stored", "Requests inserted.", now.stored_requests),
+        ("spans_accepted", "Spans acknowledged.", now.accepted_spans),
+        ("spans_stored", "Spans inserted, of those accepted since the start.", now.stored_spans),
+        ("spans_duplicate", "Spans in requests that were recognised as sent before.", totals.duplicate_spans),
+        ("accepted_bytes", "Bytes of requests acknowledged.", now.accepted_bytes),
+        ("segments_stored", "Segments inserted.", now.stored_segments),
+        ("insert_seconds", "Time spent on the segments inserted.", now.insert_seconds),
+    )
+    gauges = (
+        ("requests_set_aside", "Requests ClickHouse cannot read, in quarantine.", now.quarantined_requests),
+        ("quarantine_bytes", "Bytes in quarantine.", now.quarantined_bytes),
+        ("requests_waiting", "Requests acknowledged and not inserted yet.", now.waiting_requests),
+        ("backlog_segments", "Segments not inserted yet.", now.backlog_segments),
+        ("backlog_bytes", "Bytes of spans not inserted yet.", now.backlog_bytes),
+        ("backlog_oldest_seconds", "Age of the oldest segment that is not inserted.", now.oldest_seconds),
+        ("disk_free_bytes", "Free on the disk that holds the spans.", now.free_bytes),
+        ("requests_held_bytes", "Memory that requests under way hold.", totals.held_bytes),
+        ("completeness_ratio", "Stored of what is no longer waiting; 1 is all.",
+         now.stored_requests / found if found else 1.0),
+    )  # fmt: skip
     return [
-        Metric("tallytrace_requests_accepted_total", "counter", "OTLP requests acknowledged.", now.accepted_requests),
-        Metric("tallytrace_spans_accepted_total", "counter", "Spans acknowledged.", now.accepted_spans),
-        Metric("tallytrace_segments_stored_total", "counter", "Segments inserted.", now.stored_segments),
-        Metric("tallytrace_requests_set_aside", "gauge", "Requests ClickHouse cannot read.", now.quarantined_requests),
-        Metric("tallytrace_backlog_segments", "gauge", "Segments not inserted yet.", now.backlog_segments),
-        Metric("tallytrace_backlog_bytes", "gauge", "Bytes of spans not inserted yet.", now.backlog_bytes),
-    ]
+        *(Metric(f"tallytrace_{name}_total", "counter", meaning, value) for name, meaning, value in counters),
+        *(Metric(f"tallytrace_{name}", "gauge", meaning, value) for name, meaning, value in gauges),
+        *(
+            Metric("tallytrace_requests_total", "counter", "OTLP requests by outcome.", count, (("outcome", outcome),))
+            for outcome, count in sorted(totals.requests.items())
+        ),
+        *(
+            Metric("tallytrace_spans_refused_total", "counter", "Spans that can never be stored.", count,
+                   (("reason", reason),))
+            for reason, count in sorted(totals.refused_spans.items())
+        ),
+    ]  # fmt: skip
 
 
 def wall() -> datetime:

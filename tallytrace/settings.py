@@ -36,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     plane_url: Annotated[str, Meta(description="where people and links reach the pages; empty: from their port")] = ""
     collector_url: Annotated[str, Meta(description="where spans are sent; empty: from the receiver's port")] = ""
 
+    collector_key: Annotated[
+        str, Meta(description="key our own spans are sent with, and taken with; others' keys: tallytrace keys")
+    ] = ""
+
     erp_url: Annotated[str, Meta(description="ERP that journals are posted to; empty: they wait")] = ""
     erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP, at most")] = 500
     webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
@@ -53,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backlog_max_bytes: Annotated[
         int, Meta(ge=1024 * 1024, description="spans on disk for ClickHouse; beyond that senders are asked to wait")
     ] = 8 * 1024 * 1024 * 1024
+    disk_reserve_bytes: Annotated[
+        int, Meta(ge=0, description="disk space that spans on disk leave free; below it senders are asked to wait")
+    ] = 1024 * 1024 * 1024
+    retention: Annotated[
+        str, Meta(description="days that tables keep what came, as 'spans=400, stock_freshness=90'; others keep all")
+    ] = ""
     sla_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two measurements of the SLAs")] = 15.0
     alert_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two evaluations of the alerts")] = 15.0
 

@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS otlp_requests
                 string_value String, bool_value Bool, int_value Int64, double_value Float64,
                 array_value String, kvlist_value String, bytes_value String,
                 value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
-                            'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7))))),
+                            'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)))),
+            dropped_attributes_count UInt32),
         scope_spans Array(Tuple(
             scope Tuple(
                 name String,
@@ -16,7 +17,8 @@ CREATE TABLE IF NOT EXISTS otlp_requests
                     string_value String, bool_value Bool, int_value Int64, double_value Float64,
                     array_value String, kvlist_value String, bytes_value String,
                     value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
-                                'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7))))),
+                                'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)))),
+                dropped_attributes_count UInt32),
             spans Array(Tuple(
                 trace_id String,
                 span_id String,
@@ -40,7 +42,8 @@ CREATE TABLE IF NOT EXISTS otlp_requests
                         array_value String, kvlist_value String, bytes_value String,
                         value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3,
                                     'double_value' = 4, 'array_value' = 5, 'kvlist_value' = 6,
-                                    'bytes_value' = 7)))))),
+                                    'bytes_value' = 7)))),
+                    dropped_attributes_count UInt32)),
                 dropped_events_count UInt32,
                 links Array(Tuple(
                     trace_id String,
@@ -52,14 +55,19 @@ CREATE TABLE IF NOT EXISTS otlp_requests
                         value Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3,
                                     'double_value' = 4, 'array_value' = 5, 'kvlist_value' = 6,
                                     'bytes_value' = 7)))),
+                    dropped_attributes_count UInt32,
                     flags UInt32)),
                 dropped_links_count UInt32,
                 status Tuple(message String, code Int32),
-                flags UInt32))))))
+                flags UInt32)),
+            schema_url String)),
+        schema_url String))
 )
 ENGINE = Null;
 
 -- spans holds one row for each span, beside the other spans of its transaction; a span sent again replaces itself.
+-- A `kinds` column has the kind of each attribute of its map, in order. Arrays and maps are JSON; bytes, and what JSON
+-- cannot say exactly, are base64.
 CREATE TABLE IF NOT EXISTS spans
 (
     correlation_id FixedString(16) CODEC(ZSTD(1)),
@@ -107,22 +115,38 @@ CREATE TABLE IF NOT EXISTS spans
     source LowCardinality(String) CODEC(ZSTD(1)),
     keys Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    attr_kinds Map(LowCardinality(String), LowCardinality(String)) CODEC(ZSTD(1)),
+    attr_kinds Array(Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                           'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)) CODEC(ZSTD(1)),
     resource_attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    resource_kinds Array(Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                               'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)) CODEC(ZSTD(1)),
+    resource_dropped_attributes_count UInt32 CODEC(ZSTD(1)),
+    resource_schema_url LowCardinality(String) CODEC(ZSTD(1)),
     scope_attrs Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    events Array(Tuple(at DateTime64(9, 'UTC'), name String, attrs Map(String, String))) CODEC(ZSTD(1)),
-    links Array(Tuple(trace_id FixedString(16), span_id FixedString(8), trace_state String,
-                      attrs Map(String, String), flags UInt32)) CODEC(ZSTD(1)),
+    scope_kinds Array(Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                            'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)) CODEC(ZSTD(1)),
+    scope_dropped_attributes_count UInt32 CODEC(ZSTD(1)),
+    scope_schema_url LowCardinality(String) CODEC(ZSTD(1)),
+    events Array(Tuple(
+        at DateTime64(9, 'UTC'), name String, attrs Map(String, String),
+        kinds Array(Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                          'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)),
+        dropped_attributes_count UInt32)) CODEC(ZSTD(1)),
+    links Array(Tuple(
+        trace_id FixedString(16), span_id FixedString(8), trace_state String, attrs Map(String, String),
+        kinds Array(Enum8('none' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4,
+                          'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7)),
+        dropped_attributes_count UInt32, flags UInt32)) CODEC(ZSTD(1)),
     dropped_attributes_count UInt32 CODEC(ZSTD(1)),
     dropped_events_count UInt32 CODEC(ZSTD(1)),
     dropped_links_count UInt32 CODEC(ZSTD(1)),
     ingested_at DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)),
-    INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_trace lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(start_time)
 ORDER BY (correlation_id, start_time, span_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
 -- otlp_to_spans flattens requests into spans: an attribute with a column of its own leaves the map of attributes.
 -- Each step is a query of its own: an alias that is used thirty times is analysed thirty times, at every insert.
@@ -146,6 +170,7 @@ WITH
         value.value = 'bool_value', if(value.bool_value, 'true', 'false'),
         value.value = 'double_value', toString(value.double_value),
         value.value = 'none', '',
+        match(concat(value.array_value, value.kvlist_value), '^[\\[{]'), concat(value.array_value, value.kvlist_value),
         base64Encode(concat(value.array_value, value.kvlist_value, value.bytes_value))) AS as_text
 SELECT
     toFixedString(unhex(texts[indexOf(places, 1)]), 16) AS correlation_id,
@@ -197,22 +222,29 @@ SELECT
                   arrayFilter((text, place) -> place >= 30, texts, places)) AS keys,
     mapFromArrays(arrayFilter((name, place) -> place = 0, names, places),
                   arrayFilter((text, place) -> place = 0, texts, places)) AS attrs,
-    mapFromArrays(arrayFilter((name, place, kind) -> place = 0 AND kind != 'string_value', names, places, kinds),
-                  arrayMap(kind -> replaceOne(toString(kind), '_value', ''),
-                           arrayFilter((kind, place) -> place = 0 AND kind != 'string_value', kinds, places))
-    ) AS attr_kinds,
+    arrayFilter((kind, place) -> place = 0, kinds, places) AS attr_kinds,
     resource_attrs,
+    resource_kinds,
+    resource_dropped_attributes_count,
+    resource_schema_url,
     scope_attrs,
+    scope_kinds,
+    scope_dropped_attributes_count,
+    scope_schema_url,
     arrayMap(event -> tuple(
                  fromUnixTimestamp64Nano(toInt64(event.time_unix_nano), 'UTC'),
                  event.name,
-                 mapFromArrays(event.attributes.key, arrayMap(as_text, event.attributes.value))),
+                 mapFromArrays(event.attributes.key, arrayMap(as_text, event.attributes.value)),
+                 event.attributes.value.value,
+                 event.dropped_attributes_count),
              span.events) AS events,
     arrayMap(link -> tuple(
                  toFixedString(substring(link.trace_id, 1, 16), 16),
                  toFixedString(substring(link.span_id, 1, 8), 8),
                  link.trace_state,
                  mapFromArrays(link.attributes.key, arrayMap(as_text, link.attributes.value)),
+                 link.attributes.value.value,
+                 link.dropped_attributes_count,
                  link.flags),
              span.links) AS links,
     span.dropped_attributes_count AS dropped_attributes_count,
@@ -234,9 +266,15 @@ FROM
         SELECT
             service,
             resource_attrs,
+            resource_kinds,
+            resource_dropped_attributes_count,
+            resource_schema_url,
             scope_name,
             scope_version,
             scope_attrs,
+            scope_kinds,
+            scope_dropped_attributes_count,
+            scope_schema_url,
             span,
             span.attributes.key AS names,
             span.attributes.value.value AS kinds,
@@ -246,10 +284,16 @@ FROM
             SELECT
                 service,
                 resource_attrs,
+                resource_kinds,
+                resource_dropped_attributes_count,
+                resource_schema_url,
                 scoped.scope.name AS scope_name,
                 scoped.scope.version AS scope_version,
                 mapFromArrays(scoped.scope.attributes.key,
                               arrayMap(as_text, scoped.scope.attributes.value)) AS scope_attrs,
+                scoped.scope.attributes.value.value AS scope_kinds,
+                scoped.scope.dropped_attributes_count AS scope_dropped_attributes_count,
+                scoped.schema_url AS scope_schema_url,
                 scoped.spans AS spans
             FROM
             (
@@ -260,6 +304,10 @@ FROM
                     texts[indexOf(names, 'service.name')] AS service,
                     mapFromArrays(arrayFilter(name -> name != 'service.name', names),
                                   arrayFilter((text, name) -> name != 'service.name', texts, names)) AS resource_attrs,
+                    arrayFilter((kind, name) -> name != 'service.name', sent.resource.attributes.value.value,
+                                names) AS resource_kinds,
+                    sent.resource.dropped_attributes_count AS resource_dropped_attributes_count,
+                    sent.schema_url AS resource_schema_url,
                     sent.scope_spans AS scope_spans
                 FROM otlp_requests
                 ARRAY JOIN resource_spans AS sent

@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS business_keys
     origin LowCardinality(String) CODEC(ZSTD(1)),
     correlation_id FixedString(16) CODEC(ZSTD(1)),
     first_seen SimpleAggregateFunction(min, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)),
-    last_seen SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1))
+    last_seen SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)),
+    ingested_on SimpleAggregateFunction(max, Date) DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (key_value, key_name, origin, correlation_id)

@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS links
     kind LowCardinality(String) CODEC(ZSTD(1)),
     evidence String CODEC(ZSTD(1)),
     at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    by_whom LowCardinality(String) CODEC(ZSTD(1))
+    by_whom LowCardinality(String) CODEC(ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (from_id, to_id, kind)
@@ -20,7 +21,8 @@ CREATE TABLE IF NOT EXISTS links_by_target
     kind LowCardinality(String) CODEC(ZSTD(1)),
     evidence String CODEC(ZSTD(1)),
     at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    by_whom LowCardinality(String) CODEC(ZSTD(1))
+    by_whom LowCardinality(String) CODEC(ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (to_id, from_id, kind)

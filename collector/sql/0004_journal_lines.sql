@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS journal_lines
     occurred_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     channel LowCardinality(String) CODEC(ZSTD(1)),
     location LowCardinality(String) CODEC(ZSTD(1)),
-    span_id FixedString(8) CODEC(ZSTD(1))
+    span_id FixedString(8) CODEC(ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (correlation_id, journal_id, line_no)

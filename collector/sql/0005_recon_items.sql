@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS recon_items
     unexplained_minor Int64 CODEC(T64, ZSTD(1)),
     reason String CODEC(ZSTD(1)),
     due_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
-    reconciled_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1))
+    reconciled_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(reconciled_at)
 ORDER BY (level, business_date, channel, provider, kind, currency)

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS milestones
     currency LowCardinality(String) CODEC(ZSTD(1)),
     due_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     outcome LowCardinality(String) CODEC(ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1)),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree

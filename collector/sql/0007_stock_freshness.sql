@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS stock_freshness
     minute DateTime('UTC') CODEC(Delta, ZSTD(1)),
     source_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)),
     published_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)),
-    heartbeat_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1))
+    heartbeat_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)),
+    ingested_on SimpleAggregateFunction(max, Date) DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (channel, location, feed, minute)

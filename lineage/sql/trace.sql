@@ -13,7 +13,7 @@ SELECT
     mapUpdate(attrs, keys),
     arrayMap(event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs), events)
 FROM spans
-WHERE trace_id = toFixedString(unhex({id:String}), 16)
+WHERE lower(hex(trace_id)) = lower({id:String})
 ORDER BY start_time, span_id
 LIMIT 1 BY span_id
 LIMIT {most:UInt32}

@@ -7,7 +7,7 @@ SELECT
     toUnixTimestamp64Micro(min(occurred_at)),
     toUnixTimestamp64Micro(max(occurred_at)) AS last_us
 FROM spans
-WHERE trace_id = toFixedString(unhex({id:String}), 16) AND correlation_id != toFixedString('', 16)
+WHERE lower(hex(trace_id)) = lower({id:String}) AND correlation_id != toFixedString('', 16)
 GROUP BY correlation_id
 ORDER BY last_us DESC, correlation_id
 LIMIT {most:UInt32}

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from collector import grpc_receiver, otlp, receiver
+from collector.intake import Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage, StorageUnavailableError
 from tallytrace import webserver
@@ -43,7 +44,7 @@ def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def address(log: SegmentLog) -> Iterator[str]:
-    with grpc_receiver.serving(log, "127.0.0.1", 0, max_body_bytes=MAX_BODY_BYTES) as port:
+    with grpc_receiver.serving(Intake(log, max_body_bytes=MAX_BODY_BYTES), "127.0.0.1", 0) as port:
         yield f"127.0.0.1:{port}"
 
 
@@ -86,7 +87,8 @@ def test_who_must_wait_is_told_when_to_come_again(tmp_path: Path, options: dict[
 
     log = SegmentLog(tmp_path / "log", away, otlp.normalised, **options)
     try:
-        with grpc_receiver.serving(log, "127.0.0.1", 0, max_requests=0 if not options else 9) as port:
+        taken = Intake(log, max_requests=0 if not options else 9)
+        with grpc_receiver.serving(taken, "127.0.0.1", 0) as port:
             code, metadata = refusal(f"127.0.0.1:{port}", request(span(1)))
         assert code == grpc.StatusCode.UNAVAILABLE
         assert b"google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01" in metadata["grpc-status-details-bin"]
@@ -98,7 +100,7 @@ def test_a_port_that_is_taken_is_told(log: SegmentLog, address: str) -> None:
     port = int(address.rpartition(":")[2])
     with (
         pytest.raises(grpc_receiver.NotBoundError, match="is the port taken"),
-        grpc_receiver.serving(log, "127.0.0.1", port),
+        grpc_receiver.serving(Intake(log), "127.0.0.1", port),
     ):
         pass
 
@@ -129,7 +131,7 @@ def http(log: SegmentLog) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with webserver.serving(receiver.create_app(log), "127.0.0.1", port, name="collector"):
+    with webserver.serving(receiver.create_app(log, Intake(log)), "127.0.0.1", port, name="collector"):
         yield f"http://127.0.0.1:{port}"
 
 

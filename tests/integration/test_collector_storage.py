@@ -116,7 +116,7 @@ def test_each_promoted_attribute_has_a_column_and_leaves_the_map(storage: Storag
         "due_at": OCCURRED + timedelta(seconds=1),
         "keys": {key: f"the {key}" for key in semconv.KEY_NAMES},
         "attrs": {},
-        "attr_kinds": {},
+        "attr_kinds": [],
     }
 
 
@@ -136,9 +136,11 @@ def test_what_a_column_cannot_hold_stays_in_the_map_with_its_kind(
         "retail.business_date": "yesterday", "retail.occurred_at": "1.5", "x.text": "a", "x.int": "5", "x.zero": "0",
         "x.yes": "true", "x.no": "false", "x.half": "0.5", "x.list": "CgIYBQ==", "x.bytes": "AP8=", "x.none": "",
     }  # fmt: skip
-    assert row[6] == {
-        "retail.attempt": "int", "retail.occurred_at": "double", "x.int": "int", "x.zero": "int", "x.yes": "bool",
-        "x.no": "bool", "x.half": "double", "x.list": "array", "x.bytes": "bytes", "x.none": "none",
+    assert dict(zip(row[5], row[6], strict=True)) == {
+        "retail.correlation_id": "string_value", "retail.amount_minor": "string_value", "retail.attempt": "int_value",
+        "retail.business_date": "string_value", "retail.occurred_at": "double_value", "x.text": "string_value",
+        "x.int": "int_value", "x.zero": "int_value", "x.yes": "bool_value", "x.no": "bool_value",
+        "x.half": "double_value", "x.list": "array_value", "x.bytes": "bytes_value", "x.none": "none",
     }  # fmt: skip
     assert row[7] == datetime.fromtimestamp(START // 1000 / 1_000_000, UTC)
 
@@ -156,18 +158,22 @@ def test_the_rest_of_a_span_arrives(storage: Storage, insert: Callable[..., None
              "dropped_attributes_count", "dropped_events_count", "dropped_links_count"]  # fmt: skip
     [row] = storage.query(ONE_SPAN.format(columns=", ".join(names)), {"id": f"{103:016x}"})
     at = datetime.fromtimestamp(START // 1000 / 1_000_000, UTC)
-    link = {"trace_id": b"\x01" * 16, "span_id": b"\x02" * 8, "trace_state": "c", "attrs": {}, "flags": 1}
+    link = {"trace_id": b"\x01" * 16, "span_id": b"\x02" * 8, "trace_state": "c", "attrs": {}, "kinds": [],
+            "dropped_attributes_count": 0, "flags": 1}  # fmt: skip
     odd = {
         "trace_id": b"too short".ljust(16, b"\0"),
         "span_id": b"far too ",
         "trace_state": "",
         "attrs": {},
+        "kinds": [],
+        "dropped_attributes_count": 0,
         "flags": 0,
     }
+    event = {"at": at, "name": "note", "attrs": {"text": "late", "count": "3"}, "kinds": ["string_value", "int_value"],
+             "dropped_attributes_count": 0}  # fmt: skip
     assert row == (
         "any.name", 5, 2, "it failed", "somebody", "tallytrace", "1", "a=b", 257, b"\x09" * 8, (103).to_bytes(16),
-        {"process.pid": "7"}, {}, [{"at": at, "name": "note", "attrs": {"text": "late", "count": "3"}}], [link, odd],
-        1, 2, 3,
+        {"process.pid": "7"}, {}, [event], [link, odd], 1, 2, 3,
     )  # fmt: skip
 
 
@@ -227,11 +233,11 @@ def test_journal_reconciliation_and_watermarks_are_read_from_events(
             span(123, {}, at=NS + 1, events=later),
         )
     )
-    rows = storage.query("SELECT * EXCEPT (span_id) FROM journal_lines FINAL ORDER BY line_no")
+    rows = storage.query("SELECT * EXCEPT (span_id, ingested_on) FROM journal_lines FINAL ORDER BY line_no")
     kept = ("4000", -250, "GBP", -300, "USD", "goods", 3, 4)
     there = (date(2011, 3, 4), OCCURRED, "web", "WH1")
     assert rows == [(ORDER, "J1", 2, *kept, "file", *there), (ORDER, "J1", 3, *kept, "generated", *there)]
-    assert storage.query("SELECT * EXCEPT reconciled_at FROM recon_items FINAL") == [
+    assert storage.query("SELECT * EXCEPT (reconciled_at, ingested_on) FROM recon_items FINAL") == [
         ("L1", date(2011, 3, 4), "web", "p", "sales", "GBP", 5, 7, 0, "r", OCCURRED)
     ]
     published = OCCURRED + timedelta(microseconds=1)

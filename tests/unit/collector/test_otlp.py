@@ -29,7 +29,9 @@ def test_a_good_request_is_stored_as_it_was_sent() -> None:
         (span(3, trace_id=b"short"), "trace_id is not 16 bytes, or all zero"),
         (span(3, span_id=bytes(8)), "span_id is not 8 bytes, or all zero"),
         (span(3, span_id=b"seven.."), "span_id is not 8 bytes, or all zero"),
-        (span(3, end_time_unix_nano=1), "the span ends before it starts"),
+        (span(3, start_time_unix_nano=0), "the span has no start time"),
+        (span(3, end_time_unix_nano=0), "the span has no end time, or ends before it starts"),
+        (span(3, end_time_unix_nano=1), "the span has no end time, or ends before it starts"),
         (span(3, end_time_unix_nano=2**63), "the span ends after the year 2262"),
     ],
 )
