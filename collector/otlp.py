@@ -27,6 +27,7 @@ UNIMPLEMENTED: Final = 12
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
+_LONGEST_MESSAGE: Final = 1_000
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 _LAST_TIME: Final = 2**63 - 1  # nanoseconds, in the year 2262: the last that ClickHouse can hold
@@ -83,7 +84,8 @@ def response(refused: Mapping[str, int], media_type: str = PROTOBUF) -> bytes:
 
 
 def status(code: int, message: str, media_type: str = PROTOBUF) -> bytes:
-    """A ``google.rpc.Status``: its two fields are not worth a dependency."""
+    """A ``google.rpc.Status``: its two fields are not worth a dependency. A long message is cut."""
+    message = message[:_LONGEST_MESSAGE]
     if media_type == JSON:
         return otlp_json.status(code, message)
     text = message.encode()

@@ -7,12 +7,24 @@ from typing import Any, Final
 
 import msgspec
 from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from collector.errors import UndecodableRequestError
 
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
 _MOST_DEEP: Final = 100
+_ENUMS: Final = ("kind", "code")
+_SNAKE_CASE: Final = {
+    field.name: field.json_name
+    for file in (trace_service_pb2, trace_pb2, resource_pb2, common_pb2)
+    for message in (*file.DESCRIPTOR.message_types_by_name.values(), *trace_pb2.Span.DESCRIPTOR.nested_types)
+    for field in message.fields
+    if field.name != field.json_name
+}
 
 
 def decode(body: bytes) -> ExportTraceServiceRequest:
@@ -21,9 +33,8 @@ def decode(body: bytes) -> ExportTraceServiceRequest:
     """
     try:
         tree = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+        _check_names(tree)
         for owner in _owners_of_ids(tree):
-            if isinstance(owner.get("kind"), str):  # the library would pass over a name that it does not know
-                raise ValueError("kind is a number")
             for name in _IDS:
                 if name in owner:
                     owner[name] = base64.b64encode(_bytes_of(owner[name])).decode()
@@ -44,6 +55,20 @@ def response(rejected_spans: int, message: str) -> bytes:
     if not rejected_spans:
         return b"{}"
     return msgspec.json.encode({"partialSuccess": {"rejectedSpans": str(rejected_spans), "errorMessage": message}})
+
+
+def _check_names(tree: Any) -> None:
+    """Raises ValueError for what OTLP forbids and the library would take, or pass over without a word."""
+    if isinstance(tree, list):
+        for item in tree:
+            _check_names(item)
+    elif isinstance(tree, dict):
+        for name, held in tree.items():
+            if name in _SNAKE_CASE:
+                raise ValueError(f"{name} is written {_SNAKE_CASE[name]}")
+            if name in _ENUMS and isinstance(held, str):
+                raise ValueError(f"{name} is a number")
+            _check_names(held)
 
 
 def _owners_of_ids(tree: Any) -> Iterator[dict[str, Any]]:
