@@ -136,6 +136,11 @@ class Storage:
         with self._writers.one() as client, _translated():
             client.insert(table, rows, column_names=columns)
 
+    def execute(self, sql: str) -> None:
+        """A statement whose result nobody needs."""
+        with self._writers.one() as client, _translated():
+            client.command(sql)
+
     def query(
         self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0
     ) -> list[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """``tallytrace bench``: what this machine does, beside what the product promises."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,11 +12,15 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+import collector
+from collector.bench import Report
 from tallytrace import replay, synthetic_trade
 from tallytrace.settings import Settings
 
 SEED: Final = 1
 YEAR_LINES: Final = 541_909
+SPANS_PER_SECOND: Final = 110_000
+"""The load of a second, a little over what must be reached."""
 
 
 class Figure(Struct, frozen=True):
@@ -33,9 +38,32 @@ class Figure(Struct, frozen=True):
         return "aim" if reached[1] else "must" if reached[0] else "below"
 
 
-def run(*, lines: int, spans: int, file: Path | None, console: Console) -> list[Figure]:
-    """Measure the replay of ``file`` (or of generated lines) and the collector. Raises what a replay raises."""
-    return [*_replay(lines, file, console), *_collector(spans, console)]
+def collected(*, spans: int) -> tuple[list[Figure], Report]:
+    """Measure the collector, in a process of its own: the embedded engine allows one directory in a process."""
+    command = [sys.executable, "-m", "collector.bench", str(spans)]
+    environment = os.environ | {"PYTHONPATH": str(Path(collector.__file__).parent.parent)}
+    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as place:  # the engine writes where it is started
+        done = subprocess.run(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found = msgspec.json.decode(done.stdout.splitlines()[-1], type=Report)
+    return [
+        Figure("collector.acknowledged_spans_per_s", found.acknowledged_spans_per_s, 100_000, 250_000),
+        Figure("collector.queryable_spans_per_s", found.queryable_spans_per_s, 100_000, 250_000),
+        Figure("collector.bytes_per_span", found.bytes_per_span, 80, 60, most=True),
+    ], found
+
+
+def show_collector(report: Report, console: Console) -> None:
+    """What has no target, for those who want to know where the time goes."""
+    table = Table("collector", "measured", box=None)
+    for name in ("acknowledged_p50_ms", "acknowledged_p99_ms", "cpu_seconds_per_million_spans", "peak_memory_mb",
+                 "native_spans_per_s", "share_of_native"):  # fmt: skip
+        table.add_row(name, f"{getattr(report, name):,.2f}")
+    for one in report.small_requests:
+        table.add_row(
+            f"requests of {one.spans_per_request} over {one.connections} connections",
+            f"{one.requests_per_s:,.0f} requests/s, {one.spans_per_s:,.0f} spans/s, p99 {one.p99_ms:,.1f} ms",
+        )
+    console.print(table)
 
 
 def show(figures: list[Figure], console: Console) -> None:
@@ -45,7 +73,8 @@ def show(figures: list[Figure], console: Console) -> None:
     console.print(table)
 
 
-def _replay(lines: int, file: Path | None, console: Console) -> list[Figure]:
+def replayed(*, lines: int, file: Path | None, console: Console) -> list[Figure]:
+    """Measure the replay of ``file``, or of generated lines. Raises what a replay raises."""
     with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as name:
         home = Path(name)
         home.chmod(0o755)
@@ -60,17 +89,3 @@ def _replay(lines: int, file: Path | None, console: Console) -> list[Figure]:
         )
         outcome = replay.run(settings, source, until_now=False, console=console)
     return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]
-
-
-def _collector(spans: int, console: Console) -> list[Figure]:
-    """In a process of its own: the embedded engine allows one directory in a process."""
-    console.print(f"sending {spans:,} distinct spans to a collector with every view on")
-    code = f"import json; from collector import bench; print(json.dumps(bench.run({spans})))"
-    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as place:  # the engine writes where it is started
-        done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=True)
-    found = msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[str, float])
-    return [
-        Figure("collector.acknowledged_spans_per_s", found["acknowledged_spans_per_s"], 100_000, 250_000),
-        Figure("collector.queryable_spans_per_s", found["queryable_spans_per_s"], 100_000, 250_000),
-        Figure("collector.bytes_per_span", found["bytes_per_span"], 80, 60, most=True),
-    ]

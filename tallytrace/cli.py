@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -30,6 +31,15 @@ from tallytrace.webserver import NotServedError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out: Final = Console(soft_wrap=True, highlight=False)
 err: Final = Console(stderr=True, highlight=False)
+
+
+class Bench(StrEnum):
+    """What is measured."""
+
+    ALL = "all"
+    REPLAY = "replay"
+    COLLECTOR = "collector"
+
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -242,20 +252,35 @@ def export_what(
 
 @app.command("bench")
 def run_bench(
+    what: Annotated[Bench, typer.Argument(help="replay, collector, or both.")] = Bench.ALL,
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
     ] = None,
     lines: Annotated[int, typer.Option(min=100, help="Generated lines to replay.")] = 100_000,
-    spans: Annotated[int, typer.Option(min=10_000, help="Distinct spans to send to the collector.")] = 1_000_000,
+    seconds: Annotated[int, typer.Option(min=1, help="Load of the collector: so long at 110,000 spans/s.")] = 60,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure this machine against the targets, in a home of its own. Example: tallytrace bench --json"""
+    """Measure this machine against the targets, in a home of its own.
+
+    Examples: tallytrace bench --json; tallytrace bench collector --seconds 60
+    """
+    figures, report = [], None
     with _refusals():
-        figures = bench.run(lines=lines, spans=spans, file=file, console=err)
+        if what is not Bench.COLLECTOR:
+            figures += bench.replayed(lines=lines, file=file, console=err)
+        if what is not Bench.REPLAY:
+            measured, report = bench.collected(spans=seconds * bench.SPANS_PER_SECOND)
+            figures += measured
     if as_json:
-        out.print_json(msgspec.json.encode({one.name: one for one in figures}).decode())
-    else:
-        bench.show(figures, out)
+        told: dict[str, object] = {one.name: one for one in figures}
+        if report is not None:
+            told["collector.small_requests"] = report.small_requests
+            told["collector.report"] = report
+        out.print_json(msgspec.json.encode(told).decode())
+        return
+    bench.show(figures, out)
+    if report is not None:
+        bench.show_collector(report, out)
 
 
 @app.command("demo")

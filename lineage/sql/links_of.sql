@@ -4,11 +4,11 @@ FROM
 (
     SELECT from_id, to_id, kind, evidence, at, by_whom
     FROM links
-    WHERE from_id IN arrayMap(id -> toFixedString(unhex(id), 16), {ids:Array(String)})
+    WHERE from_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
     UNION ALL
     SELECT from_id, to_id, kind, evidence, at, by_whom
     FROM links_by_target
-    WHERE to_id IN arrayMap(id -> toFixedString(unhex(id), 16), {ids:Array(String)})
+    WHERE to_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
 )
 ORDER BY at, from_id, to_id, kind
 LIMIT 1 BY from_id, to_id, kind

@@ -36,7 +36,7 @@ SELECT
     arrayMap(event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs), events),
     dropped_attributes_count + dropped_events_count + dropped_links_count
 FROM spans
-WHERE correlation_id IN arrayMap(id -> toFixedString(unhex(id), 16), {ids:Array(String)})
+WHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
 ORDER BY correlation_id, start_time, span_id
 LIMIT 1 BY correlation_id, span_id
 LIMIT {most:UInt32}
