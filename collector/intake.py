@@ -184,7 +184,7 @@ def identity_of(body: bytes, idempotency_key: str = "") -> bytes:
     """What makes a request the same as another: the key its sender gave and its length, else all its bytes."""
     if idempotency_key:
         return f"{len(body)} {idempotency_key}".encode()
-    return hashlib.blake2b(body, digest_size=16).digest()
+    return hashlib.sha256(body).digest()
 
 
 class _Allowance:

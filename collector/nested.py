@@ -14,12 +14,11 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from collector.errors import UndecodableRequestError
+from collector.framing import varint
 
-# The field of an AnyValue, the length of its content, and the first field of that content; or an empty content.
-_ARRAY: Final = re.compile(rb"\x2a[\x80-\xff]{0,4}[\x01-\x7f]\x0a", re.DOTALL)
-_MAP: Final = re.compile(rb"\x32[\x80-\xff]{0,4}[\x01-\x7f]\x0a", re.DOTALL)
-_EMPTY_ARRAY: Final = b"\x12\x02\x2a\x00"
-_EMPTY_MAP: Final = b"\x12\x02\x32\x00"
+# The field of an AnyValue, then the length of its content and the first field of that content, or no content.
+_ARRAY: Final = re.compile(rb"\x2a(\x00|[\x80-\xff]{0,4}[\x01-\x7f](?=\x0a))", re.DOTALL)
+_MAP: Final = re.compile(rb"\x32(\x00|[\x80-\xff]{0,4}[\x01-\x7f](?=\x0a))", re.DOTALL)
 
 
 class _InexactError(Exception):
@@ -29,14 +28,20 @@ class _InexactError(Exception):
 def may_hold(body: bytes) -> bool:
     """Whether a request may hold arrays or maps: never a wrong no for what senders' encoders write.
 
-    Four searches for bytes cost 0.35 us a span of 400 bytes, a look at each attribute five times as much.
+    Two searches for bytes cost 0.3 us a span of 400 bytes, a look at each attribute five times as much.
     """
-    return (
-        _EMPTY_ARRAY in body
-        or _EMPTY_MAP in body
-        or _ARRAY.search(body) is not None
-        or _MAP.search(body) is not None
-    )  # fmt: skip
+    return any(_fills_its_value(body, found) for pattern in (_ARRAY, _MAP) for found in pattern.finditer(body))
+
+
+def _fills_its_value(body: bytes, found: re.Match[bytes]) -> bool:
+    """Whether before the field stands the tag of an attribute's value, and as length just what the field takes."""
+    length = found[1]
+    stands = b"\x12" + varint(1 + len(length) + _number(length))
+    return body.endswith(stands, 0, found.start())
+
+
+def _number(encoded: bytes) -> int:
+    return sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(encoded))
 
 
 def as_json(body: bytes) -> bytes:
