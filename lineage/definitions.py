@@ -27,6 +27,7 @@ MILESTONES: Final = {
     "period": "ended reconciled closed",
     "channel": "registered live",
     "master_data": "changed distributed",
+    "canary": "sent seen settled",
 }
 """Every milestone that a flow or a service level may name, by the entity that reaches it."""
 

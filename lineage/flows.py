@@ -35,6 +35,7 @@ class _Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
     begins: str
     includes: tuple[str, ...] = ()
+    listed: bool = True
     steps: tuple[_Step, ...]
 
 
@@ -80,6 +81,7 @@ class Flow(Struct, frozen=True, kw_only=True):
     begins: str
     steps: tuple[Step, ...]
     includes: tuple[str, ...] = ()
+    listed: bool = True  # what it misses stands in the lists of what is overdue, not only in its own journeys
 
 
 class Flows(Struct, frozen=True):
@@ -88,6 +90,11 @@ class Flows(Struct, frozen=True):
     @property
     def expecting(self) -> tuple[Step, ...]:
         return tuple(step for flow in self.flows for step in flow.steps if step.expects)
+
+    @property
+    def listed(self) -> tuple[Step, ...]:
+        """The expected steps that the lists of what is overdue count."""
+        return tuple(step for flow in self.flows if flow.listed for step in flow.steps if step.expects)
 
     def beginning_with(self, reached: str) -> Flow | None:
         return next((flow for flow in self.flows if flow.begins == reached), None)
@@ -137,7 +144,9 @@ def _flow(name: str, flow: _Flow, file: str, sla_deadlines: dict[str, Deadline])
     if double := {step for step in names if names.count(step) > 1}:
         raise DefinitionError(f"{file}: {name}.steps: {sorted(double)[0]!r} is declared twice")
     steps = tuple(_step(name, step, file, sla_deadlines) for step in flow.steps)
-    return Flow(name=name, title=flow.title, begins=flow.begins, steps=steps, includes=flow.includes)
+    return Flow(
+        name=name, title=flow.title, begins=flow.begins, steps=steps, includes=flow.includes, listed=flow.listed
+    )
 
 
 def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline]) -> Step:

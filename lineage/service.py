@@ -194,7 +194,7 @@ class Lineage:
         window = self._window(timedelta(0))
         items: list[OverdueItem] = []
         owners: list[tuple[str, OwnerRow]] = []
-        for step in self._standings.flows.expecting:
+        for step in self._standings.flows.listed:
             if step.deadline:
                 rows = self._queries.overdue(step, self._calendar, window, MOST_OVERDUE)
                 items += obligations.of_step(step, rows, list(self._slas.values()), window.now)

@@ -38,6 +38,7 @@ from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.service import Lineage
 from tallytrace import health, webserver
+from tallytrace.canary import Canary
 from tallytrace.health import Metric
 from tallytrace.keys import Senders
 from tallytrace.settings import Settings
@@ -144,8 +145,12 @@ def _serving_lineage(
             Tick("measure", settings.sla_tick_seconds, lambda: measurer.tick(service.now())),
             Tick("alerts", settings.alert_tick_seconds, lambda: evaluator.tick(service.now())),
         ]
+        canary = Canary(f"{settings.collector_base}/v1/traces", settings.collector_key, service.journey, wall, client)
+        if settings.canary_seconds and settings.clock == "wall":
+            ticks.append(Tick("canary", settings.canary_seconds, canary.fly))
         undo.enter_context(ticking(ticks))
-        api = _app(settings, storage, store, service, lambda: _metrics(segments, taken))
+        undo.callback(canary.stop)
+        api = _app(settings, storage, store, service, lambda: [*_metrics(segments, taken), *_of_canary(canary)])
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         yield
 
@@ -213,6 +218,18 @@ def _metrics(segments: SegmentLog, taken: Intake) -> list[Metric]:
             for reason, count in sorted(totals.refused_spans.items())
         ),
     ]  # fmt: skip
+
+
+def _of_canary(canary: Canary) -> list[Metric]:
+    last = canary.last
+    if last is None:
+        return []
+    figures = (
+        ("ok", "1 when lineage said of the last canary what it must.", float(not last.fault)),
+        ("visible_seconds", "From its acknowledgement until lineage told it.", last.visible_seconds),
+        ("at_seconds", "When the last canary was sent, in seconds since the epoch.", last.at.timestamp()),
+    )
+    return [Metric(f"tallytrace_canary_{name}", "gauge", meaning, value) for name, meaning, value in figures]
 
 
 def wall() -> datetime:

@@ -65,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     sla_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two measurements of the SLAs")] = 15.0
     alert_tick_seconds: Annotated[float, Meta(gt=0, description="pause between two evaluations of the alerts")] = 15.0
+    canary_seconds: Annotated[
+        float, Meta(ge=0, description="pause between two transactions sent to test ourselves; 0, or clock file: none")
+    ] = 300.0
 
     workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events in the sync core")] = 2
     worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker commits at once, at most")] = 1_000

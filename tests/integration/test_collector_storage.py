@@ -350,3 +350,28 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(free_port: Callable
         away.query("SELECT 1")
     with pytest.raises(ValueError, match="chdb:///directory"):
         Storage.connect("postgres://somewhere")
+
+
+def test_rows_expire_by_when_they_came_and_late_facts_of_old_days_stay(
+    storage: Storage, insert: Callable[..., None]
+) -> None:
+    insert(request(span(9401, {"order_id": "late", "correlation_id": ORDER.hex()}, at=10**18)))
+    days = {"spans": 30, "business_keys": 30}
+    assert len(storage.keep(days)) == 2
+    assert storage.keep(days) == []
+    storage.execute(f"""
+        INSERT INTO spans SELECT * REPLACE (ingested_at - INTERVAL 31 DAY AS ingested_at, toYear(now()) AS attempt,
+                                            unhex('{9402:016x}') AS span_id, map('order_id', 'old') AS keys)
+        FROM spans WHERE span_id = unhex('{9401:016x}')
+    """)  # noqa: S608 - our own numbers
+    storage.execute("""
+        INSERT INTO business_keys SELECT * REPLACE (ingested_on - 31 AS ingested_on)
+        FROM business_keys WHERE key_value = 'old'
+    """)
+    for table in days:
+        storage.execute(f"OPTIMIZE TABLE {table} FINAL")
+    kept = "SELECT toYear(start_time) FROM spans WHERE span_id = unhex({id:String})"
+    assert storage.query(kept, {"id": f"{9401:016x}"}) == [(2001,)]
+    assert storage.query(kept, {"id": f"{9402:016x}"}) == []
+    assert storage.query("SELECT DISTINCT key_value FROM business_keys WHERE key_value = 'late'") == [("late",)]
+    assert len(storage.keep({})) == 2
