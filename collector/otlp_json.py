@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from collector.errors import UndecodableRequestError
 
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
 _MOST_DEEP: Final = 100
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
 _ENUMS: Final = ("kind", "code")
 _SNAKE_CASE: Final = {
     field.name: field.json_name
@@ -29,11 +32,11 @@ _SNAKE_CASE: Final = {
 
 def decode(body: bytes) -> ExportTraceServiceRequest:
     """The request that the JSON means; unknown fields are ignored. An ID that is not hexadecimal becomes an empty one,
-    so that only its span is refused. Raises UndecodableRequestError.
+    so that only its span is refused. Half a surrogate pair becomes U+FFFD and a whole number beyond 64 bits a double,
+    as their senders' protobuf has them: JavaScript's SDK sends both. Raises UndecodableRequestError.
     """
     try:
-        tree = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-        _check_names(tree)
+        tree = _tree(body or b"{}")
         for owner in _owners_of_ids(tree):
             for name in _IDS:
                 if name in owner:
@@ -57,18 +60,35 @@ def response(rejected_spans: int, message: str) -> bytes:
     return msgspec.json.encode({"partialSuccess": {"rejectedSpans": str(rejected_spans), "errorMessage": message}})
 
 
-def _check_names(tree: Any) -> None:
+def _tree(body: bytes) -> dict[str, Any]:
+    try:
+        tree = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        tree = json.loads(body)  # takes half a surrogate pair
+        if not isinstance(tree, dict):
+            raise
+    found: dict[str, Any] = _mended(tree)
+    return found
+
+
+def _mended(held: Any) -> Any:
     """Raises ValueError for what OTLP forbids and the library would take, or pass over without a word."""
-    if isinstance(tree, list):
-        for item in tree:
-            _check_names(item)
-    elif isinstance(tree, dict):
-        for name, held in tree.items():
-            if name in _SNAKE_CASE:
-                raise ValueError(f"{name} is written {_SNAKE_CASE[name]}")
-            if name in _ENUMS and isinstance(held, str):
-                raise ValueError(f"{name} is a number")
-            _check_names(held)
+    match held:
+        case str():
+            return held if held.isascii() else held.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_mended(item) for item in held]
+        case dict():
+            for name in held:
+                if name in _SNAKE_CASE:
+                    raise ValueError(f"{name} is written {_SNAKE_CASE[name]}")
+                if name in _ENUMS and isinstance(held[name], str):
+                    raise ValueError(f"{name} is a number")
+            if "intValue" in held and not _LEAST <= int(held["intValue"]) <= _MOST:
+                return {"doubleValue": float(held["intValue"])}
+            return {_mended(name): _mended(item) for name, item in held.items()}
+        case _:
+            return held
 
 
 def _owners_of_ids(tree: Any) -> Iterator[dict[str, Any]]:

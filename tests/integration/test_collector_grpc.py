@@ -1,26 +1,17 @@
-"""OTLP over gRPC through a real channel, and the OpenTelemetry SDK as others use it, over both protocols."""
+"""OTLP over gRPC through a real channel."""
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from collector import grpc_receiver, otlp, receiver
+from collector import grpc_receiver, otlp
 from collector.intake import Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage, StorageUnavailableError
-from tallytrace import webserver
 from tests.unit.collector.spans import request, span
 
 METHOD = f"/{grpc_receiver.SERVICE}/Export"
@@ -103,77 +94,3 @@ def test_a_port_that_is_taken_is_told(log: SegmentLog, address: str) -> None:
         grpc_receiver.serving(Intake(log), "127.0.0.1", port),
     ):
         pass
-
-
-# --- the SDK, unmodified ---
-
-ROW = "SELECT * FROM spans FINAL WHERE service = {service:String} ORDER BY name"
-
-
-def by_grpc(address: str, http: str) -> SpanExporter:
-    return GrpcExporter(endpoint=f"http://{address}", insecure=True)
-
-
-def by_http(address: str, http: str) -> SpanExporter:
-    return HttpExporter(endpoint=f"{http}/v1/traces")
-
-
-def by_gzip(address: str, http: str) -> SpanExporter:
-    return HttpExporter(endpoint=f"{http}/v1/traces", compression=Compression.Gzip)
-
-
-def by_deflate(address: str, http: str) -> SpanExporter:
-    return HttpExporter(endpoint=f"{http}/v1/traces", compression=Compression.Deflate)
-
-
-@pytest.fixture(scope="module")
-def http(log: SegmentLog) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with webserver.serving(receiver.create_app(log, Intake(log)), "127.0.0.1", port, name="collector"):
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.mark.parametrize("exporter", [by_grpc, by_http, by_gzip, by_deflate])
-def test_every_field_that_the_sdk_sends_comes_back(
-    storage: Storage, log: SegmentLog, address: str, http: str, exporter: Callable[[str, str], SpanExporter]
-) -> None:
-    service = exporter.__name__
-    provider = TracerProvider(resource=Resource({"service.name": service, "host.cores": 4}))
-    provider.add_span_processor(SimpleSpanProcessor(exporter(address, http)))
-    tracer = provider.get_tracer("till", "1.2", attributes={"scope.flag": True})
-    linked = SpanContext(2**127 + 5, 2**63 + 7, is_remote=True, trace_flags=TraceFlags(1))
-    values: dict[str, Any] = {
-        "retail.order_id": "1001", "retail.amount_minor": -1320, "x.text": "\u00a3 \u6f22", "x.flag": True,
-        "x.big": 2**62, "x.part": 0.25, "x.list": ("a", "b"), "x.bytes": b"\x00\xff",
-    }  # fmt: skip
-    with tracer.start_as_current_span(
-        "order.capture", kind=SpanKind.SERVER, attributes=values, links=[Link(linked, {"why": "batch"})]
-    ) as outer:
-        outer.add_event("noted", {"count": 3}, timestamp=1_795_230_751_517_065_540)
-        outer.set_status(Status(StatusCode.ERROR, "no stock"))
-        with tracer.start_as_current_span("inner"):
-            pass
-    provider.shutdown()
-    assert log.wait_stored(30)
-    columns = "name, kind, status_code, status_message, scope_name, scope_version, scope_attrs, resource_attrs, keys"
-    inner, told = storage.query(ROW.replace("*", f"{columns}, amount_minor, attrs, attr_kinds, events, links, trace_id,"
-                                                 " span_id, parent_span_id, end_time > start_time"),
-                                {"service": service})  # fmt: skip
-    assert told[:5] == ("order.capture", 2, 2, "no stock", "till")
-    assert (told[5], told[6]) == ("1.2", {"scope.flag": "true"})
-    assert told[7]["host.cores"] == "4"
-    assert (told[8], told[9]) == ({"order_id": "1001"}, -1320)
-    assert {name: told[10][name] for name in ("x.text", "x.flag", "x.big", "x.part")} == {
-        "x.text": "\u00a3 \u6f22", "x.flag": "true", "x.big": str(2**62), "x.part": "0.25",
-    }  # fmt: skip
-    assert {"x.list", "x.bytes"} <= set(told[11])
-    [event] = told[12]
-    assert (event["name"], event["attrs"]) == ("noted", {"count": "3"})
-    [link] = told[13]
-    assert (link["trace_id"], link["attrs"]) == (linked.trace_id.to_bytes(16), {"why": "batch"})
-    context = outer.get_span_context()
-    assert told[14:17] == (context.trace_id.to_bytes(16), context.span_id.to_bytes(8), bytes(8))
-    assert told[17] == 1
-    assert (inner[0], inner[16]) == ("inner", context.span_id.to_bytes(8))

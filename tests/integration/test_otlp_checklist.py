@@ -366,6 +366,17 @@ def test_64_bit_numbers_come_as_text_or_numbers_and_doubles_may_be_no_number(por
     assert (told.start_time_unix_nano, told.end_time_unix_nano) == (START, START)
 
 
+def test_what_the_javascript_sdk_sends_beside_the_rules_is_read_as_its_protobuf(port: Port) -> None:
+    body = in_json(one(name="half", attributes=[
+        {"key": "cut", "value": {"stringValue": "CUT"}}, {"key": "above", "value": {"intValue": 2**63}},
+        {"key": "huge", "value": {"intValue": 1e21}}, {"key": "whole", "value": {"stringValue": "\U0001f9fe"}},
+    ])).replace(b"CUT", b"ok\\ud83e")  # fmt: skip
+    [told] = spans_of(port, body)
+    found = {one.key: one.value for one in told.attributes}
+    assert (found["cut"].string_value, found["whole"].string_value) == ("ok\ufffd", "\U0001f9fe")
+    assert (found["above"].double_value, found["huge"].double_value) == (2.0**63, 1e21)
+
+
 def test_64_bit_numbers_of_the_answer_are_text(port: Port) -> None:
     answer = port.send(in_json(one(traceId="")), JSON)
     assert json.loads(answer.body)["partialSuccess"]["rejectedSpans"] == "1"
