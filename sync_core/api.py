@@ -23,6 +23,7 @@ from sync_core.errors import InvalidEventError
 from sync_core.files import FileReader, FileStatus, Incoming
 from sync_core.messages import TYPES, from_cloudevents
 from sync_core.outbox import ErpRelay
+from sync_core.shelf import Shelf, Shelves
 from sync_core.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 PROBLEM: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
+MAX_SKUS: Final = 500
 MAX_EVENTS: Final = 2_000
 MAX_QUEUED: Final = 50_000
 RETRY_AFTER_SECONDS: Final = "2"
@@ -132,12 +134,24 @@ class Core(Struct, frozen=True):
     files: FileReader
     clock: Clock
     erp: ErpRelay | None
+    shelves: Shelves
 
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
     taking: list[BaseRouteHandler] = [receive_events, put_file]
-    telling = [file_status, status, order, exceptions, journal, schemas, audited, audited_spans, audited_bucket]
+    telling = [
+        file_status,
+        status,
+        order,
+        availability,
+        exceptions,
+        journal,
+        schemas,
+        audited,
+        audited_spans,
+        audited_bucket,
+    ]
     return Litestar(
         [*taking, *telling, *more],
         state=State({"core": core}),
@@ -241,6 +255,21 @@ def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
     if not rows:
         raise ProblemError(404, "Not found", f"no order {order_id!r}")
     return [OrderState(row[0].hex(), *row[1:]) for row in rows]
+
+
+@get("/v1/availability")
+async def availability(
+    state: State,
+    sku: Annotated[list[str], QueryParameter(min_items=1, max_items=MAX_SKUS, description="one or more")],
+    location: Annotated[list[str] | None, QueryParameter(max_items=MAX_SKUS, description="only there")] = None,
+    channel: FromQuery[str] = "",
+    near: Annotated[str, QueryParameter(description="there and at the stores beside it")] = "",
+) -> Shelf:
+    """What may be promised of SKUs by location and bucket, from memory; with ``channel`` also what it may promise."""
+    shelves = _core(state).shelves
+    if missing := shelves.missing(sku):
+        await anyio.to_thread.run_sync(shelves.load, missing)
+    return shelves.look(sku, location or (), channel, near)
 
 
 @get("/v1/exceptions", sync_to_thread=True)

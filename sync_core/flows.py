@@ -10,14 +10,16 @@ from typing import Any, Final
 from msgspec import Struct
 
 from collector.semconv import EVENT_WATERMARK, correlation_id
-from sync_core import inventory, orders, receivables, returns, store
+from sync_core import inventory, orders, policies, receivables, returns, store, transfers
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
 from sync_core.messages import (
+    ChannelServed,
     ChargeRaised,
     CreditMemoIssued,
     FeedReported,
+    LocationRegistered,
     OrderCancelled,
     OrderCaptured,
     PaymentCaptured,
@@ -26,7 +28,15 @@ from sync_core.messages import (
     ReturnReceived,
     ShipmentShipped,
     StockAdjusted,
+    StockCounted,
     StockReceived,
+    StockReclassified,
+    StockRuleSet,
+    TransferCancelled,
+    TransferReceived,
+    TransferRequested,
+    TransferShipped,
+    TransferWrittenOff,
 )
 from sync_core.model import Hop
 from sync_core.store import Claimed, Session, Store
@@ -47,6 +57,16 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     ReceivableAdjusted: receivables.adjust,
     StockReceived: inventory.receive,
     StockAdjusted: inventory.adjust,
+    StockReclassified: inventory.reclassify,
+    StockCounted: inventory.count,
+    TransferRequested: transfers.request,
+    TransferShipped: transfers.ship,
+    TransferReceived: transfers.receive,
+    TransferCancelled: transfers.cancel,
+    TransferWrittenOff: transfers.write_off,
+    LocationRegistered: policies.register_location,
+    ChannelServed: policies.serve_channel,
+    StockRuleSet: policies.set_rule,
     FeedReported: inventory.report_feed,
 }
 
@@ -140,6 +160,7 @@ class Processor:
         for one in claimed:
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset)
             verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
+            step.watch_stock()
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
@@ -155,6 +176,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> U
     return_ids: set[bytes] = set()
     pairs: set[tuple[str, str]] = set()
     stock: set[StockKey] = set()
+    locations: set[str] = set()
+    transfer_ids: set[bytes] = set()
+    moving: dict[bytes, set[str]] = {}
     for event in events:
         match event:
             case OrderCaptured():
@@ -174,17 +198,40 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> U
                 stock.update((line.sku, event.location) for line in goods)
                 if event.customer_ref:
                     pairs.update((event.customer_ref, line.sku) for line in goods)
-            case StockReceived() | StockAdjusted():
+            case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted():
                 stock.update((line.sku, event.location) for line in event.lines)
+                locations.add(event.location)
+            case TransferRequested():
+                transfer_ids.add(correlation_id(event.origin, event.transfer_id))
+                stock.update((line.sku, event.from_location) for line in event.lines)
+            case TransferShipped() | TransferReceived():
+                transfer_ids.add(correlation_id(event.origin, event.transfer_id))
+                moving.setdefault(correlation_id(event.origin, event.transfer_id), set()).update(
+                    line.sku for line in event.lines
+                )
+            case TransferCancelled() | TransferWrittenOff():
+                transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
     store.load_orders(session, unit, sorted(order_ids))
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))
-    store.load_open_exceptions(session, unit, sorted(unit.orders))
+    store.load_locations(session, unit, locations)
+    store.load_transfers(session, unit, sorted(transfer_ids))
+    store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids}))
     for identity, order in unit.orders.items():
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
+    requested = {correlation_id(e.origin, e.transfer_id): e for e in events if isinstance(e, TransferRequested)}
+    for identity in transfer_ids:
+        about = unit.transfers.get(identity) or requested.get(identity)
+        if about is not None:
+            skus = moving.get(identity, set()) | {line if isinstance(line, str) else line.sku for line in about.lines}
+            stock.update((sku, where) for sku in skus for where in (about.from_location, about.to_location))
     store.load_stock(session, unit, stock)
+    for one in claimed:
+        if isinstance(event := one.message.event, StockCounted):
+            skus_counted = sorted({line.sku for line in event.lines})
+            store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus_counted)
     return unit
 
 
@@ -200,7 +247,7 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
     if heard:
         ordered = sorted(heard)
         feeds, channels, locations = (list(one) for one in zip(*ordered, strict=True))
-        session.run("subscribe", feed=feeds, channel=channels, location=locations)
+        session.run("subscribe", feed=feeds, channel=channels, location=locations, now=wall)
     marks: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for one in reports:
         event = one.message.event

@@ -3,15 +3,29 @@
 from collections.abc import Iterable
 from typing import Any
 
-from collector.semconv import correlation_id
+from collector.semconv import EVENT_LINE, correlation_id
+from sync_core.buckets import EFFECTS
 from sync_core.ledger import JournalLine
-from sync_core.messages import FeedReported, StockAdjusted, StockLine, StockReceived, derived
+from sync_core.messages import (
+    FeedReported,
+    StockAdjusted,
+    StockCounted,
+    StockLine,
+    StockReceived,
+    StockReclassified,
+    derived,
+)
 from sync_core.model import Hop
 from sync_core.unit import DONE, Step, Verdict
+
+StockDocument = StockReceived | StockAdjusted | StockReclassified | StockCounted
+"""Documents that say what is there."""
 
 
 def receive(step: Step, event: StockReceived) -> Verdict:
     """Goods are on the shelf. An opening receipt brings the opening stock up to a level, so it may come again."""
+    if refusal := wrong_source(step, event):
+        return refusal
     identity = correlation_id(event.origin, event.document_id)
     key = f"{event.origin}:receipt/{event.document_id}"
     arrived: dict[str, int] = {}
@@ -19,7 +33,7 @@ def receive(step: Step, event: StockReceived) -> Verdict:
     for line in event.lines:
         held = step.stock(line.sku, event.location)
         if line.unit_cost_minor is not None:
-            held.unit_cost_minor = line.unit_cost_minor
+            held.unit_cost_minor, held.currency = line.unit_cost_minor, event.currency
         quantity = line.quantity - held.opening if event.opening else line.quantity
         if quantity <= 0:
             continue
@@ -39,6 +53,8 @@ def receive(step: Step, event: StockReceived) -> Verdict:
 
 def adjust(step: Step, event: StockAdjusted) -> Verdict:
     """The count differs: goods move by the difference, at the ERP's cost; other kinds are recorded only."""
+    if refusal := wrong_source(step, event):
+        return refusal
     accounts, stated = step.rules.accounts, step.message.provenance
     lines: list[JournalLine] = []
     value = 0
@@ -54,6 +70,117 @@ def adjust(step: Step, event: StockAdjusted) -> Verdict:
     step.tell(_applied(step, event, "inventory.adjust", f"adjustment/{event.document_id}", about))
     _post(step, event, "adjustment", event.channel, lines)
     return DONE
+
+
+def reclassify(step: Step, event: StockReclassified) -> Verdict:
+    """Goods change their bucket at their cost; all lines or none, as no bucket may hold less than nothing."""
+    if refusal := wrong_source(step, event):
+        return refusal
+    taken: dict[tuple[str, str], int] = {}
+    for line in event.lines:
+        taken[(line.sku, line.taken)] = taken.get((line.sku, line.taken), 0) + line.quantity
+    for (sku, bucket), wanted in taken.items():
+        if (there := getattr(step.stock(sku, event.location), bucket)) < wanted:
+            detail = f"{wanted} of {sku} are to leave {bucket.replace('_', ' ')}, {there} are there"
+            return _refuse(step, event, "stock_shortfall", "warehouse", detail)
+    made, accounts = derived(step.message.provenance), _accounts(step)
+    identity = correlation_id(event.origin, event.document_id)
+    lines: list[JournalLine] = []
+    for number, line in enumerate(event.lines, 1):
+        key = f"{event.origin}:reclassification/{event.document_id}/{number}"
+        step.move(key, f"{line.taken}_to_{line.put}", line.sku, event.location, line.quantity, identity)
+        value = line.quantity * (step.stock(line.sku, event.location).unit_cost_minor or 0)
+        lines += [JournalLine(accounts[line.put], value, made), JournalLine(accounts[line.taken], -value, made)]
+    about = _about(event, sum(line.quantity for line in event.lines), 0) | {"reason": event.reason}
+    step.tell(_applied(step, event, "inventory.reclassify", f"reclassification/{event.document_id}", about))
+    _post(step, event, "reclassification", "", lines)
+    return DONE
+
+
+def count(step: Step, event: StockCounted) -> Verdict:
+    """What was counted against what was good at that time: the difference is a correction of that date."""
+    if refusal := wrong_source(step, event):
+        return refusal
+    made, accounts = derived(step.message.provenance), step.rules.accounts
+    identity, key = correlation_id(event.origin, event.document_id), f"{event.origin}:count/{event.document_id}"
+    drifted: dict[str, int] = {}
+    value = 0
+    for sku, counted in {line.sku: line.quantity for line in event.lines}.items():
+        held = step.stock(sku, event.location)
+        drift = counted - (held.good - _moved_since(step, sku, event.location))
+        if drift:
+            drifted[sku] = drift
+            step.move(key, "count", sku, event.location, drift, identity)
+            value += drift * (held.unit_cost_minor or 0)
+    about = _about(event, sum(line.quantity for line in event.lines), value) | {
+        "count_id": event.document_id,
+        "reason": event.reason or ("differs" if drifted else ""),
+        "owner": "inventory" if drifted else "",
+    }
+    step.tell(
+        Hop(
+            "inventory.count", "source", identity, event.origin, "count", event.document_id, "compared",
+            occurred_at=step.message.occurred_at, attributes=about,
+            events=[(EVENT_LINE, {"sku": sku, "quantity": drift, "amount_minor": 0}) for sku, drift in drifted.items()],
+        )
+    )  # fmt: skip
+    if drifted:
+        corrected = {"quantity": sum(map(abs, drifted.values())), "amount_minor": value, "currency": event.currency}
+        where = {"location": event.location, "channel": event.channel}
+        step.tell(
+            Hop("inventory.correct", "transformation", identity, event.origin, "count", event.document_id, "corrected",
+                attributes=corrected | where)
+        )  # fmt: skip
+    lines = [JournalLine(accounts.inventory, value, made), JournalLine(accounts.shrinkage, -value, made)]
+    _post(step, event, "count", event.channel, lines)
+    return DONE
+
+
+def _moved_since(step: Step, sku: str, location: str) -> int:
+    """By how much later movements changed what is good: committed ones, and those of this unit of work."""
+    since = step.message.occurred_at
+    moved = step.unit.moved_since.get((sku, location, since), 0)
+    for movement in step.unit.movements.values():
+        if movement.location == location and movement.occurred_at > since and sku in movement.units:
+            factor = dict(EFFECTS[movement.kind]).get("good", 0)
+            moved += factor * movement.units[sku]
+    return moved
+
+
+def _accounts(step: Step) -> dict[str, str]:
+    accounts = step.rules.accounts
+    return {
+        "good": accounts.inventory,
+        "damaged": accounts.damaged,
+        "return_pending": accounts.return_pending,
+        "quarantine": accounts.quarantine,
+        "refurbish": accounts.refurbish,
+        "scrap": accounts.shrinkage,
+    }
+
+
+def wrong_source(step: Step, event: StockDocument) -> Verdict | None:
+    """The refusal of a document whose sender has no say there; None when it has."""
+    known = step.unit.locations.get(event.location)
+    if known is None:
+        return None
+    sender = step.message.source
+    if known.stock_source not in ("", sender):
+        return _refuse(step, event, "wrong_source", "integration",
+                       f"{known.stock_source} says what is at {event.location}, not {sender}")  # fmt: skip
+    costed = isinstance(event, StockReceived) and any(line.unit_cost_minor is not None for line in event.lines)
+    if costed and known.cost_source not in ("", sender):
+        return _refuse(step, event, "wrong_source", "integration",
+                       f"{known.cost_source} says what goods cost at {event.location}, not {sender}")  # fmt: skip
+    return None
+
+
+def _refuse(step: Step, event: StockDocument, kind: str, owner: str, detail: str) -> Verdict:
+    step.raise_exception(
+        kind, origin=event.origin, correlation_id=correlation_id(event.origin, event.document_id), entity="stock",
+        entity_id=event.document_id, owner=owner, detail=detail, currency=event.currency,
+    )  # fmt: skip
+    return Verdict("rejected", f"{kind}: {detail}")
 
 
 def report_feed(step: Step, event: FeedReported) -> Verdict:
@@ -80,9 +207,9 @@ def _move(step: Step, event: StockAdjusted, key: str, lines: Iterable[StockLine]
     return value
 
 
-def _about(event: StockReceived | StockAdjusted, units: int, value_minor: int) -> dict[str, Any]:
+def _about(event: StockDocument, units: int, value_minor: int) -> dict[str, Any]:
     about = {
-        "channel": event.channel if isinstance(event, StockAdjusted) else "",
+        "channel": event.channel if isinstance(event, StockAdjusted | StockCounted) else "",
         "location": event.location,
         "quantity": units,
         "amount_minor": value_minor,
@@ -91,7 +218,7 @@ def _about(event: StockReceived | StockAdjusted, units: int, value_minor: int) -
     return about | ({"sku": event.lines[0].sku} if len(event.lines) == 1 else {})
 
 
-def _applied(step: Step, event: StockReceived | StockAdjusted, name: str, entity_id: str, about: dict[str, Any]) -> Hop:
+def _applied(step: Step, event: StockDocument, name: str, entity_id: str, about: dict[str, Any]) -> Hop:
     return Hop(
         name=name,
         stage="source",
@@ -105,9 +232,7 @@ def _applied(step: Step, event: StockReceived | StockAdjusted, name: str, entity
     )
 
 
-def _post(
-    step: Step, event: StockReceived | StockAdjusted, document: str, channel: str, lines: list[JournalLine]
-) -> None:
+def _post(step: Step, event: StockDocument, document: str, channel: str, lines: list[JournalLine]) -> None:
     step.post(
         origin=event.origin,
         correlation_id=correlation_id(event.origin, event.document_id),

@@ -31,6 +31,11 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     receivable: str
     inventory: str
     return_pending: str
+    damaged: str
+    quarantine: str
+    refurbish: str
+    in_transit: str
+    transfer_variance: str
     received_not_invoiced: str
     refunds_approved: str
     sales_tax: str

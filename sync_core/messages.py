@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from sync_core.buckets import Bucket
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -172,6 +173,139 @@ class StockAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: str = ""
 
 
+class BucketLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of one SKU that change from one bucket to another, or leave as scrap."""
+
+    sku: Name
+    quantity: Positive
+    taken: Bucket
+    put: Bucket | Literal["scrap"]
+
+
+class StockReclassified(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods were found damaged, held for quality, released, repaired or scrapped."""
+
+    origin: Origin
+    document_id: Name
+    location: Name
+    currency: Currency
+    lines: Annotated[tuple[BucketLine, ...], Meta(min_length=1, max_length=10000)]
+    reason: str = ""
+
+
+class CountLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many good units of one SKU somebody counted."""
+
+    sku: Name
+    quantity: Annotated[int, Meta(ge=0, le=10**9)]
+
+
+class StockCounted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A cycle count or a snapshot of what is good at a location, as it was at the event's time.
+
+    It validates and never overwrites: what differs becomes a correction of that date, whatever moved since.
+    """
+
+    origin: Origin
+    document_id: Name
+    location: Name
+    channel: Name
+    currency: Currency
+    lines: Annotated[tuple[CountLine, ...], Meta(min_length=1, max_length=10000)]
+    reason: str = ""
+
+
+class UnitsLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of one SKU."""
+
+    sku: Name
+    quantity: Positive
+
+
+class TransferRequested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods are to go from one location to another; they are no longer free at the first."""
+
+    origin: Origin
+    transfer_id: Name
+    from_location: Name
+    to_location: Name
+    currency: Currency
+    lines: Annotated[tuple[UnitsLine, ...], Meta(min_length=1, max_length=5000)]
+
+
+class TransferShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods of a transfer left. With ``final`` nothing more of it will."""
+
+    origin: Origin
+    transfer_id: Name
+    shipment_id: Name
+    lines: Annotated[tuple[UnitsLine, ...], Meta(min_length=1, max_length=5000)]
+    final: bool = True
+
+
+class TransferReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods of a transfer arrived. With ``final`` what was shipped and is not here is missing."""
+
+    origin: Origin
+    transfer_id: Name
+    receipt_id: Name
+    lines: Annotated[tuple[UnitsLine, ...], Meta(max_length=5000)]
+    final: bool = True
+
+
+class TransferCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What has not left of a transfer stays."""
+
+    origin: Origin
+    transfer_id: Name
+    reason: str = ""
+
+
+class TransferWrittenOff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nobody found by its deadline what is missing of a transfer."""
+
+    origin: Origin
+    transfer_id: Name
+
+
+class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A location, and whose word counts there. An empty ``stock_source`` or ``cost_source`` takes anybody's."""
+
+    origin: Origin
+    location: Name
+    kind: Literal["warehouse", "store", "partner"]
+    stock_source: Annotated[str, Meta(max_length=200)] = ""
+    cost_source: Annotated[str, Meta(max_length=200)] = ""
+    near: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+
+
+class ChannelServed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The locations whose stock a channel may sell."""
+
+    origin: Origin
+    channel: Name
+    locations: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=5000)]
+
+
+class StockRuleSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule of availability; set again under its ID it replaces itself, with ``quantity`` and ``percent`` 0 it ends.
+
+    safety: units of a SKU at a location that are not for sale. buffer: the same while a feed of the location is silent.
+    quota: units kept for a channel. cap: the most a channel may see. An empty ``sku`` or ``location`` means each.
+    ``percent`` is of what is free, rounded down, and is added to ``quantity``.
+    """
+
+    origin: Origin
+    rule_id: Name
+    kind: Literal["safety", "buffer", "quota", "cap"]
+    sku: Annotated[str, Meta(max_length=200)] = ""
+    location: Annotated[str, Meta(max_length=200)] = ""
+    channel: Annotated[str, Meta(max_length=200)] = ""
+    quantity: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    percent: Annotated[int, Meta(ge=0, le=100)] = 0
+    priority: Annotated[int, Meta(ge=0, le=1000)] = 100
+
+
 class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stock feed says that it is alive and has told of every change up to ``source_at`` (absent: up to now).
 
@@ -196,6 +330,16 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.receivable.adjusted.v1": ReceivableAdjusted,
     "tallytrace.stock.received.v1": StockReceived,
     "tallytrace.stock.adjusted.v1": StockAdjusted,
+    "tallytrace.stock.reclassified.v1": StockReclassified,
+    "tallytrace.stock.counted.v1": StockCounted,
+    "tallytrace.transfer.requested.v1": TransferRequested,
+    "tallytrace.transfer.shipped.v1": TransferShipped,
+    "tallytrace.transfer.received.v1": TransferReceived,
+    "tallytrace.transfer.cancelled.v1": TransferCancelled,
+    "tallytrace.transfer.written_off.v1": TransferWrittenOff,
+    "tallytrace.location.registered.v1": LocationRegistered,
+    "tallytrace.channel.served.v1": ChannelServed,
+    "tallytrace.stock_rule.set.v1": StockRuleSet,
     "tallytrace.feed.reported.v1": FeedReported,
 }
 
@@ -211,6 +355,16 @@ Event = (
     | ReceivableAdjusted
     | StockReceived
     | StockAdjusted
+    | StockReclassified
+    | StockCounted
+    | TransferRequested
+    | TransferShipped
+    | TransferReceived
+    | TransferCancelled
+    | TransferWrittenOff
+    | LocationRegistered
+    | ChannelServed
+    | StockRuleSet
     | FeedReported
 )
 
@@ -330,8 +484,12 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.return_id}"
         case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
             return event.origin
-        case StockReceived() | StockAdjusted():
+        case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted():
             return f"{event.origin}\x1f{event.document_id}"
+        case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
+            return f"{event.origin}\x1f{event.transfer_id}"
+        case LocationRegistered() | ChannelServed() | StockRuleSet():
+            return f"rules\x1f{event.origin}"
         case FeedReported():
             return f"feed\x1f{event.feed}"
 

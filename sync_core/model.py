@@ -9,7 +9,6 @@ from sync_core.messages import Provenance
 
 OrderState = Literal["reserved", "backordered", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
-MovementKind = Literal["receipt", "reservation", "release", "shipment", "return_receipt", "adjustment"]
 
 
 class KindTotal(Struct):
@@ -92,12 +91,54 @@ class Stock(Struct):
     quarantine: int = 0
     refurbish: int = 0
     reserved: int = 0
+    committed: int = 0
+    in_transit: int = 0
     opening: int = 0
     unit_cost_minor: int | None = None
+    currency: str = ""
+    oversold: int = 0  # units of the open exception about it
+    oversold_exception: str = ""
 
     @property
     def free(self) -> int:
-        return self.good - self.reserved
+        """What may be promised; below zero after a fact that came late."""
+        return self.good - self.reserved - self.committed
+
+
+class Transfer(Struct):
+    """Goods on their way from one location to another."""
+
+    correlation_id: bytes
+    origin: str
+    transfer_id: str
+    from_location: str
+    to_location: str
+    currency: str
+    state: Literal["requested", "shipped", "received", "cancelled"]
+    requested_at: dt.datetime
+    variance_due_at: dt.datetime | None = None
+    lines: dict[str, "TransferLine"] = field(default_factory=dict)
+
+
+class TransferLine(Struct):
+    """Units of one SKU in a transfer. ``missing`` was sent, is not there, and is not yet given up."""
+
+    requested: int = 0
+    committed: int = 0
+    shipped: int = 0
+    received: int = 0
+    missing: int = 0
+    unit_cost_minor: int = 0
+
+
+class Location(Struct, frozen=True):
+    """Where goods are. Only its source of record may say what is there, only its cost source what they cost."""
+
+    location: str
+    kind: str
+    stock_source: str
+    cost_source: str
+    near: tuple[str, ...]
 
 
 class CreditPiece(Struct, frozen=True):

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,9 +16,10 @@ from psycopg_pool import ConnectionPool
 from collector.compression import zstd_compress
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
+from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import Journal
 from sync_core.messages import Message, decode_event
-from sync_core.model import KindTotal, Order, OrderLine, Return, Stock
+from sync_core.model import KindTotal, Location, Order, OrderLine, Return, Stock, Transfer, TransferLine
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
@@ -180,8 +182,32 @@ def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
     unit.stock.update({(row[0], row[1]): Stock(*row) for row in found})
 
 
+def load_locations(session: Session, unit: Unit, locations: Iterable[str]) -> None:
+    wanted = sorted(set(locations))
+    for row in session.rows("load_locations", locations=wanted) if wanted else ():
+        location, kind, stock_source, cost_source, near = row
+        unit.locations[location] = Location(location, kind, stock_source, cost_source, tuple(near))
+
+
+def load_transfers(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for row in session.rows("load_transfers", ids=ids) if ids else ():
+        values = (*row[:-1], msgspec.convert(row[-1], dict[str, TransferLine]))
+        unit.transfers[row[0]] = Transfer(*values)
+
+
+def load_moved_since(session: Session, unit: Unit, location: str, since: dt.datetime, skus: Sequence[str]) -> None:
+    """By how much committed movements after ``since`` changed what is good."""
+    good = {kind: factor for kind, effects in EFFECTS.items() for counter, factor in effects if counter == "good"}
+    rows = session.rows("moved_since", location=location, since=since, sku=list(skus), kind=list(good),
+                        factor=list(good.values()))  # fmt: skip
+    found = {sku: int(units) for sku, units in rows}
+    unit.moved_since.update({(sku, location, since): found.get(sku, 0) for sku in skus})
+
+
 def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetime) -> None:
     """Write everything that a unit of work adds or changes, its spans excepted: the caller adds them."""
+    for statement, values in unit.settings:
+        session.run(statement, **values)
     _save_orders(session, unit)
     _save_stock(session, unit)
     _save_returns(session, unit)
@@ -282,9 +308,14 @@ def _save_stock(session: Session, unit: Unit) -> None:
     )
     _columns(
         session, "save_stock", list(unit.changed_stock.values()),
-        sku=lambda s: s.sku, location=lambda s: s.location, good=lambda s: s.good,
-        return_pending=lambda s: s.return_pending, reserved=lambda s: s.reserved, opening=lambda s: s.opening,
-        unit_cost_minor=lambda s: s.unit_cost_minor,
+        **{name: attrgetter(name) for name in ("sku", "location", *COUNTERS, "opening", "unit_cost_minor", "currency",
+                                               "oversold", "oversold_exception")},
+    )  # fmt: skip
+    _columns(
+        session, "save_transfers", list(unit.changed_transfers.values()),
+        id=lambda t: t.correlation_id, lines=lambda t: _json(t.lines),
+        **{name: attrgetter(name) for name in ("origin", "transfer_id", "from_location", "to_location", "currency",
+                                               "state", "requested_at", "variance_due_at")},
     )  # fmt: skip
 
 
@@ -390,6 +421,10 @@ def _save_exceptions(session: Session, unit: Unit) -> None:
         correlation_id=lambda e: e[0].correlation_id, entity=lambda e: e[0].entity, entity_id=lambda e: e[0].entity_id,
         owner=lambda e: e[0].owner, amount_minor=lambda e: e[0].amount_minor, currency=lambda e: e[0].currency,
         detail=lambda e: e[0].detail, opened_at=lambda e: e[1],
+    )  # fmt: skip
+    _columns(
+        session, "revalue_exceptions", list(unit.revalued.items()),
+        exception_id=lambda e: e[0], amount_minor=lambda e: e[1][0], detail=lambda e: e[1][1],
     )  # fmt: skip
     _columns(
         session, "resolve_exceptions", unit.resolved,

@@ -7,6 +7,8 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
+from collector.semconv import correlation_id as identity_of
+from sync_core.buckets import EFFECTS, PROMISES
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
@@ -14,13 +16,14 @@ from sync_core.model import (
     ExceptionItem,
     Hop,
     Link,
-    MovementKind,
+    Location,
     Order,
     OrderLine,
     ParkedItem,
     Return,
     Severity,
     Stock,
+    Transfer,
 )
 
 StockKey = tuple[str, str]
@@ -30,7 +33,7 @@ class Movement(Struct):
     """An append-only change of stock at one location, tied to the business document that caused it; units by SKU."""
 
     business_key: str
-    kind: MovementKind
+    kind: str
     location: str
     correlation_id: bytes
     occurred_at: dt.datetime
@@ -38,24 +41,10 @@ class Movement(Struct):
     units: dict[str, int] = field(default_factory=dict)
 
 
-_PROMISES: Final = frozenset({"reservation", "release"})
-"""Movements that change what is promised, not what is there."""
-
-
-def apply(held: Stock, kind: MovementKind, quantity: int) -> None:
-    """Change the counters by one movement; ``verify`` recomputes them by the same rules in SQL."""
-    match kind:
-        case "reservation":
-            held.reserved += quantity
-        case "shipment":
-            held.good -= quantity
-            held.reserved -= quantity
-        case "release":
-            held.reserved -= quantity
-        case "return_receipt":
-            held.return_pending += quantity
-        case "receipt" | "adjustment":
-            held.good += quantity
+def apply(held: Stock, kind: str, quantity: int) -> None:
+    """Change the counters by one movement."""
+    for counter, factor in EFFECTS[kind]:
+        setattr(held, counter, getattr(held, counter) + factor * quantity)
 
 
 class Verdict(Struct, frozen=True):
@@ -87,6 +76,9 @@ class Unit(Struct):
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
+    transfers: dict[bytes, Transfer] = field(default_factory=dict)
+    locations: dict[str, Location] = field(default_factory=dict)
+    moved_since: dict[tuple[str, str, dt.datetime], int] = field(default_factory=dict)
     open_lines: dict[tuple[str, str], list[OrderLine]] = field(default_factory=dict)
     open_exceptions: dict[tuple[bytes, str], list[str]] = field(default_factory=dict)
     new_orders: list[Order] = field(default_factory=list)
@@ -97,11 +89,14 @@ class Unit(Struct):
     changed_returns: dict[bytes, Return] = field(default_factory=dict)
     shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
-    movements: dict[tuple[str, MovementKind, str], Movement] = field(default_factory=dict)
+    movements: dict[tuple[str, str, str], Movement] = field(default_factory=dict)
     pieces: list[CreditPiece] = field(default_factory=list)
     parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
+    changed_transfers: dict[bytes, Transfer] = field(default_factory=dict)
+    settings: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # statements that keep what events set
     exceptions: list[tuple[ExceptionItem, dt.datetime]] = field(default_factory=list)
     resolved: list[tuple[str, str, dt.datetime]] = field(default_factory=list)
+    revalued: dict[str, tuple[int, str]] = field(default_factory=dict)  # exception: its value and detail now
     journals: list[tuple[Journal, Message, dt.timedelta]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
@@ -118,6 +113,7 @@ class Step(Struct):
     message: Message
     now: dt.datetime
     clock_offset: dt.timedelta
+    touched: dict[StockKey, Stock] = field(default_factory=dict)
 
     @property
     def rules(self) -> PostingRules:
@@ -130,15 +126,13 @@ class Step(Struct):
             held = self.unit.stock[key] = Stock(sku, location)
         return held
 
-    def move(
-        self, business_key: str, kind: MovementKind, sku: str, location: str, quantity: int, correlation_id: bytes
-    ) -> None:
+    def move(self, business_key: str, kind: str, sku: str, location: str, quantity: int, correlation_id: bytes) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""
         unit, message = self.unit, self.message
         key = (sku, location)
         held = unit.changed_stock.get(key) or self.stock(sku, location)
         apply(held, kind, quantity)
-        unit.changed_stock[key] = held
+        unit.changed_stock[key] = self.touched[key] = held
         document = (business_key, kind, location)
         moved = unit.movements.get(document)
         if moved is None:
@@ -146,7 +140,7 @@ class Step(Struct):
                 business_key, kind, location, correlation_id, message.occurred_at, message.provenance
             )
         moved.units[sku] = moved.units.get(sku, 0) + quantity
-        if kind not in _PROMISES:
+        if kind not in PROMISES:
             unit.stock_moved[(message.source, location)][message.occurred_at] = self.now
 
     def post(
@@ -263,19 +257,46 @@ class Step(Struct):
     def resolve_exceptions(self, correlation_id: bytes, origin: str, kind: str, resolution: str) -> None:
         """Close what is open of ``kind`` on a transaction."""
         for exception_id in self.unit.open_exceptions.pop((correlation_id, kind), []):
-            self.unit.resolved.append((exception_id, resolution, self.now))
-            self.tell(
-                Hop(
-                    "exception.resolve",
-                    "transformation",
-                    correlation_id,
-                    origin,
-                    "exception",
-                    exception_id,
-                    "resolved",
-                    attributes={"reason": resolution},
-                )
+            self.resolve_exception(exception_id, correlation_id, origin, resolution)
+
+    def resolve_exception(self, exception_id: str, correlation_id: bytes, origin: str, resolution: str) -> None:
+        """Close one."""
+        self.unit.resolved.append((exception_id, resolution, self.now))
+        self.tell(
+            Hop(
+                "exception.resolve",
+                "transformation",
+                correlation_id,
+                origin,
+                "exception",
+                exception_id,
+                "resolved",
+                attributes={"reason": resolution},
             )
+        )
+
+    def watch_stock(self) -> None:
+        """Open, value anew or close the exception about what this event promised beyond what is there."""
+        for held in self.touched.values():
+            units = max(0, -held.free)
+            if units == held.oversold:
+                continue
+            about = f"{held.sku}@{held.location}"
+            identity = identity_of("stock", about)
+            value = units * (held.unit_cost_minor or 0)
+            detail = f"{units} of {held.sku} at {held.location} are promised and not there"
+            if not held.oversold:
+                held.oversold_exception = f"stock:oversold/{about}/{self.message.event_id}"
+                self.raise_exception(
+                    "oversold", origin="stock", correlation_id=identity, entity="stock",
+                    entity_id=f"{about}/{self.message.event_id}", owner="inventory", detail=detail, amount_minor=value,
+                    currency=held.currency,
+                )  # fmt: skip
+            elif units:
+                self.unit.revalued[held.oversold_exception] = (value, detail)
+            else:
+                self.resolve_exception(held.oversold_exception, identity, "stock", "enough is there again")
+            held.oversold = units
 
 
 def link_event(link: Link) -> tuple[str, dict[str, Any]]:

@@ -11,11 +11,13 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from sync_core import api, clock, ledger
+from sync_core.deadlines import Deadlines
 from sync_core.erp.http import ErpClient
 from sync_core.files import Apart, FileReader
 from sync_core.flows import Processor, Retry
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.reconcile import Reconciler
+from sync_core.shelf import Shelves
 from sync_core.store import Store
 from sync_core.workers import Loop
 from tallytrace import health, webserver
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.05
 FILE_SECONDS: Final = 0.25
+SHELF_SECONDS: Final = 0.25
+DEADLINE_SECONDS: Final = 5.0
 RECONCILE_SECONDS: Final = 5.0
 
 
@@ -55,8 +59,12 @@ def run(settings: Settings, until: threading.Event) -> None:
         if erp is not None:
             loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
         undo.enter_context(_running(files, loops))
+        shelves = Shelves(db, clock.wall)
+        loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
+        loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         app = api.create_app(
-            api.Core(db, files, clock.wall, erp), *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db))
+            api.Core(db, files, clock.wall, erp, shelves),
+            *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))
         until.wait()

@@ -10,7 +10,9 @@ import msgspec
 
 from sync_core.messages import (
     TYPES,
+    BucketLine,
     ChargeRaised,
+    CountLine,
     CreditMemoIssued,
     Event,
     FeedReported,
@@ -25,8 +27,14 @@ from sync_core.messages import (
     ReturnReceived,
     ShipmentShipped,
     StockAdjusted,
+    StockCounted,
     StockLine,
     StockReceived,
+    StockReclassified,
+    TransferReceived,
+    TransferRequested,
+    TransferShipped,
+    UnitsLine,
     message,
 )
 
@@ -102,6 +110,39 @@ def adjustment(document_id: str = "N1", *lines: StockLine, **over: Any) -> Stock
     """A counted difference, or one A1 less."""
     given = _WHERE | {"document_id": document_id}
     return StockAdjusted(**given | {"lines": lines or (StockLine(sku="A1", quantity=-1),)} | over)
+
+
+def reclassified(document_id: str = "B1", *moves: tuple[str, int, str, str], **over: Any) -> StockReclassified:
+    """SKU, units, from where and to where; or one A1 from good to damaged."""
+    chosen = moves or (("A1", 1, "good", "damaged"),)
+    lines = tuple(BucketLine(sku=sku, quantity=n, taken=taken, put=put) for sku, n, taken, put in chosen)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"origin": "shop", "location": "WH1", "currency": "GBP"}
+    return StockReclassified(**given | {"document_id": document_id, "lines": lines} | over)
+
+
+def counted(document_id: str = "K1", units: Mapping[str, int] | None = None, **over: Any) -> StockCounted:
+    lines = tuple(CountLine(sku=sku, quantity=count) for sku, count in (units or {"A1": 5}).items())
+    return StockCounted(**_WHERE | {"document_id": document_id, "lines": lines} | over)
+
+
+def _units(units: Mapping[str, int] | None) -> tuple[UnitsLine, ...]:
+    return tuple(UnitsLine(sku=sku, quantity=count) for sku, count in (units or {"A1": 2}).items())
+
+
+def transfer(transfer_id: str = "T1", units: Mapping[str, int] | None = None, **over: Any) -> TransferRequested:
+    """From WH1 to ST1, by default two A1."""
+    given: dict[str, Any] = {"origin": "shop", "from_location": "WH1", "to_location": "ST1", "currency": "GBP"}
+    return TransferRequested(**given | {"transfer_id": transfer_id, "lines": _units(units)} | over)
+
+
+def transfer_out(transfer_id: str = "T1", units: Mapping[str, int] | None = None, **over: Any) -> TransferShipped:
+    given: dict[str, Any] = {"origin": "shop", "shipment_id": f"TS{transfer_id}"}
+    return TransferShipped(**given | {"transfer_id": transfer_id, "lines": _units(units)} | over)
+
+
+def transfer_in(transfer_id: str = "T1", units: Mapping[str, int] | None = None, **over: Any) -> TransferReceived:
+    given: dict[str, Any] = {"origin": "shop", "receipt_id": f"TR{transfer_id}"}
+    return TransferReceived(**given | {"transfer_id": transfer_id, "lines": _units(units)} | over)
 
 
 def feed_report(**over: Any) -> FeedReported:

@@ -144,8 +144,13 @@ create table core.stock (
     quarantine       bigint not null default 0,
     refurbish        bigint not null default 0,
     reserved         bigint not null default 0 check (reserved >= 0),
+    committed        bigint not null default 0 check (committed >= 0),
+    in_transit       bigint not null default 0 check (in_transit >= 0),
     opening          bigint not null default 0,
     unit_cost_minor  bigint,
+    currency         text not null default '',
+    oversold         bigint not null default 0,
+    oversold_exception text not null default '',
     primary key (sku, location)
 ) with (fillfactor = 50);
 
@@ -160,11 +165,52 @@ create table core.movements (
     unique (business_key, kind, location)
 );
 
+create index movements_location on core.movements (location, occurred_at);
+
 create table core.movement_lines (
     movement_id  bigint not null,
     sku          text not null,
     quantity     bigint not null,
     primary key (movement_id, sku)
+);
+
+create table core.transfers (
+    correlation_id   bytea primary key check (octet_length(correlation_id) = 16),
+    origin           text not null,
+    transfer_id      text not null,
+    from_location    text not null,
+    to_location      text not null,
+    currency         text not null,
+    state            text not null check (state in ('requested', 'shipped', 'received', 'cancelled')),
+    requested_at     timestamptz not null,
+    variance_due_at  timestamptz,
+    lines            jsonb not null
+);
+create index transfers_variance on core.transfers (variance_due_at) where variance_due_at is not null;
+
+create table core.locations (
+    location      text primary key,
+    kind          text not null,
+    stock_source  text not null,
+    cost_source   text not null,
+    near          text[] not null
+);
+
+create table core.channels (
+    channel    text primary key,
+    locations  text[] not null
+);
+
+create table core.stock_rules (
+    rule_id   text primary key,
+    kind      text not null,
+    sku       text not null,
+    location  text not null,
+    channel   text not null,
+    quantity  bigint not null,
+    percent   integer not null,
+    priority  integer not null,
+    set_at    timestamptz not null
 );
 
 create table core.journals (
@@ -266,6 +312,7 @@ create table core.subscriptions (
     feed      text not null,
     channel   text not null,
     location  text not null,
+    heard_at  timestamptz not null,
     primary key (feed, channel, location)
 );
 

@@ -87,7 +87,8 @@ from core.returns where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_stock
 -- Stock rows, locked in order of their key so that two units of work cannot wait for each other.
-select sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, opening, unit_cost_minor
+select sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit, opening,
+       unit_cost_minor, currency, oversold, oversold_exception
 from core.stock
 where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
 order by sku, location for update
@@ -107,12 +108,72 @@ on conflict do nothing
 -- name: save_stock
 -- Write back counters of rows that this unit of work holds locked.
 update core.stock
-set good = new.good, return_pending = new.return_pending, reserved = new.reserved, opening = new.opening,
-    unit_cost_minor = new.unit_cost_minor
-from unnest(%(sku)s::text[], %(location)s::text[], %(good)s::bigint[], %(return_pending)s::bigint[],
-            %(reserved)s::bigint[], %(opening)s::bigint[], %(unit_cost_minor)s::bigint[])
-     as new (sku, location, good, return_pending, reserved, opening, unit_cost_minor)
+set good = new.good, damaged = new.damaged, return_pending = new.return_pending, quarantine = new.quarantine,
+    refurbish = new.refurbish, reserved = new.reserved, committed = new.committed, in_transit = new.in_transit,
+    opening = new.opening, unit_cost_minor = new.unit_cost_minor, currency = new.currency, oversold = new.oversold,
+    oversold_exception = new.oversold_exception
+from unnest(%(sku)s::text[], %(location)s::text[], %(good)s::bigint[], %(damaged)s::bigint[],
+            %(return_pending)s::bigint[], %(quarantine)s::bigint[], %(refurbish)s::bigint[], %(reserved)s::bigint[],
+            %(committed)s::bigint[], %(in_transit)s::bigint[], %(opening)s::bigint[], %(unit_cost_minor)s::bigint[],
+            %(currency)s::text[], %(oversold)s::bigint[], %(oversold_exception)s::text[])
+     as new (sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit,
+             opening, unit_cost_minor, currency, oversold, oversold_exception)
 where stock.sku = new.sku and stock.location = new.location
+
+-- name: load_locations
+-- What is known of locations.
+select location, kind, stock_source, cost_source, near from core.locations where location = any(%(locations)s::text[])
+
+-- name: save_location
+-- A location as it is now.
+insert into core.locations (location, kind, stock_source, cost_source, near)
+values (%(location)s, %(kind)s, %(stock_source)s, %(cost_source)s, %(near)s)
+on conflict (location) do update set kind = excluded.kind, stock_source = excluded.stock_source,
+    cost_source = excluded.cost_source, near = excluded.near
+
+-- name: save_channel
+-- The locations that serve a channel.
+insert into core.channels (channel, locations) values (%(channel)s, %(locations)s)
+on conflict (channel) do update set locations = excluded.locations
+
+-- name: save_stock_rule
+-- A rule of availability as it is now; one set earlier never replaces one set later.
+insert into core.stock_rules (rule_id, kind, sku, location, channel, quantity, percent, priority, set_at)
+values (%(rule_id)s, %(kind)s, %(sku)s, %(location)s, %(channel)s, %(quantity)s, %(percent)s, %(priority)s, %(set_at)s)
+on conflict (rule_id) do update set kind = excluded.kind, sku = excluded.sku, location = excluded.location,
+    channel = excluded.channel, quantity = excluded.quantity, percent = excluded.percent,
+    priority = excluded.priority, set_at = excluded.set_at
+where stock_rules.set_at <= excluded.set_at
+
+-- name: load_transfers
+-- Transfers by identity.
+select correlation_id, origin, transfer_id, from_location, to_location, currency, state, requested_at, variance_due_at,
+       lines
+from core.transfers where correlation_id = any(%(ids)s::bytea[])
+
+-- name: save_transfers
+-- Transfers as they are now.
+insert into core.transfers (correlation_id, origin, transfer_id, from_location, to_location, currency, state,
+                            requested_at, variance_due_at, lines)
+select * from unnest(%(id)s::bytea[], %(origin)s::text[], %(transfer_id)s::text[], %(from_location)s::text[],
+                     %(to_location)s::text[], %(currency)s::text[], %(state)s::text[], %(requested_at)s::timestamptz[],
+                     %(variance_due_at)s::timestamptz[], %(lines)s::jsonb[])
+on conflict (correlation_id) do update set state = excluded.state, variance_due_at = excluded.variance_due_at,
+    lines = excluded.lines
+
+-- name: variances_due
+-- Transfers whose missing goods nobody has found by their deadline.
+select origin, transfer_id, variance_due_at from core.transfers
+where variance_due_at <= %(now)s order by variance_due_at limit 100
+
+-- name: moved_since
+-- By how much movements that happened after a time changed what is good, by SKU.
+select sku, sum(quantity * factor)::bigint
+from core.movements
+join unnest(%(kind)s::text[], %(factor)s::integer[]) as effect (kind, factor) using (kind)
+join core.movement_lines using (movement_id)
+where location = %(location)s and occurred_at > %(since)s and sku = any(%(sku)s::text[])
+group by sku
 
 -- name: save_orders
 -- Write back what changes on an order.
@@ -151,6 +212,12 @@ select * from unnest(%(exception_id)s::text[], %(kind)s::text[], %(severity)s::t
                      %(currency)s::text[], %(detail)s::text[], %(opened_at)s::timestamptz[])
 on conflict (exception_id) do nothing
 
+-- name: revalue_exceptions
+-- What open exceptions are worth now.
+update core.exceptions set amount_minor = new.amount_minor, detail = new.detail
+from unnest(%(exception_id)s::text[], %(amount_minor)s::bigint[], %(detail)s::text[]) as new (id, amount_minor, detail)
+where exceptions.exception_id = new.id
+
 -- name: resolve_exceptions
 -- Close exceptions.
 update core.exceptions set state = 'resolved', resolved_at = new.at, resolution = new.resolution
@@ -158,9 +225,40 @@ from unnest(%(exception_id)s::text[], %(resolution)s::text[], %(at)s::timestampt
 where exceptions.exception_id = new.id
 
 -- name: subscribe
--- A channel at a location follows a feed.
-insert into core.subscriptions (feed, channel, location)
-select * from unnest(%(feed)s::text[], %(channel)s::text[], %(location)s::text[]) on conflict do nothing
+-- A channel at a location follows a feed, which has just been heard.
+insert into core.subscriptions (feed, channel, location, heard_at)
+select feed, channel, location, %(now)s
+from unnest(%(feed)s::text[], %(channel)s::text[], %(location)s::text[]) as new (feed, channel, location)
+on conflict (feed, channel, location) do update set heard_at = excluded.heard_at
+
+-- name: newest_movement
+-- The number of the newest movement that can be seen.
+select coalesce(max(movement_id), 0) from core.movements
+
+-- name: skus_moved
+-- SKUs of movements with higher numbers.
+select distinct sku from core.movement_lines where movement_id > %(since)s
+
+-- name: stock_of
+-- Stock of SKUs at every location.
+select sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit
+from core.stock where sku = any(%(skus)s::text[])
+
+-- name: stock_rules
+-- Every rule of availability.
+select kind, sku, location, channel, quantity, percent, priority from core.stock_rules
+
+-- name: channels
+-- The locations that serve each channel.
+select channel, locations from core.channels
+
+-- name: near_locations
+-- The locations beside each location.
+select location, near from core.locations where near <> '{}'
+
+-- name: silent_locations
+-- Locations with a feed that has not been heard since a time.
+select distinct location from core.subscriptions where heard_at < %(since)s
 
 -- name: load_subscriptions
 -- Who follows which feed.
@@ -398,26 +496,33 @@ having coalesce(sum(journal_lines.amount_minor), 0) <> 0 or count(journal_lines.
 order by journals.journal_id limit %(limit)s
 
 -- name: drifted_counters
--- Stock counters that differ from the sum of their movements.
-with moved as (
-    select sku, location,
-           sum(case kind when 'receipt' then quantity when 'shipment' then -quantity when 'adjustment' then quantity
-               else 0 end) as good,
-           sum(case kind when 'reservation' then quantity when 'release' then -quantity when 'shipment' then -quantity
-               else 0 end) as reserved,
-           sum(case kind when 'return_receipt' then quantity else 0 end) as return_pending
-    from core.movements join core.movement_lines using (movement_id) group by sku, location
+-- Stock counters that differ from the sum of their movements, as JSON: what is kept, and what movements say.
+with effect as (
+    select * from unnest(%(kind)s::text[], %(counter)s::text[], %(factor)s::integer[]) as effect (kind, counter, factor)
+), moved as (
+    select sku, location, counter, sum(quantity * factor) as units
+    from core.movements join effect using (kind) join core.movement_lines using (movement_id)
+    group by sku, location, counter
+), told as (
+    select sku, location, jsonb_object_agg(counter, units) filter (where units <> 0) as counters from moved
+    group by sku, location
+), kept as (
+    select sku, location, (select jsonb_object_agg(key, value) from jsonb_each(to_jsonb(stock))
+                           where key = any(%(counters)s::text[]) and value <> '0') as counters
+    from core.stock
 )
-select sku, location, stock.good, coalesce(moved.good, 0), stock.reserved, coalesce(moved.reserved, 0),
-       stock.return_pending, coalesce(moved.return_pending, 0)
-from core.stock full join moved using (sku, location)
-where (coalesce(stock.good, 0), coalesce(stock.reserved, 0), coalesce(stock.return_pending, 0))
-      is distinct from (coalesce(moved.good, 0), coalesce(moved.reserved, 0), coalesce(moved.return_pending, 0))
+select sku, location, coalesce(kept.counters, '{}'), coalesce(told.counters, '{}')
+from kept full join told using (sku, location)
+where coalesce(kept.counters, '{}') <> coalesce(told.counters, '{}')
 order by sku, location limit %(limit)s
 
 -- name: negative_free
--- Stock that is promised beyond what is there.
-select sku, location, good - reserved from core.stock where good < reserved order by sku, location limit %(limit)s
+-- Stock that is promised beyond what is there, while no open exception of just so many units says so.
+select sku, location, good - reserved - committed from core.stock
+left join core.exceptions on exception_id = oversold_exception and state = 'open'
+where greatest(0, reserved + committed - good) <> oversold
+   or (oversold > 0 and exception_id is null)
+order by sku, location limit %(limit)s
 
 -- name: audit_counts
 -- The size of everything that verify looks at.

@@ -1,5 +1,6 @@
 """The sync core over a real socket: what it takes, what it refuses and why, and what it tells."""
 
+import datetime as dt
 import gzip
 import threading
 import time
@@ -14,11 +15,26 @@ import pytest
 from sync_core import api
 from sync_core.connectors import online_retail
 from sync_core.files import ATTEMPTS, PARTIAL, FileReader, ReaderEndedError
+from sync_core.messages import ChannelServed, LocationRegistered, StockRuleSet
 from sync_core.reading import Reader
+from sync_core.shelf import Shelves
 from sync_core.workers import Loop
 from tallytrace import webserver
-from tests.core import Core, opened
-from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment
+from tests.core import Core, later, opened
+from tests.factories import (
+    NOON,
+    RetailRow,
+    cloudevent,
+    feed_report,
+    goods_in,
+    line,
+    online_retail_csv,
+    order,
+    payment,
+    reclassified,
+    sent,
+    transfer,
+)
 
 PROBLEM = "application/problem+json"
 
@@ -34,16 +50,19 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     stop, folder = threading.Event(), home / "files"
     read = Reader(core.db, folder, lambda: core.now, stop).read
     reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
-    loop = Loop("file-reader", reader.run_once, idle_seconds=0.05)
-    loop.start()
-    app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None)), free_port()
+    shelves = Shelves(core.db, lambda: core.now)
+    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02)]
+    for loop in loops:
+        loop.start()
+    app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None, shelves)), free_port()
     with (
         webserver.serving(app, "127.0.0.1", port, name="core"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
     reader.stop()
-    loop.stop()
+    for loop in loops:
+        loop.stop()
 
 
 def refused(answer: httpx.Response) -> tuple[int, str, str]:
@@ -198,8 +217,8 @@ def test_the_audit_names_what_was_corrupted(http: httpx.Client, core: Core) -> N
     faults = [fault for check in http.get("/v1/audit").json()["checks"] for fault in check["faults"]]
     assert faults == [
         "journal shop:receipt/D1 is off by 0.01",
-        "stock A1 at WH1: good 4, movements say 5; reserved 6, movements say 0; return pending 0, movements say 0",
-        "stock A1 at WH1 is promised 2 beyond what is there",
+        "stock A1 at WH1: good 4, movements say 5; reserved 6, movements say 0",
+        "stock A1 at WH1 is promised 2 beyond what is there, and no open exception says so",
     ]
 
 
@@ -286,3 +305,68 @@ def test_a_reading_that_breaks_off_is_taken_up_again_a_bounded_number_of_times(
     assert status is not None
     assert status.state == state
     assert status.error == ("trade.csv: ReaderEndedError: gone" if state == "failed" else "")
+
+
+def offered(http: httpx.Client, **asked: Any) -> list[dict[str, Any]]:
+    answer = http.get("/v1/availability", params=asked)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def until(http: httpx.Client, wanted: Any, **asked: Any) -> None:
+    """The shelf follows the books within a moment."""
+    deadline = time.monotonic() + 10
+    while (told := [(one["sku"], one["sellable"], one["available"]) for one in offered(http, **asked)]) != wanted:
+        assert time.monotonic() < deadline, told
+        time.sleep(0.02)
+
+
+def rule(rule_id: str, kind: Any, **over: Any) -> StockRuleSet:
+    return StockRuleSet(origin="shop", rule_id=rule_id, kind=kind, **over)
+
+
+def test_channels_ask_what_they_may_promise(http: httpx.Client, core: Core) -> None:
+    core.take(sent(goods_in(units={"A1": 9, "B2": 5})))
+    assert offered(http, sku=["A1", "X"])[1] == {"sku": "X", "sellable": 0, "available": None, "locations": []}
+    until(http, [("A1", 9, None), ("B2", 5, None)], sku=["A1", "B2"])
+    core.take(sent(order("1", line(quantity=2))))
+    core.take(sent(transfer(units={"A1": 1})))
+    until(http, [("A1", 6, None)], sku="A1")
+    core.take(sent(rule("1", "safety", quantity=2)))
+    core.take(sent(rule("2", "cap", channel="market", quantity=3)))
+    core.take(sent(ChannelServed(origin="shop", channel="market", locations=("WH1",))))
+    until(http, [("A1", 4, 3)], sku="A1", channel="market")
+    core.take(sent(reclassified("B1", ("A1", 7, "good", "damaged"))))
+    until(http, [("A1", 0, 0)], sku="A1", channel="market")
+    [told] = offered(http, sku="A1", location="WH1")
+    assert told["locations"] == [
+        {"sku": "A1", "location": "WH1", "on_hand": 9, "good": 2, "damaged": 7, "return_pending": 0, "quarantine": 0,
+         "refurbish": 0, "reserved": 2, "committed": 1, "in_transit": 0, "free": -1, "sellable": 0, "oversold": 1,
+         "degraded": False}
+    ]  # fmt: skip
+    core.take(sent(rule("1", "safety", quantity=0), "rule 1 ends", at=NOON + dt.timedelta(hours=1)))
+    until(http, [("B2", 5, None)], sku="B2")
+
+
+def test_a_store_asks_what_is_there_and_beside_it(http: httpx.Client, core: Core) -> None:
+    for location, units in (("ST1", 1), ("ST2", 2), ("ST3", 4)):
+        core.take(sent(goods_in(location, {"A1": units}, location=location)))
+    core.take(sent(LocationRegistered(origin="erp", location="ST1", kind="store", near=("ST2",))))
+    until(http, [("A1", 3, None)], sku="A1", near="ST1")
+    until(http, [("A1", 6, None)], sku="A1", location=["ST2", "ST3"])
+    assert [one["location"] for one in offered(http, sku="A1", near="ST1")[0]["locations"]] == ["ST1", "ST2"]
+
+
+def test_a_buffer_is_kept_while_a_feed_is_silent(http: httpx.Client, core: Core) -> None:
+    core.take(sent(goods_in(units={"A1": 9})), sent(rule("1", "buffer", percent=50)), sent(feed_report(), "beat 1"))
+    until(http, [("A1", 9, None)], sku="A1")
+    later(core, minutes=16)
+    until(http, [("A1", 5, None)], sku="A1")
+    core.take(sent(feed_report(), "beat 2", at=core.now))
+    until(http, [("A1", 9, None)], sku="A1")
+
+
+@pytest.mark.parametrize("asked", [{}, {"sku": ["a"] * 501}])
+def test_availability_of_nothing_or_too_much_is_refused(http: httpx.Client, asked: dict[str, Any]) -> None:
+    assert refused(http.get("/v1/availability", params=asked))[0] == 400

@@ -7,7 +7,20 @@ import msgspec
 import pytest
 
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
-from sync_core.messages import TYPES, Event, decode_event, derived, from_cloudevents, payload_hash, sequence_of
+from sync_core.messages import (
+    TYPES,
+    ChannelServed,
+    Event,
+    LocationRegistered,
+    StockRuleSet,
+    TransferCancelled,
+    TransferWrittenOff,
+    decode_event,
+    derived,
+    from_cloudevents,
+    payload_hash,
+    sequence_of,
+)
 from tests import factories
 from tests.factories import NOON, cloudevent, order, sent
 
@@ -100,6 +113,16 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "write-off": (factories.write_off(), "shop"),
     "receipt": (factories.goods_in(), "shop\x1fD1"),
     "adjustment": (factories.adjustment(), "shop\x1fN1"),
+    "reclassification": (factories.reclassified(), "shop\x1fB1"),
+    "count": (factories.counted(), "shop\x1fK1"),
+    "transfer": (factories.transfer(), "shop\x1fT1"),
+    "transfer shipped": (factories.transfer_out(), "shop\x1fT1"),
+    "transfer received": (factories.transfer_in(), "shop\x1fT1"),
+    "transfer cancelled": (TransferCancelled(origin="shop", transfer_id="T1"), "shop\x1fT1"),
+    "transfer written off": (TransferWrittenOff(origin="shop", transfer_id="T1"), "shop\x1fT1"),
+    "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
+    "channel": (ChannelServed(origin="erp", channel="web", locations=("L",)), "rules\x1ferp"),
+    "rule": (StockRuleSet(origin="erp", rule_id="1", kind="safety"), "rules\x1ferp"),
     "feed": (factories.feed_report(), "feed\x1fshop"),
 }
 
