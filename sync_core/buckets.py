@@ -37,3 +37,10 @@ PROMISES: Final = frozenset(
     kind for kind, effects in EFFECTS.items() if all(counter not in PHYSICAL for counter, _ in effects)
 )
 """Movements that change what is promised or expected, not what is there."""
+
+FREES: Final[Mapping[str, int]] = {
+    kind: sum(factor if counter == "good" else -factor for counter, factor in effects
+              if counter in ("good", "reserved", "committed"))
+    for kind, effects in EFFECTS.items()
+}  # fmt: skip
+"""By kind of movement: how many more units are free for each unit moved."""

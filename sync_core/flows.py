@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -10,16 +10,19 @@ from typing import Any, Final
 from msgspec import Struct
 
 from collector.semconv import EVENT_WATERMARK, correlation_id
-from sync_core import inventory, orders, policies, receivables, returns, store, transfers
+from sync_core import inbox, inventory, orders, policies, receivables, returns, store, transfers
+from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
 from sync_core.messages import (
+    BackorderOffered,
     ChannelServed,
     ChargeRaised,
     CreditMemoIssued,
     FeedReported,
     LocationRegistered,
+    Message,
     OrderCancelled,
     OrderCaptured,
     PaymentCaptured,
@@ -37,6 +40,8 @@ from sync_core.messages import (
     TransferRequested,
     TransferShipped,
     TransferWrittenOff,
+    derived,
+    message,
 )
 from sync_core.model import Hop
 from sync_core.store import Claimed, Session, Store
@@ -45,11 +50,16 @@ from sync_core.unit import Step, StockKey, Unit, Verdict
 
 log = logging.getLogger(__name__)
 
+OWN_SOURCE: Final = "tallytrace.stock"
+OFFERS: Final = 500
+"""Back-orders that one unit of work offers its stock to, at most: the longest waiting ones."""
+
 DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     OrderCaptured: orders.capture,
     PaymentCaptured: orders.pay,
     ShipmentShipped: orders.ship,
     OrderCancelled: orders.cancel,
+    BackorderOffered: orders.supply,
     ReturnReceived: returns.receive,
     RefundIssued: returns.refund,
     CreditMemoIssued: returns.issue_credit_memo,
@@ -117,19 +127,19 @@ class Processor:
         if not claimed:
             return 0
         try:
-            self._process(session, claimed)
+            self._process(session, claimed, partition)
             session.connection.commit()
         except Exception:
             session.connection.rollback()
             log.exception("%d events of partition %d failed together; trying them one by one", len(claimed), partition)
             for one in claimed:
-                self._alone(session, one)
+                self._alone(session, one, partition)
         return len(claimed)
 
-    def _alone(self, session: Session, one: Claimed) -> None:
+    def _alone(self, session: Session, one: Claimed, partition: int) -> None:
         """Process a single event, so that the one that fails is the one that waits or is given up."""
         try:
-            self._process(session, [one])
+            self._process(session, [one], partition)
         except Exception as error:
             session.connection.rollback()
             now = self._clock()
@@ -154,8 +164,8 @@ class Processor:
         store.save_spans(session, encode(unit.told), now)
         session.run("dead_letter", seq=one.seq, reason=reason[:500])
 
-    def _process(self, session: Session, claimed: Sequence[Claimed]) -> None:
-        unit = load(session, claimed, self._rules)
+    def _process(self, session: Session, claimed: Sequence[Claimed], partition: int) -> None:
+        unit = load(session, claimed, self._rules, partition)
         verdicts: dict[int, Verdict] = {}
         for one in claimed:
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset)
@@ -166,11 +176,12 @@ class Processor:
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, verdicts, now)
         store.save_spans(session, spans.result(), now)
+        _offer(session, unit, claimed[-1].message, now)
 
 
-def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> Unit:
+def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, partition: int) -> Unit:
     """Everything that the decisions over these events may read, with the stock rows locked."""
-    unit = Unit(rules)
+    unit = Unit(rules, partition)
     events = [one.message.event for one in claimed]
     order_ids: set[bytes] = set()
     return_ids: set[bytes] = set()
@@ -184,7 +195,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> U
             case OrderCaptured():
                 order_ids.add(correlation_id(event.origin, event.order_id))
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
-            case PaymentCaptured() | ShipmentShipped() | OrderCancelled():
+            case PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
                 order_ids.add(correlation_id(event.origin, event.order_id))
             case ReturnReceived():
                 order_ids.add(correlation_id(event.order_origin, event.order_id))
@@ -233,6 +244,28 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules) -> U
             skus_counted = sorted({line.sku for line in event.lines})
             store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus_counted)
     return unit
+
+
+def _offer(session: Session, unit: Unit, last: Message, now: dt.datetime) -> None:
+    """Send the orders that wait for what became free an event of their own, in their own sequence."""
+    freed: Counter[StockKey] = Counter()
+    for movement in unit.movements.values():
+        for sku, quantity in movement.units.items():
+            freed[(sku, movement.location)] += FREES[movement.kind] * quantity
+    more = sorted(key for key, units in freed.items() if units > 0)
+    if not more:
+        return
+    rows = session.rows("backorders_of", sku=[sku for sku, _ in more], location=[place for _, place in more],
+                        limit=OFFERS)  # fmt: skip
+    offers = [
+        message(
+            BackorderOffered(origin=origin, order_id=order_id), source=OWN_SOURCE,
+            event_id=f"{origin}:{order_id} after {last.source}/{last.event_id}", occurred_at=last.occurred_at,
+            provenance=derived(last.provenance),
+        )
+        for origin, order_id, _ in rows
+    ]  # fmt: skip
+    inbox.accept(session, offers, now, [row[2] for row in rows])
 
 
 def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.datetime) -> None:

@@ -58,10 +58,13 @@ def partition_of(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=2).digest(), "big") % PARTITIONS
 
 
-def accept(session: Session, messages: Sequence[Message], now: dt.datetime) -> list[Receipt]:
+def accept(
+    session: Session, messages: Sequence[Message], now: dt.datetime, partitions: Sequence[int] | None = None
+) -> list[Receipt]:
     """Put events into the inbox in the order given, and say of each whether it was new.
 
-    Events that are not live run on their own clock: their offset from the wall is fixed here, once.
+    Events that are not live run on their own clock: their offset from the wall is fixed here, once. ``partitions`` goes
+    before what the events' keys say.
     """
     if not messages:
         return []
@@ -74,7 +77,7 @@ def accept(session: Session, messages: Sequence[Message], now: dt.datetime) -> l
             event_id=[m.event_id for m in messages],
             type=[m.type for m in messages],
             payload_hash=[m.payload_hash for m in messages],
-            partition=[partition_of(m.partition_key) for m in messages],
+            partition=partitions or [partition_of(m.partition_key) for m in messages],
             provenance=[m.provenance for m in messages],
             occurred_at=[m.occurred_at for m in messages],
             business_date=[m.business_date for m in messages],

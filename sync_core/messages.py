@@ -89,6 +89,13 @@ class OrderCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: str = ""
 
 
+class BackorderOffered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stock that an order waits for may be there now; the core sends this itself when stock becomes free."""
+
+    origin: Origin
+    order_id: Name
+
+
 class ReturnReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Goods came back to ``location``. The return is a transaction of its own, linked to the order."""
 
@@ -323,6 +330,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.captured.v1": PaymentCaptured,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
+    "tallytrace.backorder.offered.v1": BackorderOffered,
     "tallytrace.return.received.v1": ReturnReceived,
     "tallytrace.refund.issued.v1": RefundIssued,
     "tallytrace.credit_memo.issued.v1": CreditMemoIssued,
@@ -348,6 +356,7 @@ Event = (
     | PaymentCaptured
     | ShipmentShipped
     | OrderCancelled
+    | BackorderOffered
     | ReturnReceived
     | RefundIssued
     | CreditMemoIssued
@@ -478,7 +487,7 @@ def message(
 def sequence_of(event: Event) -> str:
     """The key under which an event is ordered when its sender names none: the transaction that it changes."""
     match event:
-        case OrderCaptured() | PaymentCaptured() | ShipmentShipped() | OrderCancelled():
+        case OrderCaptured() | PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
             return f"{event.origin}\x1f{event.order_id}"
         case ReturnReceived() | RefundIssued():
             return f"{event.origin}\x1f{event.return_id}"

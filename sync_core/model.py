@@ -62,6 +62,7 @@ class Order(Struct):
     paid_minor: int = 0
     provider: str = ""
     contract: dict[str, int] = field(default_factory=dict)
+    partition: int = 0  # of the inbox, in which the events of this order are in sequence
 
 
 class Return(Struct):

@@ -7,6 +7,7 @@ from typing import Any
 from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
+    BackorderOffered,
     Line,
     OrderCancelled,
     OrderCaptured,
@@ -109,6 +110,29 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     return DONE
 
 
+def supply(step: Step, event: BackorderOffered) -> Verdict:
+    """Reserve the goods of a back-ordered order if all of them are free now."""
+    identity = correlation_id(event.origin, event.order_id)
+    order = step.unit.orders.get(identity)
+    if order is None or order.state != "backordered":
+        return Verdict("done", f"order {event.order_id} waits for nothing")
+    waiting = [line for line in step.unit.lines[identity] if line.kind == MOVES_STOCK and line.open > 0]
+    demand: dict[str, int] = defaultdict(int)
+    for line in waiting:
+        demand[line.sku] += line.open
+    if short := _shortage(step, order.location, demand):
+        return Verdict("done", f"still short of {', '.join(sorted(short))[:200]}")
+    for line in waiting:
+        line.reserved = line.open
+        step.unit.changed_lines[(identity, line.line_no)] = line
+    order.state = "reserved"
+    step.unit.changed_orders[identity] = order
+    step.unit.arrived.add(identity)
+    _reserve(step, order, dict(sorted(demand.items())), "supply")
+    step.resolve_exceptions(identity, order.origin, "backorder", "the goods are there now")
+    return DONE
+
+
 def release(step: Step, order: Order, line: OrderLine, quantity: int, business_key: str) -> None:
     """Cancel ``quantity`` of a line that has not been shipped and free what was reserved for it."""
     line.cancelled += quantity
@@ -197,6 +221,7 @@ def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
         open_tax_minor=event.tax_minor,
         provenance=step.message.provenance,
         totals=kind_totals(event.lines),
+        partition=step.unit.partition,
     )
     lines = [_order_line(order, number, line, reserved=reserved) for number, line in enumerate(event.lines, 1)]
     unit, identity = step.unit, order.correlation_id
@@ -241,8 +266,8 @@ def _told_line(line: Line) -> dict[str, str | int]:
     return told
 
 
-def _reserve(step: Step, order: Order, demand: dict[str, int]) -> None:
-    key = f"{order.origin}:order/{order.order_id}"
+def _reserve(step: Step, order: Order, demand: dict[str, int], document: str = "order") -> None:
+    key = f"{order.origin}:{document}/{order.order_id}"
     for sku, quantity in demand.items():
         step.move(key, "reservation", sku, order.location, quantity, order.correlation_id)
     step.tell(_reservation(order, "reserved", "ok", {"quantity": sum(demand.values())}))

@@ -137,8 +137,8 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
     if not wanted:
         return
     for row in session.rows("load_orders", ids=wanted):
-        *plain, totals, paid, provider, contract = row
-        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract)
+        *plain, totals, paid, provider, contract, partition = row
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, partition)
         unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
@@ -249,13 +249,13 @@ def _save_orders(session: Session, unit: Unit) -> None:
         (
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
-            "paid_minor", "provider", "contract",
+            "paid_minor", "provider", "contract", "partition",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
-                _json(o.totals), o.paid_minor, o.provider, _json(o.contract),
+                _json(o.totals), o.paid_minor, o.provider, _json(o.contract), o.partition,
             )
             for o in unit.new_orders
         ),

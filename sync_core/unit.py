@@ -72,6 +72,7 @@ class Unit(Struct):
     """Rows loaded for a batch, and everything that the batch adds or changes."""
 
     rules: PostingRules
+    partition: int = 0  # of the inbox, that the batch is of
     orders: dict[bytes, Order] = field(default_factory=dict)
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)

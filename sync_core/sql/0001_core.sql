@@ -78,8 +78,10 @@ create table core.orders (
     totals          jsonb not null,
     contract        jsonb not null default '{}',
     provenance      text not null,
+    partition       smallint not null,
     unique (origin, order_id)
 );
+create index orders_backordered on core.orders (location, captured_at) where state = 'backordered';
 create index orders_date on core.orders (business_date);
 create index orders_customer on core.orders (customer_ref) where customer_ref <> '';
 

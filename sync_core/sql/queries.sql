@@ -58,8 +58,19 @@ order by seq limit %(limit)s
 -- name: load_orders
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
-       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract
+       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, partition
 from core.orders where correlation_id = any(%(ids)s::bytea[])
+
+-- name: backorders_of
+-- Orders that wait for one of the SKUs at a location, longest first.
+select origin, order_id, partition from core.orders
+where state = 'backordered' and location = any(%(location)s::text[]) and exists (
+    select from core.order_lines
+    join unnest(%(sku)s::text[], %(location)s::text[]) as new (sku, location) on new.sku = order_lines.sku
+    where order_lines.correlation_id = orders.correlation_id and new.location = orders.location
+        and order_lines.kind = 'goods'
+)
+order by captured_at, correlation_id limit %(limit)s
 
 -- name: load_lines
 -- The lines of orders.

@@ -11,6 +11,7 @@ from tests.core import Core, later, opened, text
 from tests.factories import (
     NOON,
     adjustment,
+    cancellation,
     counted,
     goods_in,
     line,
@@ -192,4 +193,33 @@ def test_only_its_source_of_record_says_what_is_at_a_location(core: Core) -> Non
     core.take(sent(reclassified("B1"), source="pos"))
     assert stock(core) == {"good": 5}
     assert core.states() == {"done": 2, "rejected": 5}
+    assert core.faults() == []
+
+
+def test_a_back_order_is_reserved_when_all_its_goods_are_free_longest_waiting_first(core: Core) -> None:
+    core.take(sent(order("1", line(quantity=3), line("B2", 1))))
+    core.take(sent(order("2", line(quantity=2)), at=NOON + HOUR))
+    core.take(sent(order("3", line(quantity=2)), at=NOON + 2 * HOUR))
+    states = "select order_id, state from core.orders order by 1"
+    core.take(sent(goods_in("D1", {"A1": 4})))
+    assert core.rows(states) == [("1", "backordered"), ("2", "reserved"), ("3", "reserved")]
+    core.take(sent(goods_in("D2", {"A1": 3})))
+    assert core.rows(states)[0] == ("1", "backordered")
+    core.take(sent(goods_in("D3", {"B2": 1})))
+    assert core.rows(states)[0] == ("1", "reserved")
+    assert stock(core) == {"good": 7, "reserved": 7}
+    assert {state for _, _, state in core.exceptions()} == {"resolved"}
+    core.take(sent(payment("1", 4000)), sent(shipment("1")))
+    assert core.one("select state from core.orders where order_id = '1'") == "shipped"
+    reserved = [text(span, "milestone") for span in core.spans() if span.name == "inventory.reserve"]
+    assert sorted(reserved) == ["backordered"] * 3 + ["reserved"] * 3
+    assert core.faults() == []
+
+
+def test_stock_that_an_order_gives_back_goes_to_the_one_that_waits(core: Core) -> None:
+    core.take(sent(goods_in(units={"A1": 2})))
+    core.take(sent(order("1", line(quantity=2))))
+    core.take(sent(order("2", line(quantity=2))))
+    core.take(sent(cancellation("1")))
+    assert core.rows("select order_id, state from core.orders order by 1") == [("1", "cancelled"), ("2", "reserved")]
     assert core.faults() == []
