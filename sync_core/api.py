@@ -1,5 +1,6 @@
 """The sync core over HTTP: events and files in, states, journal and audit out."""
 
+import datetime as dt
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -20,6 +21,7 @@ from sync_core import audit, export, inbox
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import InvalidEventError
+from sync_core.exceptions import Act, Outcome, Record, act, history, playbook
 from sync_core.files import FileReader, FileStatus, Incoming
 from sync_core.messages import TYPES, from_cloudevents
 from sync_core.outbox import ErpRelay
@@ -105,7 +107,7 @@ class OrderState(Struct, frozen=True):
 
 
 class OpenException(Struct, frozen=True):
-    """Something that a person must decide."""
+    """Something that a person must decide, or has decided."""
 
     exception_id: str
     kind: str
@@ -114,10 +116,16 @@ class OpenException(Struct, frozen=True):
     entity: str
     entity_id: str
     owner: str
+    assignee: str
     amount_minor: int
     currency: str
     detail: str
-    opened_at: Any
+    state: str
+    opened_at: dt.datetime
+    resolved_at: dt.datetime | None
+    resolution: str
+    replays: int
+    next_step: str
 
 
 class Audit(Struct, frozen=True):
@@ -139,13 +147,14 @@ class Core(Struct, frozen=True):
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
-    taking: list[BaseRouteHandler] = [receive_events, put_file]
+    taking: list[BaseRouteHandler] = [receive_events, put_file, act_on_exceptions]
     telling = [
         file_status,
         status,
         order,
         availability,
         exceptions,
+        exception_history,
         journal,
         schemas,
         audited,
@@ -274,13 +283,36 @@ async def availability(
 
 @get("/v1/exceptions", sync_to_thread=True)
 def exceptions(
-    state: State, owner: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
+    state: State,
+    owner: FromQuery[str] = "",
+    kind: FromQuery[str] = "",
+    status: Annotated[Literal["open", "resolved"], QueryParameter(name="state")] = "open",
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[OpenException]:
-    """What is open, oldest first."""
+    """What a person must decide, oldest first; or what was decided."""
     with _core(state).db.transaction() as session:
-        rows = session.rows("open_exceptions", owner=owner, limit=limit)
-    named = [(*row[:3], row[3].hex(), *row[4:]) for row in rows]
+        rows = session.rows("exceptions", owner=owner, kind=kind, state=status, limit=limit)
+    named = [(*row[:3], row[3].hex(), *row[4:], playbook(row[1])) for row in rows]
     return [OpenException(*row) for row in named]
+
+
+@get("/v1/exceptions/history", sync_to_thread=True)
+def exception_history(state: State, id: FromQuery[str]) -> list[Record]:
+    """Who did what about one exception, and why."""
+    with _core(state).db.transaction() as session:
+        return history(session, id)
+
+
+@post("/v1/exceptions/{action:str}", status_code=200, sync_to_thread=True)
+def act_on_exceptions(
+    state: State, action: FromPath[Literal["assign", "resolve", "replay"]], data: JSONBody[Act]
+) -> list[Outcome]:
+    """Assign, resolve or replay exceptions, one or many, saying who and why; the answer tells what became of each."""
+    if action == "assign" and not data.to:
+        raise ProblemError(400, "Nobody named", "an assignment needs whom it is for", field="to")
+    core = _core(state)
+    with core.db.transaction() as session:
+        return act(session, action, data, core.clock())
 
 
 @get("/v1/journal", media_type="text/plain", sync_to_thread=False)

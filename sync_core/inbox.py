@@ -18,7 +18,7 @@ from sync_core.messages import (
     ReturnReceived,
 )
 from sync_core.model import ExceptionItem, Hop
-from sync_core.store import Session, save_spans
+from sync_core.store import Session, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told
 
@@ -136,21 +136,7 @@ def _raise_conflicts(
         if receipt != "conflict":
             continue
         item = conflict(one)
-        opened = session.run(
-            "add_exceptions",
-            exception_id=[item.exception_id],
-            kind=[item.kind],
-            severity=[item.severity],
-            correlation_id=[item.correlation_id],
-            entity=[item.entity],
-            entity_id=[item.entity_id],
-            owner=[item.owner],
-            amount_minor=[item.amount_minor],
-            currency=[item.currency],
-            detail=[item.detail],
-            opened_at=[now],
-        )
-        if not opened.rowcount:
+        if not add_exceptions(session, [(item, now)]):
             continue
         hop = Hop(
             "exception.open", "source", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
@@ -176,4 +162,6 @@ def conflict(message: Message) -> ExceptionItem:
         amount_minor=0,
         currency="",
         detail=f"event {message.event_id} of {message.source} came again with other content ({digest})",
+        cause_source=message.source,
+        cause_event_id="",
     )

@@ -186,6 +186,8 @@ class ExceptionItem(Struct, frozen=True):
     amount_minor: int
     currency: str
     detail: str
+    cause_source: str  # the event that it is about, so that it can be processed again
+    cause_event_id: str
 
 
 class Link(Struct, frozen=True):

@@ -12,8 +12,8 @@ from msgspec import Struct
 from sync_core.clock import Clock
 from sync_core.erp.http import Answer, ErpClient, Unavailable
 from sync_core.messages import Cause
-from sync_core.model import Hop
-from sync_core.store import Row, Session, Store, save_spans
+from sync_core.model import ExceptionItem, Hop
+from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told
 
@@ -151,20 +151,22 @@ def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> N
 
 def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
     posting, kind = attempt.posting, f"posting_{attempt.state}"
-    session.run(
-        "add_exceptions",
-        exception_id=[f"{posting.journal_id}:{kind}"],
-        kind=[kind],
-        severity=["major"],
-        correlation_id=[posting.correlation_id],
-        entity=["posting"],
-        entity_id=[f"{posting.document}/{posting.entity_id}"],
-        owner=["finance"],
-        amount_minor=[0],
-        currency=[posting.currency],
-        detail=[attempt.answer.reason],
-        opened_at=[now + posting.clock_offset],
+    item = ExceptionItem(
+        exception_id=f"{posting.journal_id}:{kind}",
+        kind=kind,
+        severity="major",
+        correlation_id=posting.correlation_id,
+        origin=posting.origin,
+        entity="posting",
+        entity_id=f"{posting.document}/{posting.entity_id}",
+        owner="finance",
+        amount_minor=0,
+        currency=posting.currency,
+        detail=attempt.answer.reason,
+        cause_source=posting.cause.source,
+        cause_event_id=posting.cause.event_id,
     )
+    add_exceptions(session, [(item, now + posting.clock_offset)])
 
 
 class SpanRelay:

@@ -19,7 +19,7 @@ from sync_core.arrays import ArrayDumper
 from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import Journal
 from sync_core.messages import Message, decode_event
-from sync_core.model import KindTotal, Location, Order, OrderLine, Return, Stock, Transfer, TransferLine
+from sync_core.model import ExceptionItem, KindTotal, Location, Order, OrderLine, Return, Stock, Transfer, TransferLine
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
@@ -415,13 +415,7 @@ def erp_body(journal: Journal) -> bytes:
 
 
 def _save_exceptions(session: Session, unit: Unit) -> None:
-    _columns(
-        session, "add_exceptions", unit.exceptions,
-        exception_id=lambda e: e[0].exception_id, kind=lambda e: e[0].kind, severity=lambda e: e[0].severity,
-        correlation_id=lambda e: e[0].correlation_id, entity=lambda e: e[0].entity, entity_id=lambda e: e[0].entity_id,
-        owner=lambda e: e[0].owner, amount_minor=lambda e: e[0].amount_minor, currency=lambda e: e[0].currency,
-        detail=lambda e: e[0].detail, opened_at=lambda e: e[1],
-    )  # fmt: skip
+    add_exceptions(session, unit.exceptions)
     _columns(
         session, "revalue_exceptions", list(unit.revalued.items()),
         exception_id=lambda e: e[0], amount_minor=lambda e: e[1][0], detail=lambda e: e[1][1],
@@ -430,6 +424,16 @@ def _save_exceptions(session: Session, unit: Unit) -> None:
         session, "resolve_exceptions", unit.resolved,
         exception_id=lambda e: e[0], resolution=lambda e: e[1], at=lambda e: e[2],
     )  # fmt: skip
+
+
+def add_exceptions(session: Session, items: Sequence[tuple[ExceptionItem, dt.datetime]]) -> int:
+    """Open exceptions, each at its time; returns how many were not open before."""
+    if not items:
+        return 0
+    names = ("exception_id", "kind", "severity", "correlation_id", "entity", "entity_id", "owner", "amount_minor",
+             "currency", "detail", "cause_source", "cause_event_id")  # fmt: skip
+    columns: dict[str, list[Any]] = {name: [getattr(item, name) for item, _ in items] for name in names}
+    return session.run("add_exceptions", **columns, opened_at=[at for _, at in items]).rowcount
 
 
 def _still_waiting(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> dict[int, Verdict]:

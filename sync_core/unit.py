@@ -232,6 +232,8 @@ class Step(Struct):
             amount_minor,
             currency,
             detail,
+            self.message.source,
+            self.message.event_id,
         )
         self.unit.exceptions.append((item, self.now))
         self.unit.open_exceptions.setdefault((correlation_id, kind), []).append(item.exception_id)

@@ -20,6 +20,7 @@ from alerts.rule import RulesRefusedError
 from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
 from lineage.model import SlaTile
+from sync_core.exceptions import Outcome
 from tallytrace import bench, demo, keys, look, remote, replay, role, supervisor, verify
 from tallytrace import migrate as migration
 from tallytrace.postgres import PostgresError
@@ -39,6 +40,14 @@ class Bench(StrEnum):
     ALL = "all"
     REPLAY = "replay"
     COLLECTOR = "collector"
+
+
+class Action(StrEnum):
+    """What is done about an exception."""
+
+    ASSIGN = "assign"
+    RESOLVE = "resolve"
+    REPLAY = "replay"
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -221,12 +230,42 @@ def show_slas(
 def show_exceptions(
     context: typer.Context,
     owner: Annotated[str, typer.Option(help="Only what this owner must decide.")] = "",
+    kind: Annotated[str, typer.Option(help="Only of this kind.")] = "",
+    resolved: Annotated[bool, typer.Option("--resolved", help="What was decided, instead of what is open.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List what a person must decide, oldest first."""
+    """List what a person must decide, oldest first. What to do about it: tallytrace act."""
+    state = "resolved" if resolved else "open"
     with _refusals(), supervisor.running(_settings(context)) as product:
-        body = remote.fetch(f"{product.core_url}/v1/exceptions", owner=owner, limit=1000)
+        body = remote.fetch(f"{product.core_url}/v1/exceptions", owner=owner, kind=kind, state=state, limit=1000)
     out.print_json(body.decode()) if as_json else out.print(look.exceptions(body))
+
+
+@app.command("act")
+def act_on_exceptions(
+    context: typer.Context,
+    action: Annotated[Action, typer.Argument(help="assign, resolve or replay.")],
+    ids: Annotated[list[str], typer.Argument(help="Exceptions, as tallytrace exceptions lists them.")],
+    by: Annotated[str, typer.Option(help="Who you are.")],
+    reason: Annotated[str, typer.Option(help="Why; kept for ever.")],
+    to: Annotated[str, typer.Option(help="Whom to assign it to.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Assign, resolve or replay exceptions. A replay has what caused them processed again; if it fails, they reopen.
+
+    Example: tallytrace act replay erp:posting_rejected/9 --by ann --reason "the period is open again"
+    """
+    wanted = {"ids": ids, "by": by, "reason": reason, "to": to}
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        body = remote.send(f"{product.core_url}/v1/exceptions/{action}", wanted)
+    outcomes = msgspec.json.decode(body, type=list[Outcome])
+    if as_json:
+        out.print_json(body.decode())
+    else:
+        for one in outcomes:
+            out.print(f"{one.outcome:<18} {one.exception_id}")
+    if any(one.outcome != "done" for one in outcomes):
+        raise typer.Exit(1)
 
 
 @app.command("reconcile")

@@ -35,6 +35,17 @@ def fetch(url: str, *, timeout_seconds: float = 60.0, **params: Any) -> bytes:
     return response.content
 
 
+def send(url: str, body: Any, *, timeout_seconds: float = 60.0) -> bytes:
+    """POST JSON; the body of a 200. Raises RemoteError with the problem's own words."""
+    try:
+        response = client().post(url, json=body, timeout=timeout_seconds)
+    except httpx.HTTPError as error:
+        raise RemoteError(f"{url} does not answer ({type(error).__name__})") from error
+    if response.status_code != 200:
+        raise RemoteError(problem(response))
+    return response.content
+
+
 def problem(response: httpx.Response) -> str:
     """What a problem document says, or the status when there is none."""
     try:

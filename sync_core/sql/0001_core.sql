@@ -286,9 +286,24 @@ create table core.exceptions (
     opened_at       timestamptz not null,
     state           text not null default 'open' check (state in ('open', 'resolved')),
     resolved_at     timestamptz,
-    resolution      text not null default ''
+    resolution      text not null default '',
+    cause_source    text not null,
+    cause_event_id  text not null,
+    assignee        text not null default '',
+    replays         integer not null default 0
 );
 create index exceptions_open on core.exceptions (owner, opened_at) where state = 'open';
+
+create table core.exception_actions (
+    number        bigint generated always as identity primary key,
+    exception_id  text not null references core.exceptions,
+    at            timestamptz not null,
+    by_whom       text not null,
+    action        text not null check (action in ('assign', 'resolve', 'replay')),
+    reason        text not null,
+    to_whom       text not null
+);
+create index exception_actions_of on core.exception_actions (exception_id, number);
 
 create table core.parked_items (
     correlation_id  bytea not null,

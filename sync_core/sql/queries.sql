@@ -215,13 +215,48 @@ where returns.correlation_id = new.id
 select nextval(pg_get_serial_sequence('core.movements', 'movement_id')) from generate_series(1, %(count)s)
 
 -- name: add_exceptions
--- Open exceptions; one that is open already stays as it is.
+-- Open exceptions; one that is known stays as it is, unless it was closed because its cause was to be tried again.
 insert into core.exceptions (exception_id, kind, severity, correlation_id, entity, entity_id, owner, amount_minor,
-                             currency, detail, opened_at)
+                             currency, detail, opened_at, cause_source, cause_event_id)
 select * from unnest(%(exception_id)s::text[], %(kind)s::text[], %(severity)s::text[], %(correlation_id)s::bytea[],
                      %(entity)s::text[], %(entity_id)s::text[], %(owner)s::text[], %(amount_minor)s::bigint[],
-                     %(currency)s::text[], %(detail)s::text[], %(opened_at)s::timestamptz[])
-on conflict (exception_id) do nothing
+                     %(currency)s::text[], %(detail)s::text[], %(opened_at)s::timestamptz[], %(cause_source)s::text[],
+                     %(cause_event_id)s::text[])
+on conflict (exception_id) do update
+set state = 'open', detail = excluded.detail, amount_minor = excluded.amount_minor, resolved_at = null, resolution = ''
+where exceptions.state = 'resolved' and starts_with(exceptions.resolution, 'replayed')
+
+-- name: lock_exceptions
+-- Exceptions that somebody does something about.
+select exception_id, kind, correlation_id, owner, cause_source, cause_event_id, state from core.exceptions
+where exception_id = any(%(ids)s::text[]) order by exception_id for update
+
+-- name: record_action
+-- Keep who did what about an exception, and why.
+insert into core.exception_actions (exception_id, at, by_whom, action, reason, to_whom)
+values (%(id)s, %(at)s, %(by)s, %(action)s, %(reason)s, %(to)s) returning number
+
+-- name: exception_history
+-- What was done about an exception.
+select at, by_whom, action, reason, to_whom from core.exception_actions where exception_id = %(id)s order by number
+
+-- name: assign_exception
+-- Somebody takes it on.
+update core.exceptions set assignee = %(to)s where exception_id = %(id)s
+
+-- name: count_replay
+-- Its cause is tried again.
+update core.exceptions set replays = replays + 1 where exception_id = %(id)s
+
+-- name: process_again
+-- Queue an event that was not applied.
+update core.inbox set state = 'queued', attempts = 0, not_before = null, waiting_for = null
+where source = %(source)s and event_id = %(event_id)s and state in ('dead', 'rejected', 'parked')
+
+-- name: post_again
+-- Offer a journal to the ERP that did not take it.
+update core.postings set state = 'waiting', attempts = 0, not_before = %(now)s, queued_at = %(now)s, reason = ''
+where journal_id = %(journal_id)s and state in ('rejected', 'dead')
 
 -- name: revalue_exceptions
 -- What open exceptions are worth now.
@@ -482,11 +517,12 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
        paid_minor
 from core.orders where order_id = %(order_id)s order by origin
 
--- name: open_exceptions
--- What is open, oldest first.
-select exception_id, kind, severity, correlation_id, entity, entity_id, owner, amount_minor, currency, detail, opened_at
+-- name: exceptions
+-- Exceptions in a state, oldest first.
+select exception_id, kind, severity, correlation_id, entity, entity_id, owner, assignee, amount_minor, currency, detail,
+       state, opened_at, resolved_at, resolution, replays
 from core.exceptions
-where state = 'open' and (%(owner)s = '' or owner = %(owner)s)
+where state = %(state)s and (%(owner)s = '' or owner = %(owner)s) and (%(kind)s = '' or kind = %(kind)s)
 order by opened_at, exception_id limit %(limit)s
 
 -- name: export_journal

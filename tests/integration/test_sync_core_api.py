@@ -20,7 +20,7 @@ from sync_core.reading import Reader
 from sync_core.shelf import Shelves
 from sync_core.workers import Loop
 from tallytrace import webserver
-from tests.core import Core, later, opened
+from tests.core import Core, later, opened, text
 from tests.factories import (
     NOON,
     RetailRow,
@@ -370,3 +370,75 @@ def test_a_buffer_is_kept_while_a_feed_is_silent(http: httpx.Client, core: Core)
 @pytest.mark.parametrize("asked", [{}, {"sku": ["a"] * 501}])
 def test_availability_of_nothing_or_too_much_is_refused(http: httpx.Client, asked: dict[str, Any]) -> None:
     assert refused(http.get("/v1/availability", params=asked))[0] == 400
+
+
+def acted(http: httpx.Client, action: str, *ids: str, **more: str) -> list[tuple[str, str]]:
+    answer = http.post(f"/v1/exceptions/{action}", json={"ids": ids, "by": "ann", "reason": "because"} | more)
+    assert answer.status_code == 200, answer.text
+    return [(one["exception_id"], one["outcome"]) for one in answer.json()]
+
+
+def opened_now(http: httpx.Client, **asked: str) -> list[tuple[str, str, int]]:
+    return [
+        (one["exception_id"], one["assignee"], one["replays"])
+        for one in http.get("/v1/exceptions", params=asked).json()
+    ]
+
+
+def test_an_exception_is_taken_on_and_resolved_on_record(http: httpx.Client, core: Core) -> None:
+    core.take(sent(order("1")), sent(order("2")))
+    [told, _] = http.get("/v1/exceptions", params={"owner": "inventory", "kind": "backorder"}).json()
+    assert (told["kind"], told["amount_minor"], told["state"]) == ("backorder", 1000, "open")
+    assert told["next_step"].startswith("Find stock")
+    one, two = "shop:backorder/1", "shop:backorder/2"
+    assert acted(http, "assign", one, to="bob") == [(one, "done")]
+    assert opened_now(http) == [(one, "bob", 0), (two, "", 0)]
+    assert acted(http, "resolve", one, two, "shop:nothing") == [
+        (one, "done"),
+        (two, "done"),
+        ("shop:nothing", "unknown"),
+    ]
+    assert acted(http, "resolve", one) == [(one, "not open")]
+    assert opened_now(http) == []
+    assert (
+        http.get("/v1/exceptions", params={"state": "resolved"}).json()[0]["resolution"] == "resolved by ann: because"
+    )
+    done = http.get("/v1/exceptions/history", params={"id": one}).json()
+    assert [(record["by"], record["action"], record["reason"], record["to"]) for record in done] == [
+        ("ann", "assign", "because", "bob"), ("ann", "resolve", "because", ""),
+    ]  # fmt: skip
+    told_hops = [(text(span, "milestone"), text(span, "reason")) for span in core.spans() if "exception." in span.name]
+    assert told_hops[2:] == [("assigned", "ann: because"), ("resolved", "ann: because"), ("resolved", "ann: because")]
+
+
+def test_what_was_refused_is_processed_again_once_its_cause_is_mended(http: httpx.Client, core: Core) -> None:
+    core.take(sent(reclassified("B1", ("A1", 2, "good", "damaged"))))
+    refused_one = "shop:stock_shortfall/B1"
+    assert acted(http, "replay", refused_one) == [(refused_one, "done")]
+    core.work()
+    assert opened_now(http) == [(refused_one, "", 1)]
+    core.take(sent(goods_in()))
+    assert acted(http, "replay", refused_one) == [(refused_one, "done")]
+    core.work()
+    assert opened_now(http) == []
+    assert core.states() == {"done": 2}
+    assert core.one("select damaged from core.stock") == 2
+    assert acted(http, "replay", refused_one) == [(refused_one, "not open")]
+    assert core.faults() == []
+
+
+def test_what_was_applied_is_not_applied_again(http: httpx.Client, core: Core) -> None:
+    core.take(sent(order("1")))
+    assert acted(http, "replay", "shop:backorder/1") == [("shop:backorder/1", "nothing to replay")]
+    assert opened_now(http) == [("shop:backorder/1", "", 0)]
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [("explode", {"ids": ["a"], "by": "ann", "reason": "b"}), ("resolve", {"ids": [], "by": "ann", "reason": "b"}),
+     ("resolve", {"ids": ["a"], "by": "ann", "reason": ""}), ("resolve", {"ids": ["a"], "reason": "b"}),
+     ("assign", {"ids": ["a"], "by": "ann", "reason": "b"}),
+     ("resolve", {"ids": ["a"] * 501, "by": "ann", "reason": "b"})],
+)  # fmt: skip
+def test_an_action_without_who_why_or_what_is_refused(http: httpx.Client, action: str, body: dict[str, Any]) -> None:
+    assert refused(http.post(f"/v1/exceptions/{action}", json=body))[0] in (400, 404)
