@@ -2,8 +2,9 @@
 
 import datetime as dt
 import logging
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Final, Literal
 
 import anyio.to_thread
@@ -23,7 +24,7 @@ from sync_core.connectors import online_retail
 from sync_core.errors import InvalidEventError
 from sync_core.exceptions import Act, Outcome, Record, act, history, playbook
 from sync_core.files import FileReader, FileStatus, Incoming
-from sync_core.messages import TYPES, from_cloudevents
+from sync_core.messages import TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message
 from sync_core.outbox import ErpRelay
 from sync_core.shelf import Shelf, Shelves
 from sync_core.store import Store
@@ -34,6 +35,7 @@ PROBLEM: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
 MAX_SKUS: Final = 500
+DECIDE_SECONDS: Final = 2.0
 MAX_EVENTS: Final = 2_000
 MAX_QUEUED: Final = 50_000
 RETRY_AFTER_SECONDS: Final = "2"
@@ -143,11 +145,12 @@ class Core(Struct, frozen=True):
     clock: Clock
     erp: ErpRelay | None
     shelves: Shelves
+    wake: Callable[[], None]  # tells the workers that there is something to do
 
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
-    taking: list[BaseRouteHandler] = [receive_events, put_file, act_on_exceptions]
+    taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions]
     telling = [
         file_status,
         status,
@@ -254,6 +257,75 @@ def status(state: State) -> Status:
         queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
     erp: Literal["up", "down", "none"] = "none" if core.erp is None else "up" if core.erp.up else "down"
     return Status(queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp)
+
+
+@post("/v1/orders", status_code=201)
+async def submit_order(request: Request[Any, Any, State], state: State) -> Response[list[OrderState]]:
+    """Take an order as its channel has it (the data of `tallytrace.order.captured.v1`) and answer how it stands.
+
+    201: captured, and reserved or back-ordered. 202: on record, but not decided within two seconds; look at it under
+    ``Location``. 409: the number is known with other content. The same order again is answered as it stands now.
+    """
+    body = await request.body()
+    return await anyio.to_thread.run_sync(_submit, _core(state), body)
+
+
+def _submit(core: Core, body: bytes) -> Response[list[OrderState]]:
+    now = core.clock()
+    try:
+        event = decode_event(TYPE_OF[OrderCaptured], body)
+    except InvalidEventError as error:
+        raise ProblemError(
+            400, "Malformed order", error.detail, field=error.field.removeprefix("data").lstrip(".")
+        ) from error
+    assert isinstance(event, OrderCaptured)
+    _check_order(event)
+    with core.db.transaction() as session:
+        known = session.rows("event_time", source=event.origin, event_id=f"order/{event.order_id}")
+        at = known[0][0] if known else now
+        asked = message(event, source=event.origin, event_id=f"order/{event.order_id}", occurred_at=at)
+        if not known and session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
+            raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
+        [receipt] = inbox.accept(session, [asked], now)
+    if receipt == "conflict":
+        detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
+        raise ProblemError(409, "Identity conflict", detail, field="order_id")
+    core.wake()
+    return _decided(core, event)
+
+
+def _check_order(event: OrderCaptured) -> None:
+    """What a channel must not send, beside what the schema says."""
+    for number, line in enumerate(event.lines):
+        if line.kind == "goods" and line.quantity < 1:
+            raise ProblemError(
+                422, "Order refused", "goods are ordered by the unit, from 1", field=f"lines[{number}].quantity"
+            )
+        if line.kind == "goods" and line.amount_minor < 0:
+            raise ProblemError(
+                422, "Order refused", "goods cost nothing or more", field=f"lines[{number}].amount_minor"
+            )
+    if sum(line.amount_minor for line in event.lines) < 0:
+        raise ProblemError(422, "Order refused", "its lines come to less than nothing", field="lines")
+
+
+def _decided(core: Core, event: OrderCaptured) -> Response[list[OrderState]]:
+    until = time.monotonic() + DECIDE_SECONDS
+    pause = 0.002
+    while True:
+        with core.db.transaction() as session:
+            state, reason = session.one("event_state", source=event.origin, event_id=f"order/{event.order_id}")
+            rows = session.rows("order_state", order_id=event.order_id) if state == "done" else []
+        if state == "rejected":
+            raise ProblemError(409, "Order refused", reason, field="order_id")
+        where = {"Location": f"/v1/orders/{event.order_id}"}
+        if rows:
+            orders = [OrderState(row[0].hex(), *row[1:]) for row in rows if row[1] == event.origin]
+            return Response(orders, status_code=201, headers=where)
+        if time.monotonic() > until:
+            return Response([], status_code=202, headers=where)
+        time.sleep(pause)
+        pause = min(0.05, pause * 1.5)
 
 
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)

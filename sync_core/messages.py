@@ -377,7 +377,7 @@ Event = (
     | FeedReported
 )
 
-_TYPE_OF: Final = {struct: name for name, struct in TYPES.items()}
+TYPE_OF: Final = {struct: name for name, struct in TYPES.items()}
 _DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in TYPES.items()}
 
 
@@ -468,7 +468,7 @@ def message(
     partition_key: str = "",
 ) -> Message:
     """A message made by a connector from an event that it built itself; ``occurred_at`` carries the local zone."""
-    type_name = _TYPE_OF[type(event)]
+    type_name = TYPE_OF[type(event)]
     body = msgspec.json.encode(event)
     return Message(
         source=source,

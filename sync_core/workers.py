@@ -17,24 +17,35 @@ class Loop:
         self._name = name
         self._work = work
         self._idle_seconds = idle_seconds
-        self._stop = threading.Event()
+        self._stopping = False
+        self._look = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def wake(self) -> None:
+        """There is work: do not wait for the end of a pause."""
+        self._look.set()
+
     def stop(self) -> None:
         """Ask the loop to end and wait until the piece of work under way is done."""
-        self._stop.set()
+        self._stopping = True
+        self._look.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping:
+            self._look.clear()
             try:
                 done = self._work()
             except Exception:
                 log.exception("%s failed; it goes on in %.0f s", self._name, AFTER_ERROR_SECONDS)
-                self._stop.wait(AFTER_ERROR_SECONDS)
+                self._pause(AFTER_ERROR_SECONDS)
                 continue
             if not done:
-                self._stop.wait(self._idle_seconds)
+                self._pause(self._idle_seconds)
+
+    def _pause(self, seconds: float) -> None:
+        if not self._stopping:
+            self._look.wait(seconds)

@@ -52,7 +52,8 @@ def run(settings: Settings, until: threading.Event) -> None:
         workers = [
             Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
         ]
-        loops = [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+        working = [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+        loops = list(working)
         loops.append(Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS))
         loops.append(Loop("span-relay", spans.run_once, idle_seconds=IDLE_SECONDS))
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
@@ -63,11 +64,16 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         app = api.create_app(
-            api.Core(db, files, clock.wall, erp, shelves),
+            api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working)),
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))
         until.wait()
+
+
+def _wake(loops: list[Loop]) -> None:
+    for loop in loops:
+        loop.wake()
 
 
 @contextmanager

@@ -517,6 +517,14 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
        paid_minor
 from core.orders where order_id = %(order_id)s order by origin
 
+-- name: event_time
+-- When an event happened, as it was first told.
+select occurred_at from core.inbox where source = %(source)s and event_id = %(event_id)s
+
+-- name: event_state
+-- What became of an event.
+select state, reason from core.inbox where source = %(source)s and event_id = %(event_id)s
+
 -- name: exceptions
 -- Exceptions in a state, oldest first.
 select exception_id, kind, severity, correlation_id, entity, entity_id, owner, assignee, amount_minor, currency, detail,

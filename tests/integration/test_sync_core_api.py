@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core import api
+from sync_core import api, inbox
 from sync_core.connectors import online_retail
 from sync_core.files import ATTEMPTS, PARTIAL, FileReader, ReaderEndedError
 from sync_core.messages import ChannelServed, LocationRegistered, StockRuleSet
@@ -51,10 +51,13 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     read = Reader(core.db, folder, lambda: core.now, stop).read
     reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
     shelves = Shelves(core.db, lambda: core.now)
-    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02)]
+    worker = Loop("worker", core.processor().run_once, idle_seconds=3600)
+    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02),
+             worker]  # fmt: skip
     for loop in loops:
         loop.start()
-    app, port = api.create_app(api.Core(core.db, reader, lambda: core.now, None, shelves)), free_port()
+    app = api.create_app(api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake))
+    port = free_port()
     with (
         webserver.serving(app, "127.0.0.1", port, name="core"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
@@ -442,3 +445,49 @@ def test_what_was_applied_is_not_applied_again(http: httpx.Client, core: Core) -
 )  # fmt: skip
 def test_an_action_without_who_why_or_what_is_refused(http: httpx.Client, action: str, body: dict[str, Any]) -> None:
     assert refused(http.post(f"/v1/exceptions/{action}", json=body))[0] in (400, 404)
+
+
+def test_an_order_is_answered_with_how_it_stands(http: httpx.Client, core: Core) -> None:
+    core.take(sent(goods_in(units={"A1": 3})))
+    submitted = msgspec.to_builtins(order("1", line(quantity=2)))
+    answer = http.post("/v1/orders", json=submitted)
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/v1/orders/1")
+    assert [(one["order_id"], one["state"], one["amount_minor"]) for one in answer.json()] == [("1", "reserved", 2000)]
+    short = http.post("/v1/orders", json=submitted | {"order_id": "2"})
+    assert [(one["order_id"], one["state"]) for one in short.json()] == [("2", "backordered")]
+    later(core, hours=1)
+    again = http.post("/v1/orders", json=submitted)
+    assert (again.status_code, again.json()) == (201, answer.json())
+    assert refused(http.post("/v1/orders", json=submitted | {"tax_minor": 1})) == (409, "Identity conflict", "order_id")
+    assert core.one("select reserved from core.stock") == 2
+    assert core.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [({"lines": []}, 400, "lines"), ({"currency": "pounds"}, 400, "currency"), ({"colour": "red"}, 400, ""),
+     ({"lines": [{"sku": "A1", "quantity": 0, "amount_minor": 5}]}, 422, "lines[0].quantity"),
+     ({"lines": [{"sku": "A1", "quantity": 1, "amount_minor": -5}]}, 422, "lines[0].amount_minor"),
+     ({"lines": [{"sku": "D", "quantity": 1, "amount_minor": -5, "kind": "discount"}]}, 422, "lines")],
+)  # fmt: skip
+def test_an_order_that_cannot_be_right_is_refused_with_the_field(
+    http: httpx.Client, core: Core, change: dict[str, Any], status: int, field: str
+) -> None:
+    answer = refused(http.post("/v1/orders", json=msgspec.to_builtins(order()) | change))
+    assert (answer[0], answer[2]) == (status, field)
+    assert core.states() == {}
+
+
+def test_an_order_that_nobody_decides_in_time_is_on_record_all_the_same(
+    http: httpx.Client, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "DECIDE_SECONDS", 0.05)
+    with core.db.transaction() as session:
+        for partition in range(inbox.PARTITIONS):
+            session.run("try_lock_partition", partition=partition)
+        answer = http.post("/v1/orders", json=msgspec.to_builtins(order()))
+        assert (answer.status_code, answer.json()) == (202, [])
+        for partition in range(inbox.PARTITIONS):
+            session.run("unlock_partition", partition=partition)
+    core.work()
+    assert http.get(answer.headers["Location"]).json()[0]["state"] == "backordered"
