@@ -11,6 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from collector import otlp
+from collector.segments import SegmentLog
+from collector.storage import Storage
 from tallytrace import postgres
 from tests import clickhouse_http
 
@@ -51,6 +54,22 @@ def clickhouse_url(home: Path, free_port: Callable[[], int]) -> Iterator[str]:
     """URL of an empty ClickHouse server, in a process of its own."""
     with clickhouse_http.running(home / "clickhouse", free_port()) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """An embedded engine with our schema, for the tests of one file."""
+    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SegmentLog]:
+    """The collector's log in front of it."""
+    with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,6 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def lineage(storage: Storage) -> Lineage:
     return Lineage(Queries(storage), flows.load(), slas.load(), lambda: NOW + timedelta(hours=1))
 

@@ -20,20 +20,6 @@ MAX_BODY_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    opened = Storage.connect(f"chdb://{tmp_path_factory.mktemp('grpc') / 'clickhouse'}")
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SegmentLog]:
-    with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def address(log: SegmentLog) -> Iterator[str]:
     with grpc_receiver.serving(Intake(log, max_body_bytes=MAX_BODY_BYTES), "127.0.0.1", 0) as port:
         yield f"127.0.0.1:{port}"

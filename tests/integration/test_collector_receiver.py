@@ -50,20 +50,6 @@ def served(log: SegmentLog, **options: Any) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SegmentLog]:
-    with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def client(log: SegmentLog) -> Iterator[httpx.Client]:
     with served(log) as made:
         yield made

@@ -1,7 +1,6 @@
 """Every field of OTLP comes back as it was sent, by every way in."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from pprint import pformat
 from typing import Any
 
@@ -81,21 +80,6 @@ def everything(service: str) -> ExportTraceServiceRequest:
     plain = Span(trace_id=b"\x05" * 16, span_id=b"\x06" * 8, name="plain", start_time_unix_nano=1, end_time_unix_nano=1)
     scope.spans.extend([plain, span])
     return request
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SegmentLog]:
-    directory: Path = tmp_path_factory.mktemp("log")
-    with SegmentLog(directory, storage.insert_segment, otlp.normalised) as made:
-        yield made
 
 
 def by_protobuf(log: SegmentLog, port: int, request: ExportTraceServiceRequest) -> None:

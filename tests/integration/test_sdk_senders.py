@@ -29,7 +29,7 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from collector import grpc_receiver, otlp, receiver
+from collector import grpc_receiver, receiver
 from collector.intake import Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage
@@ -39,20 +39,6 @@ from tests.unit.collector.spans import START
 
 SENDERS: Final = Path(__file__).parent.parent / "senders"
 OWN_COLUMNS: Final = "SELECT keys, amount_minor FROM spans FINAL WHERE service = {service:String} AND status_code = 2"
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SegmentLog]:
-    with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

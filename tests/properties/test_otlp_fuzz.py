@@ -65,14 +65,6 @@ class Sender:
         return answer.status
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    made = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    made.migrate()
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def log(storage: Storage, tmp_path: Path) -> Iterator[SegmentLog]:
     with SegmentLog(tmp_path / "log", storage.insert_segment, otlp.normalised) as made:
