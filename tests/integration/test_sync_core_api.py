@@ -4,7 +4,6 @@ import datetime as dt
 import gzip
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ from sync_core.connectors import online_retail
 from sync_core.files import ATTEMPTS, PARTIAL, FileReader, ReaderEndedError
 from sync_core.messages import ChannelServed, LocationRegistered, StockRuleSet
 from sync_core.reading import Reader
-from sync_core.shelf import Shelves
-from sync_core.workers import Loop
-from tallytrace import webserver
-from tests.core import Core, later, opened, text
+from tests.core import Core, later, text
 from tests.factories import (
     NOON,
     RetailRow,
@@ -37,35 +33,6 @@ from tests.factories import (
 )
 
 PROBLEM = "application/problem+json"
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
-
-
-@pytest.fixture
-def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
-    stop, folder = threading.Event(), home / "files"
-    read = Reader(core.db, folder, lambda: core.now, stop).read
-    reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
-    shelves = Shelves(core.db, lambda: core.now)
-    worker = Loop("worker", core.processor().run_once, idle_seconds=3600)
-    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02),
-             worker]  # fmt: skip
-    for loop in loops:
-        loop.start()
-    app = api.create_app(api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake))
-    port = free_port()
-    with (
-        webserver.serving(app, "127.0.0.1", port, name="core"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
-    ):
-        yield client
-    reader.stop()
-    for loop in loops:
-        loop.stop()
 
 
 def refused(answer: httpx.Response) -> tuple[int, str, str]:
@@ -447,6 +414,7 @@ def test_an_action_without_who_why_or_what_is_refused(http: httpx.Client, action
     assert refused(http.post(f"/v1/exceptions/{action}", json=body))[0] in (400, 404)
 
 
+@pytest.mark.proves(159, 160)
 def test_an_order_is_answered_with_how_it_stands(http: httpx.Client, core: Core) -> None:
     core.take(sent(goods_in(units={"A1": 3})))
     submitted = msgspec.to_builtins(order("1", line(quantity=2)))

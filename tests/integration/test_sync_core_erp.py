@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sync_core.erp.http import Answer, ErpClient, Unavailable
 from sync_core.outbox import ErpRelay
-from tests.core import Core, later, opened, text
+from tests.core import Core, later, text
 from tests.factories import NOON, goods_in, order, payment, sent, shipment
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -68,12 +68,6 @@ def url(erp: Erp) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
 
 
 @pytest.fixture

@@ -1,18 +1,11 @@
 """Every event once, by its permanent identity; the same identity with other content is an exception."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
-from tests.core import Core, opened
+from tests.core import Core
 from tests.factories import charge, line, order, payment, sent
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
 
 
 def test_an_event_delivered_again_is_a_duplicate_and_changes_nothing(core: Core) -> None:

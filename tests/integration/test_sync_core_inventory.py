@@ -1,13 +1,12 @@
 """Stock in its buckets, counts, transfers and who may say what is there, through the inbox and PostgreSQL."""
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
 
 from sync_core.deadlines import Deadlines
 from sync_core.messages import LocationRegistered, StockLine, TransferCancelled, TransferWrittenOff
-from tests.core import Core, later, opened, text
+from tests.core import Core, later, text
 from tests.factories import (
     NOON,
     adjustment,
@@ -27,12 +26,6 @@ from tests.factories import (
 
 HOUR = dt.timedelta(hours=1)
 COUNTERS = "good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit"
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
 
 
 def stock(core: Core, sku: str = "A1", location: str = "WH1") -> dict[str, int]:

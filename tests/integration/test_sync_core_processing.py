@@ -3,13 +3,12 @@
 import datetime as dt
 import threading
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from sync_core.flows import Retry
 from sync_core.messages import Event, Message
-from tests.core import Core, later, opened, text
+from tests.core import Core, later, text
 from tests.factories import (
     NOON,
     adjustment,
@@ -26,12 +25,6 @@ from tests.factories import (
     shipment,
     write_off,
 )
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
 
 
 def story() -> list[Message]:

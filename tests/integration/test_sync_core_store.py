@@ -1,7 +1,6 @@
 """The database of the sync core: made in numbered steps, and a journal that only grows."""
 
 import threading
-from collections.abc import Iterator
 from typing import LiteralString
 
 import psycopg
@@ -9,7 +8,7 @@ import pytest
 
 from sync_core import named_sql
 from sync_core.store import Store
-from tests.core import Core, opened
+from tests.core import Core
 from tests.factories import order, payment, sent
 
 SHAPE: LiteralString = """
@@ -22,12 +21,6 @@ union all select 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(o
 from pg_trigger where not tgisinternal
 order by 1, 2, 3, 4
 """
-
-
-@pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
-    with opened(postgres_url) as one:
-        yield one
 
 
 def test_migrating_twice_is_harmless(core: Core) -> None:

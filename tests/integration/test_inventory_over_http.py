@@ -1,0 +1,178 @@
+"""Stock as channels, stores and warehouses see it: events in and availability out, over HTTP alone."""
+
+import datetime as dt
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from sync_core.messages import (
+    TYPE_OF,
+    ChannelServed,
+    Event,
+    LocationRegistered,
+    StockLine,
+    StockRuleSet,
+)
+from tests.core import Core, later
+from tests.factories import (
+    NOON,
+    adjustment,
+    cloudevent,
+    counted,
+    feed_report,
+    goods_back,
+    goods_in,
+    line,
+    order,
+    payment,
+    reclassified,
+    shipment,
+    transfer,
+    transfer_in,
+    transfer_out,
+)
+
+
+class Estate:
+    """Sends events as systems do, and asks as channels do."""
+
+    def __init__(self, http: httpx.Client, core: Core) -> None:
+        self._http = http
+        self._core = core
+        self._sent = 0
+
+    def tell(self, *events: Event, source: str = "shop", at: dt.datetime = NOON) -> None:
+        """Give events to the core, one after the other, and have each worked off."""
+        for event in events:
+            self._sent += 1
+            envelope = cloudevent(event, f"{self._sent}", at=at, source=source, type=TYPE_OF[type(event)])
+            answer = self._http.post("/v1/events", json=envelope)
+            assert answer.json()["accepted"] == 1, answer.text
+            self._core.work()
+            later(self._core, seconds=1)
+
+    def offer(self, sku: str = "A1", **asked: Any) -> dict[str, Any]:
+        """What may be promised of a SKU, as it was known after all that was told."""
+        deadline = time.monotonic() + 10
+        while True:
+            answer = self._http.get("/v1/availability", params={"sku": sku} | asked)
+            assert answer.status_code == 200, answer.text
+            if dt.datetime.fromisoformat(answer.json()["as_of"]) >= self._core.now:
+                told: dict[str, Any] = answer.json()["items"][0]
+                return told
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def at(self, location: str = "WH1", sku: str = "A1") -> dict[str, int]:
+        """The figures of one location that are not zero."""
+        [told] = self.offer(sku, location=location)["locations"]
+        return {name: count for name, count in told.items() if isinstance(count, int) and count}
+
+    def exceptions(self) -> list[tuple[str, str, int]]:
+        return [(one["kind"], one["owner"], one["amount_minor"]) for one in self._http.get("/v1/exceptions").json()]
+
+    def sound(self) -> bool:
+        """Whether the product's own auditor finds nothing."""
+        return [fault for check in self._http.get("/v1/audit").json()["checks"] for fault in check["faults"]] == []
+
+
+@pytest.fixture
+def estate(http: httpx.Client, core: Core) -> Estate:
+    return Estate(http, core)
+
+
+def rule(rule_id: str, kind: Any, **over: Any) -> StockRuleSet:
+    return StockRuleSet(origin="shop", rule_id=rule_id, kind=kind, **over)
+
+
+@pytest.mark.proves(85, 86, 90, 92, 97)
+def test_ten_in_the_building_are_six_to_promise(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 10}), reclassified("B1", ("A1", 1, "good", "quarantine")))
+    estate.tell(order("1", line(quantity=2)), transfer(units={"A1": 1}))
+    assert estate.at() == {
+        "on_hand": 10, "good": 9, "quarantine": 1, "reserved": 2, "committed": 1, "free": 6, "sellable": 6,
+    }  # fmt: skip
+
+
+@pytest.mark.proves(94, 95, 104, 105)
+def test_safety_stock_a_cap_and_a_late_sale(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 10}), reclassified("B1", ("A1", 1, "good", "quarantine")))
+    estate.tell(order("1", line(quantity=2)), transfer(units={"A1": 1}), rule("1", "safety", quantity=2))
+    estate.tell(ChannelServed(origin="shop", channel="market", locations=("WH1",)))
+    estate.tell(rule("2", "cap", channel="market", quantity=3))
+    told = estate.offer(channel="market")
+    assert (told["sellable"], told["available"]) == (4, 3)
+    estate.tell(adjustment("late", StockLine(sku="A1", quantity=-7)))
+    told = estate.offer(channel="market")
+    assert (told["sellable"], told["available"]) == (0, 0)
+    assert (estate.at()["free"], estate.at()["oversold"]) == (-1, 1)
+    assert estate.exceptions() == [("oversold", "inventory", 400)]
+    assert estate.sound()
+
+
+@pytest.mark.proves(32, 87, 93)
+def test_a_transfer_is_promised_to_nobody_from_its_request_to_its_receipt(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 5}), transfer(units={"A1": 3}))
+    assert (estate.at()["committed"], estate.at()["sellable"]) == (3, 2)
+    estate.tell(transfer_out(units={"A1": 3}))
+    assert estate.at("ST1") == {"in_transit": 3}
+    assert estate.offer()["sellable"] == 2
+    estate.tell(transfer_in(units={"A1": 3}))
+    assert estate.at("ST1") == {"on_hand": 3, "good": 3, "free": 3, "sellable": 3}
+    assert estate.sound()
+
+
+@pytest.mark.proves(88, 89, 91)
+def test_what_comes_back_or_is_damaged_is_for_sale_only_after_inspection(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 3}), order("1", line(quantity=3)), payment("1", 3000), shipment("1"))
+    estate.tell(goods_back("R1", line(quantity=2)))
+    assert estate.at() == {"on_hand": 2, "return_pending": 2}
+    estate.tell(reclassified("B1", ("A1", 1, "return_pending", "good"), ("A1", 1, "return_pending", "damaged")))
+    assert estate.at() == {"on_hand": 2, "good": 1, "damaged": 1, "free": 1, "sellable": 1}
+    assert estate.sound()
+
+
+@pytest.mark.proves(79, 206)
+def test_a_snapshot_validates_and_corrects_by_its_own_date(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 10}))
+    estate.tell(order("1", line(quantity=2)), payment("1", 2000), shipment("1"), at=NOON + dt.timedelta(hours=2))
+    estate.tell(counted(units={"A1": 10}), at=NOON + dt.timedelta(hours=1))
+    assert estate.at()["good"] == 8
+    estate.tell(counted("K2", {"A1": 7}), at=NOON + dt.timedelta(hours=3))
+    assert estate.at()["good"] == 7
+    assert estate.sound()
+
+
+@pytest.mark.proves(102)
+def test_a_location_listens_to_its_source_of_record_alone(estate: Estate) -> None:
+    estate.tell(LocationRegistered(origin="erp", location="WH1", kind="warehouse", stock_source="wms"))
+    estate.tell(LocationRegistered(origin="erp", location="ST1", kind="store", stock_source="pos"))
+    estate.tell(goods_in("D1"), goods_in("D2", location="ST1"), source="pos")
+    assert estate.offer()["sellable"] == 5
+    assert estate.at("ST1")["good"] == 5
+    estate.tell(goods_in("D3"), source="wms")
+    assert estate.at()["good"] == 5
+    assert estate.exceptions() == [("wrong_source", "integration", 0)]
+
+
+@pytest.mark.proves(96, 107, 157)
+def test_a_store_sees_what_is_there_and_beside_it(estate: Estate) -> None:
+    for location, units in (("ST1", 1), ("ST2", 2), ("ST3", 4)):
+        estate.tell(goods_in(location, {"A1": units}, location=location))
+    estate.tell(LocationRegistered(origin="erp", location="ST1", kind="store", near=("ST2",)))
+    estate.tell(rule("1", "safety", location="ST2", quantity=1))
+    told = estate.offer(near="ST1")
+    assert [(one["location"], one["sellable"]) for one in told["locations"]] == [("ST1", 1), ("ST2", 1)]
+    assert estate.offer()["sellable"] == 6
+
+
+@pytest.mark.proves(106, 192)
+def test_a_buffer_holds_while_a_feed_is_silent(estate: Estate, core: Core) -> None:
+    estate.tell(goods_in(units={"A1": 9}), rule("1", "buffer", percent=50), feed_report())
+    assert estate.offer()["sellable"] == 9
+    later(core, minutes=16)
+    assert estate.offer()["sellable"] == 5
+    estate.tell(feed_report(), at=core.now)
+    assert estate.offer()["sellable"] == 9
