@@ -19,8 +19,9 @@ FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 5.0
 UNFORESEEN_WAIT_SECONDS: Final = 1.0
 
-Insert = Callable[[Path, str], None]
-"""Inserts a file of records under a token. Raises UnreadableSegmentError, or another StorageError that may pass."""
+Insert = Callable[[Path], None]
+"""Inserts a file of records; again it changes nothing. Raises UnreadableSegmentError, or another StorageError that may
+pass."""
 
 
 class StoppedError(CollectorError):
@@ -33,10 +34,7 @@ class Aside(Struct, frozen=True):
 
 
 class Inserter:
-    """Inserts with retries. ``epoch`` is new in every process: within one, a retry has the same token and changes
-    nothing; after an unclean stop what was in flight goes in under a new one, because a kill at one exact instant
-    leaves a table that skips the old token although it never got the rows.
-    """
+    """Inserts with retries; ``epoch`` is new in every process, so that no two set aside anything under one name."""
 
     def __init__(
         self,
@@ -102,7 +100,7 @@ class Inserter:
         wait, longest = self._waits
         while not self._stopping.is_set():
             try:
-                self._insert(path, f"{name}-{self._epoch}")
+                self._insert(path)
                 self.trouble = ""
                 return
             except UnreadableSegmentError as error:
@@ -120,7 +118,7 @@ class Inserter:
         """Whether an empty request goes in: when not even that does, the fault is not the segment's."""
         path = self._write_part("empty", EMPTY_REQUEST)
         try:
-            self._insert(path, f"empty-{self._epoch}")
+            self._insert(path)
         except StorageError:
             return False
         finally:

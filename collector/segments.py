@@ -94,9 +94,14 @@ class SegmentLog:
         max_waiting_bytes: int = MAX_WAITING_BYTES,
         reserve_bytes: int = RESERVE_BYTES,
         inserters: int = 2,
+        held: bool = False,
         epoch: str | None = None,
     ) -> None:
-        """Finish what an earlier process left in ``directory``, and start. Raises LogInUseError."""
+        """Finish what an earlier process left in ``directory``, and start. Raises LogInUseError.
+
+        A log that is ``held`` takes requests and stores none before `release`: the views that rows go through must be
+        there first.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._lock_file = _locked(directory)
@@ -122,6 +127,7 @@ class SegmentLog:
         self._under_way: dict[Path, float] = {}
         self._free_bytes, self._free_at = 0, float("-inf")
         self._closing = self._written = False
+        self._held = held
         self._rested_at = 0.0
         self._file: _SegmentFile | None = None
 
@@ -204,6 +210,12 @@ class SegmentLog:
         """Whether everything accepted before was stored in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._backlog_bytes == 0, timeout_seconds)
+
+    def release(self) -> None:
+        """Begin to store."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
 
     def close(self, drain_seconds: float = 10.0) -> None:
         """Take nothing more, store what is left for as long as that; the rest is stored after the next start."""
@@ -333,8 +345,8 @@ class SegmentLog:
 
     def _next_segment(self) -> _Segment | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._sealed or self._written)
-            if not self._sealed:
+            self._changed.wait_for(lambda: (self._sealed and not self._held) or self._written)
+            if self._held or not self._sealed:
                 return None
             segment = self._sealed.popleft()
             self._under_way[segment.path] = segment.opened_at
@@ -379,16 +391,18 @@ class _SegmentFile:
 
 
 def recover(directory: Path) -> list[_Segment]:
-    """The segments an earlier process left, oldest first, each without its torn end.
+    """The segments an earlier process left, oldest first, the newest without its torn end.
 
     What is cut off was never acknowledged, unless the disk is damaged: it is kept aside as ``.torn`` for a person.
     """
     segments = []
-    for path in sorted(directory.glob("*.otlp")):
+    paths = sorted(directory.glob("*.otlp"))
+    for path in paths:
         content = path.read_bytes()
         found = scan(content)
         broken = found.broken
-        if broken and broken[-1][1] == len(content) and _cut(path, content, broken[-1][0]):
+        torn = path == paths[-1] and broken and broken[-1][1] == len(content)
+        if torn and _cut(path, content, broken[-1][0]):
             broken = broken[:-1]
         if found.bodies or broken:
             size = path.stat().st_size

@@ -30,9 +30,9 @@ _MIGRATION_COLUMNS: Final = ("version", "statement", "name", "digest")
 
 _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
     "input_format_protobuf_oneof_presence": 1,
-    # A retry is recognised only when it forms the same blocks: every setting that shapes them is fixed here.
-    "insert_deduplicate": 1,
-    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # Every table replaces or merges what is inserted again, so a retry is harmless. The engine's own recognition of
+    # retries is not: killed between its log of blocks and the part, it skips the retry of rows it never got.
+    "insert_deduplicate": 0,
     "max_block_size": 65_536,
     "min_insert_block_size_rows": 1_048_576,
     "min_insert_block_size_bytes": 268_435_456,
@@ -115,21 +115,21 @@ class Storage:
                 client.command(statement)
         return statements
 
-    def insert_segment(self, path: Path, token: str) -> None:
-        """Insert a file of length-delimited export requests; again with the same ``token`` it changes nothing.
+    def insert_segment(self, path: Path) -> None:
+        """Insert a file of length-delimited export requests; inserting it again changes no answer.
 
         Raises UnreadableSegmentError when a request in it cannot be read, otherwise a StorageError that may pass.
         """
-        settings = {**_SEGMENT_SETTINGS, "insert_deduplication_token": token}
+        settings = _SEGMENT_SETTINGS
         with self._writers.one() as client, _translated(unreadable=_UNREADABLE):
             if self._embedded:
-                given = (settings | _SCHEMA_IN_FILE).items()
+                given = {**settings, **_SCHEMA_IN_FILE}.items()
                 clause = ", ".join(f"{name} = {_quoted(value)}" for name, value in given)
                 client.command(_INSERT_SEGMENT.substitute(file=_quoted(path), settings=clause))
             else:
                 with path.open("rb") as body:
                     client.raw_insert(
-                        "otlp_requests", insert_block=body, fmt="Protobuf", settings=settings | _SCHEMA_SENT
+                        "otlp_requests", insert_block=body, fmt="Protobuf", settings={**settings, **_SCHEMA_SENT}
                     )
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

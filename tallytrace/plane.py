@@ -96,6 +96,7 @@ def run(settings: Settings, until: threading.Event) -> None:
                 max_age_seconds=settings.segment_max_age_seconds,
                 max_backlog_bytes=settings.backlog_max_bytes,
                 reserve_bytes=settings.disk_reserve_bytes,
+                held=True,
             )
         )
         taken = Intake(segments, senders.find)
@@ -108,6 +109,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         store = _until_it_works(lambda: AlertStore.connect(settings.postgres_url), (PoolTimeout,), "PostgreSQL", until)
         if migrated is None or store is None:
             return
+        segments.release()
         undo.callback(store.close)
         store.migrate()
         undo.enter_context(_serving_lineage(settings, by, storage, store, segments, taken))

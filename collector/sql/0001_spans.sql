@@ -146,7 +146,7 @@ CREATE TABLE IF NOT EXISTS spans
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(start_time)
 ORDER BY (correlation_id, start_time, span_id)
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
+SETTINGS ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1;
 
 -- otlp_to_spans flattens requests into spans: an attribute with a column of its own leaves the map of attributes.
 -- Each step is a query of its own: an alias that is used thirty times is analysed thirty times, at every insert.

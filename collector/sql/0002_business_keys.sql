@@ -10,8 +10,7 @@ CREATE TABLE IF NOT EXISTS business_keys
     ingested_on SimpleAggregateFunction(max, Date) DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (key_value, key_name, origin, correlation_id)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (key_value, key_name, origin, correlation_id);
 
 -- spans_to_business_keys lists each key of each transaction once for a block of spans.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_business_keys TO business_keys AS

@@ -10,8 +10,7 @@ CREATE TABLE IF NOT EXISTS links
     ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (from_id, to_id, kind)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (from_id, to_id, kind);
 
 -- links_by_target is the same links read from the one that is pointed at (`to_id`).
 CREATE TABLE IF NOT EXISTS links_by_target
@@ -25,8 +24,7 @@ CREATE TABLE IF NOT EXISTS links_by_target
     ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (to_id, from_id, kind)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (to_id, from_id, kind);
 
 -- links_to_target keeps links_by_target equal to links; it exists before links is fed, so that it misses nothing.
 CREATE MATERIALIZED VIEW IF NOT EXISTS links_to_target TO links_by_target AS

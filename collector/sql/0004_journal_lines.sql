@@ -21,8 +21,7 @@ CREATE TABLE IF NOT EXISTS journal_lines
     ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (correlation_id, journal_id, line_no)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (correlation_id, journal_id, line_no);
 
 -- spans_to_journal_lines reads `journal.line` events; a line without a source of its own has that of its span.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_journal_lines TO journal_lines AS

@@ -16,8 +16,7 @@ CREATE TABLE IF NOT EXISTS recon_items
     ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(reconciled_at)
-ORDER BY (level, business_date, channel, provider, kind, currency)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (level, business_date, channel, provider, kind, currency);
 
 -- spans_to_recon_items reads `recon.item` events; the time of the event is the time of the run.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_recon_items TO recon_items AS

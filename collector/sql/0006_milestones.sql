@@ -20,8 +20,7 @@ CREATE TABLE IF NOT EXISTS milestones
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at);
 
 -- spans_to_milestones reads what a span achieved, and the further milestones in its `milestone` events.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_milestones TO milestones AS

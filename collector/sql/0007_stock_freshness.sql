@@ -11,8 +11,7 @@ CREATE TABLE IF NOT EXISTS stock_freshness
     ingested_on SimpleAggregateFunction(max, Date) DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (channel, location, feed, minute)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (channel, location, feed, minute);
 
 -- spans_to_stock_freshness reads `watermark` events; a time of 0 means that there was none.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_stock_freshness TO stock_freshness AS

@@ -23,5 +23,4 @@ CREATE TABLE IF NOT EXISTS sli_samples
     details String CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(measured_at)
-ORDER BY (sla, channel, location, provider, as_of, definition)
-SETTINGS non_replicated_deduplication_window = 10000;
+ORDER BY (sla, channel, location, provider, as_of, definition);

@@ -111,12 +111,7 @@ def test_nothing_is_lost_while_clickhouse_is_away_or_killed_in_the_middle_of_ins
         assert log.counters().quarantined_requests == 0
 
 
-@pytest.mark.xfail(
-    reason="a retry by the same process has the same token, which the killed server took down before the rows it is for"
-)
-def test_nothing_is_lost_by_a_clickhouse_that_is_killed_between_its_tokens_and_its_rows(
-    clickhouse: ClickHouse, home: Path
-) -> None:
+def test_nothing_is_lost_by_a_clickhouse_that_is_killed_at_its_renames(clickhouse: ClickHouse, home: Path) -> None:
     if not shutil.which("strace"):
         pytest.skip("strace is not installed: ClickHouse is killed at random moments only")
     renames, numbers = "rename,renameat,renameat2", range(1, 4)

@@ -59,7 +59,7 @@ def test_what_cannot_be_read_or_is_too_large_may_not_be_sent_again(address: str)
 
 @pytest.mark.parametrize("options", [{"max_backlog_bytes": 1}, {}])
 def test_who_must_wait_is_told_when_to_come_again(tmp_path: Path, options: dict[str, Any]) -> None:
-    def away(path: Path, token: str) -> None:
+    def away(path: Path) -> None:
         raise StorageUnavailableError("nobody answers")
 
     log = SegmentLog(tmp_path / "log", away, otlp.normalised, **options)

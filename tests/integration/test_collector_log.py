@@ -30,15 +30,15 @@ class Store:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        self.tokens: list[str] = []
+        self.attempts: list[str] = []  # names of the files
         self.fault: Callable[[list[bytes]], None] = lambda bodies: None
         self._lock = threading.Lock()
 
-    def insert(self, path: Path, token: str) -> None:
+    def insert(self, path: Path) -> None:
         content = path.read_bytes()
         found = scan(content).bodies
         with self._lock:
-            self.tokens.append(token)
+            self.attempts.append(path.name)
             self.fault(found)
             self.bodies += found
 
@@ -101,7 +101,7 @@ def test_a_large_segment_is_finished_before_its_age(opened: Callable[..., Segmen
     append(log, BODIES[:1])
     append(log, BODIES[1:2])
     assert log.wait_stored(SECONDS / 2)
-    assert len(store.tokens) == 2
+    assert len(store.attempts) == 2
 
 
 def test_while_storage_is_away_requests_are_taken_and_then_all_drains(
@@ -110,7 +110,7 @@ def test_while_storage_is_away_requests_are_taken_and_then_all_drains(
     store.fault = unreachable
     log = opened(max_age_seconds=0.01)
     append(log, BODIES[:20])
-    until(lambda: len(store.tokens) >= 2)
+    until(lambda: len(store.attempts) >= 2)
     append(log, BODIES[20:])
     assert log.counters().trouble == "nobody answers"
     assert log.accepts()
@@ -119,7 +119,7 @@ def test_while_storage_is_away_requests_are_taken_and_then_all_drains(
     assert log.wait_stored(SECONDS)
     assert sorted(store.bodies) == sorted(BODIES)
     assert log.counters().trouble == ""
-    assert len(set(store.tokens)) == log.counters().stored_segments  # a retry has the token of the first attempt
+    assert len(set(store.attempts)) == log.counters().stored_segments
 
 
 def test_a_failure_that_nobody_foresaw_is_survived(opened: Callable[..., SegmentLog], store: Store) -> None:
@@ -148,23 +148,19 @@ def test_a_full_backlog_asks_senders_to_wait(opened: Callable[..., SegmentLog], 
     assert sorted(store.bodies) == sorted(BODIES[:4])
 
 
-def test_after_a_stop_the_rest_goes_in_under_another_token(
-    opened: Callable[..., SegmentLog], store: Store, tmp_path: Path
-) -> None:
+def test_after_a_stop_the_rest_goes_in(opened: Callable[..., SegmentLog], store: Store, tmp_path: Path) -> None:
     store.fault = unreachable
     log = opened(max_age_seconds=0.01)
     append(log, BODIES)
-    until(lambda: bool(store.tokens))
+    until(lambda: bool(store.attempts))
     log.close(drain_seconds=0)
     with pytest.raises(LogUnavailableError):
         log.append(BODIES[0])
     assert on_disk(tmp_path) == BODIES
-    first, store.fault = set(store.tokens), lambda bodies: None
-    store.tokens.clear()
+    store.fault = lambda bodies: None
     log = opened()
     assert log.wait_stored(SECONDS)
     assert store.bodies == BODIES
-    assert not first & set(store.tokens)
     assert on_disk(tmp_path) == []
 
 
@@ -179,17 +175,56 @@ def test_closing_stores_what_is_left(opened: Callable[..., SegmentLog], store: S
 @pytest.mark.parametrize(
     "tail", [record(BODIES[2])[:-1], b"\xff", bytes(512), record(BODIES[2]).replace(b"order", b"0rder")]
 )
-def test_a_torn_end_is_cut_off_and_kept(
+def test_a_torn_end_of_the_newest_segment_is_cut_off_and_kept(
     tail: bytes, opened: Callable[..., SegmentLog], store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "000000000007.otlp").write_bytes(record(BODIES[0]) + record(BODIES[1]) + tail)
-    (tmp_path / "log" / "000000000008.otlp").write_bytes(tail)
+    (tmp_path / "log" / "000000000007.otlp").write_bytes(record(BODIES[0]))
+    (tmp_path / "log" / "000000000008.otlp").write_bytes(record(BODIES[1]) + tail)
     log = opened()
     append(log, BODIES[3:4])
     assert log.wait_stored(SECONDS)
     assert sorted(store.bodies) == sorted([BODIES[0], BODIES[1], BODIES[3]])
-    assert [path.read_bytes() for path in sorted((tmp_path / "log").glob("*.torn"))] == [tail, tail]
+    assert [path.read_bytes() for path in (tmp_path / "log").glob("*.torn")] == [tail]
+    assert log.counters().set_aside_requests == 0
+
+
+def test_what_is_damaged_of_an_older_segment_is_set_aside_and_counted(
+    opened: Callable[..., SegmentLog], store: Store, tmp_path: Path
+) -> None:
+    damaged = record(BODIES[1])[:-1] + b"!"
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "000000000007.otlp").write_bytes(record(BODIES[0]) + damaged)
+    (tmp_path / "log" / "000000000008.otlp").write_bytes(record(BODIES[2]))
+    log = opened()
+    assert log.wait_stored(SECONDS)
+    assert sorted(store.bodies) == sorted([BODIES[0], BODIES[2]])
+    counters = log.counters()
+    assert (counters.recovered_requests, counters.stored_requests, counters.set_aside_requests) == (3, 2, 1)
+    assert [path.read_bytes() for path in (tmp_path / "log" / "quarantine").iterdir()] == [damaged]
+
+
+def test_a_log_that_is_held_takes_requests_and_stores_none_before_it_is_released(
+    opened: Callable[..., SegmentLog], store: Store
+) -> None:
+    log = opened(max_age_seconds=0.01, held=True)
+    append(log, BODIES)
+    assert not log.wait_stored(0.3)
+    assert store.attempts == []
+    log.release()
+    assert log.wait_stored(SECONDS)
+    assert sorted(store.bodies) == sorted(BODIES)
+
+
+def test_a_held_log_that_is_closed_keeps_all_for_the_next_start(
+    opened: Callable[..., SegmentLog], store: Store, tmp_path: Path
+) -> None:
+    log = opened(held=True)
+    append(log, BODIES)
+    log.close()
+    assert on_disk(tmp_path) == BODIES
+    assert opened().wait_stored(SECONDS)
+    assert store.bodies == BODIES
 
 
 def test_a_poisoned_request_alone_is_set_aside(opened: Callable[..., SegmentLog], store: Store, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def stuck(tmp_path: Path) -> Iterator[Callable[..., SegmentLog]]:
     """A log whose storage is away."""
     logs = []
 
-    def away(path: Path, token: str) -> None:
+    def away(path: Path) -> None:
         raise StorageUnavailableError("nobody answers")
 
     def stuck(**options: Any) -> SegmentLog:

@@ -39,10 +39,10 @@ NS = int(OCCURRED.timestamp()) * 10**9 + 890_123_456
 
 @pytest.fixture
 def insert(storage: Storage, tmp_path: Path) -> Callable[..., None]:
-    def insert(*bodies: bytes, token: str | None = None, to: Storage = storage) -> None:
+    def insert(*bodies: bytes, to: Storage = storage) -> None:
         path = tmp_path / "segment.otlp"
         path.write_bytes(b"".join(map(record, bodies)))
-        to.insert_segment(path, token or f"{time.time_ns()}")
+        to.insert_segment(path)
 
     return insert
 
@@ -239,9 +239,7 @@ def test_journal_reconciliation_and_watermarks_are_read_from_events(
     ]
 
 
-def test_a_retry_changes_nothing_and_a_new_token_changes_no_answer(
-    storage: Storage, insert: Callable[..., None]
-) -> None:
+def test_inserting_again_changes_no_answer(storage: Storage, insert: Callable[..., None]) -> None:
     link = {"from": RETURN.hex(), "to": RETURN.hex(), "kind": "same_as"}
     spans = [
         span(number, {"correlation_id": ORDER.hex(), "order_id": f"{number}", "outcome": "ok", "entity": "order",
@@ -251,7 +249,7 @@ def test_a_retry_changes_nothing_and_a_new_token_changes_no_answer(
     ]  # fmt: skip
     bodies = [request(*spans[:30]), request(*spans[30:])]
     before = counts(storage, final=True)
-    insert(*bodies, token="once")
+    insert(*bodies)
     raw, answers = counts(storage), counts(storage, final=True)
     grown = {table: answers[table] - before[table] for table in TABLES if answers[table] != before[table]}
     assert grown == {
@@ -262,9 +260,7 @@ def test_a_retry_changes_nothing_and_a_new_token_changes_no_answer(
         "journal_lines": 60,
         "milestones": 60,
     }
-    insert(*bodies, token="once")
-    assert counts(storage) == raw
-    insert(*bodies, token="after a crash")
+    insert(*bodies)
     assert counts(storage) != raw
     assert counts(storage, final=True) == answers
 
@@ -286,7 +282,7 @@ def test_only_unreadable_bytes_are_called_unreadable(
         insert(request(span(600)), unreadable(601))
     empty = tmp_path / "empty.otlp"
     empty.write_bytes(EMPTY_REQUEST)
-    storage.insert_segment(empty, "empty")
+    storage.insert_segment(empty)
     [(found,)] = storage.query("SELECT count() FROM spans WHERE span_id = unhex({id:String})", {"id": f"{600:016x}"})
     assert found == 0
 
@@ -318,8 +314,8 @@ def test_a_server_is_the_same_by_http(clickhouse_url: str, insert: Callable[...,
         assert server.migrate() > 0
         assert server.migrate() == 0
         made: list[Any] = [request(span(number, {"order_id": f"{number}"})) for number in (1, 2)]
-        for token in ("a", "a", "b"):
-            insert(*made, token=token, to=server)
+        for _ in range(2):
+            insert(*made, to=server)
         assert counts(server)["spans"] == 4
         assert counts(server, final=True)["spans"] == 2
         with pytest.raises(UnreadableSegmentError):
@@ -336,7 +332,7 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(free_port: Callable
     segment.write_bytes(EMPTY_REQUEST)
     assert not away.ping()
     with pytest.raises(StorageUnavailableError):
-        away.insert_segment(segment, "token")
+        away.insert_segment(segment)
     away.close()
     with pytest.raises(StorageUnavailableError, match="closed"):
         away.query("SELECT 1")

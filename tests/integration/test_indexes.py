@@ -64,7 +64,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     made.migrate()
     segment = directory / "spans.otlp"
     segment.write_bytes(b"".join(map(record, synthetic.requests(TRANSACTIONS, 512))))
-    made.insert_segment(segment, "all")
+    made.insert_segment(segment)
     for fill in FILL.values():
         made.execute(fill)
     for table in ("spans", "milestones", *FILL):

@@ -238,8 +238,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     segment.write_bytes(varint(len(body)) + body)
     storage = Storage.connect(f"chdb://{directory / 'clickhouse'}")
     storage.migrate()
-    storage.insert_segment(segment, "one")
-    storage.insert_segment(segment, "again")  # spans sent again change nothing
+    storage.insert_segment(segment)
+    storage.insert_segment(segment)  # spans sent again change nothing
     yield storage
     storage.close()
 

@@ -107,7 +107,7 @@ class Port(NamedTuple):
 def opened(
     directory: Path, free_port: Callable[[], int], *, of_intake: dict[str, Any] | None = None, **of_log: Any
 ) -> Iterator[Port]:
-    def away(path: Path, token: str) -> None:
+    def away(path: Path) -> None:
         raise StorageUnavailableError("nobody answers")
 
     log = SegmentLog(directory, away, otlp.normalised, **of_log)
