@@ -59,10 +59,10 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         if erp is not None:
             loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
-        undo.enter_context(_running(files, loops))
         shelves = Shelves(db, clock.wall)
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
+        undo.enter_context(_running(files, loops))
         app = api.create_app(
             api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working)),
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),

@@ -191,6 +191,9 @@ def test_core_and_plane_start_with_exactly_these_settings(
         plane = undo.enter_context(started("plane", place, home))
         take_an_event(core)
         wait_until_told(plane)
+        before = availability_as_of(core)
+        while availability_as_of(core) == before:
+            time.sleep(0.1)
         with psycopg.connect(postgres_url) as connection:
             schemas = connection.execute("SELECT nspname::text FROM pg_namespace WHERE nspname IN ('core', 'alerts')")
             assert sorted(row[0] for row in schemas) == ["alerts", "core"]
@@ -206,6 +209,13 @@ def take_an_event(core: Settings) -> None:
     }  # fmt: skip
     answer = httpx.post(f"{core.core_base}/v1/events", json=event, trust_env=False)
     assert answer.status_code == 202, answer.text
+
+
+def availability_as_of(core: Settings) -> str:
+    """When what channels are told was read last: it goes on by itself."""
+    answer = httpx.get(f"{core.core_base}/v1/availability", params={"sku": "A1"}, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["as_of"])
 
 
 def wait_until_told(plane: Settings) -> None:
