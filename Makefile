@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/tallytrace demo
 
 test: $(READY) $(TOOLS)
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) $(TOOLS)
 	$(BIN)/pytest -m long

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -96,7 +96,7 @@ class _Running:
             raise NotBoundError(f"the gRPC receiver cannot listen on {self._address}; is the port taken?")
 
     def stop(self) -> None:
-        if self._thread.is_alive():
+        with suppress(RuntimeError):  # the loop has closed by itself: it could not listen
             self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
 

@@ -4,7 +4,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -24,10 +24,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """Keeps the outcomes of this run over those of earlier runs; a run of all tests drops tests that are gone."""
+    """Keeps the outcomes of this run over those of earlier runs; a run of all tests drops tests that are gone.
 
-    def __init__(self, whole_suite: bool) -> None:
-        self._whole_suite = whole_suite
+    Tests run in several processes: each tells the one that started it which numbers its tests have.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._told: dict[str, object] | None = getattr(config, "workeroutput", None)
+        self._whole_suite = config.args == config.getini("testpaths")
         self._numbers: dict[str, tuple[int, ...]] = {}
         self._outcomes: dict[str, str] = {}
 
@@ -36,23 +40,30 @@ class Recorder:
         for item in items:
             if marker := item.get_closest_marker("proves"):
                 self._numbers[item.nodeid] = checked(marker.args, item.nodeid)
+        if self._told is not None:
+            self._told["proves"] = self._numbers
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._numbers |= getattr(node, "workeroutput", {}).get("proves", {})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.nodeid in self._numbers and (report.when == "call" or not report.passed):
+        if report.when == "call" or not report.passed:
             before = self._outcomes.get(report.nodeid, "passed")
             self._outcomes[report.nodeid] = report.outcome if before == "passed" else before
 
     def pytest_sessionfinish(self) -> None:
-        if not self._outcomes:
+        seen = self._outcomes.keys() & self._numbers.keys()
+        if self._told is not None or not seen:
             return
         earlier = read(RESULTS)
         kept = {test: seen for test, seen in earlier.items() if not self._whole_suite or test in self._numbers}
-        now = {test: Outcome(self._numbers[test], outcome) for test, outcome in self._outcomes.items()}
+        now = {test: Outcome(self._numbers[test], self._outcomes[test]) for test in seen}
         RESULTS.write_bytes(msgspec.json.encode(dict(sorted((kept | now).items()))))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Recorder(config.args == config.getini("testpaths")))
+    config.pluginmanager.register(Recorder(config))
 
 
 def checked(numbers: tuple[object, ...], test: str) -> tuple[int, ...]:

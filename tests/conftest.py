@@ -1,5 +1,6 @@
 """What tests share: real engines in directories of their own, and free ports."""
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -18,6 +19,9 @@ from tallytrace import postgres
 from tests import clickhouse_http
 
 pytest_plugins = ["tests.capabilities"]
+
+FIRST_PORT = 12_000
+PORTS = 4_000
 
 
 @pytest.fixture
@@ -73,17 +77,16 @@ def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """Ports that nobody else gets from here in the same run."""
-    given: set[int] = set()
+def free_port(worker_id: str) -> Callable[[], int]:
+    """Ports that nobody else gets in the same run: each process of tests has a range, below the system's own."""
+    own = 0 if worker_id == "master" else int(worker_id.removeprefix("gw")) + 1
+    ports = iter(range(FIRST_PORT + own * PORTS, FIRST_PORT + (own + 1) * PORTS))
 
     def one() -> int:
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port: int = probe.getsockname()[1]
-            if port not in given:
-                given.add(port)
+        for port in ports:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
                 return port
+        raise AssertionError(f"no free port among {PORTS}")
 
     return one

@@ -235,7 +235,7 @@ GOOD = online_retail_csv([RetailRow("1"), RetailRow("1"), RetailRow("2")]).encod
     [
         (GOOD + b"2,A1,SOMETHING,many,2011-03-01 09:00:00,1.00,,UK\n", "line 5: Quantity is 'many'", 1),
         (GOOD + b"2,\xff", "line 5: not UTF-8", 1),
-        (gzip.compress(GOOD)[:-12], "the gzip data ends or breaks here", 0),
+        (gzip.compress(GOOD, mtime=0)[:-12], "the gzip data ends or breaks here", 0),
         (b"", "line 1: expected the columns", 0),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
