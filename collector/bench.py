@@ -1,5 +1,6 @@
 """What one machine takes in, over loopback HTTP into embedded ClickHouse: spans acknowledged and queryable a second."""
 
+import gc
 import http.client
 import multiprocessing
 import resource
@@ -241,6 +242,7 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """``python -m collector.bench SPANS``: the report as JSON on standard output, progress on standard error."""
+    gc.set_threshold(50_000, 20, 50)  # as the process that holds the collector does
     report = run(int(sys.argv[1]), say=_say)
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
 

@@ -29,7 +29,6 @@ _CREATED: Final = (migrations.SQL / "created_tables.sql").read_text()
 _MIGRATION_COLUMNS: Final = ("version", "statement", "name", "digest")
 
 _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
-    "input_format_protobuf_oneof_presence": 1,
     # Every table replaces or merges what is inserted again, so a retry is harmless. The engine's own recognition of
     # retries is not: killed between its log of blocks and the part, it skips the retry of rows it never got.
     "insert_deduplicate": 0,
@@ -67,6 +66,7 @@ _UNREADABLE: Final = frozenset(
         128,  # TOO_LARGE_ARRAY_SIZE
         131,  # TOO_LARGE_STRING_SIZE
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        395,  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
         407,  # DECIMAL_OVERFLOW
         436,  # PROTOBUF_BAD_CAST
         444,  # UNKNOWN_PROTOBUF_FORMAT

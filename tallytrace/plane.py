@@ -1,5 +1,6 @@
 """The plane: collector, lineage, pages and alerts in one process, the only one that opens ClickHouse."""
 
+import gc
 import logging
 import os
 import threading
@@ -80,6 +81,7 @@ def judgement(settings: Settings) -> Judgement:
 
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises what `judgement` raises, RetentionError, NoKeyError and NotServedError."""
+    gc.set_threshold(50_000, 20, 50)  # a look at each span of a request makes objects by the thousand, none in a circle
     by = judgement(settings)
     keep = retention.parse(settings.retention)
     settings = _at_home(settings)

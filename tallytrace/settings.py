@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     segment_max_bytes: Annotated[
         int, Meta(ge=64 * 1024, description="size at which a segment of spans is closed and inserted")
-    ] = 32 * 1024 * 1024
+    ] = 96 * 1024 * 1024
     segment_max_age_seconds: Annotated[
         float, Meta(gt=0, description="age at which a segment of spans is closed and inserted")
     ] = 0.25

@@ -1,5 +1,6 @@
 """Segments in a real engine: what a span becomes, what a retry changes, what a query may take."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from collector import semconv
+from collector import otlp, semconv
 from collector.framing import EMPTY_REQUEST, record
 from collector.storage import QueryTimeoutError, Storage, StorageUnavailableError, UnreadableSegmentError
 from tests.unit.collector.spans import START, request, span, unreadable
@@ -110,6 +111,41 @@ def test_each_promoted_attribute_has_a_column_and_leaves_the_map(storage: Storag
         "attrs": {},
         "attr_kinds": [],
     }
+
+
+def test_values_of_every_width_come_back(storage: Storage, insert: Callable[..., None]) -> None:
+    widths = [0, 1, 126, 127, 128, 129, 130, 16_383, 16_384, 2_097_151, 2_097_152]
+    powers = [2**power + step for power in range(0, 63, 7) for step in (-1, 0)]
+    numbers = [*powers, 2**63 - 1, *(-number for number in powers), -(2**63)]
+    sent: dict[str, Any] = {f"x.text{width}": "x" * width for width in widths}
+    sent |= {f"x.bytes{width}": b"y" * width for width in widths} | {f"x.{number}": number for number in numbers}
+    insert(request(span(103, sent)))
+    [(attrs,)] = storage.query(ONE_SPAN.format(columns="attrs"), {"id": f"{103:016x}"})
+    assert attrs == {
+        name: base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+        for name, value in sent.items()
+    }
+
+
+@pytest.mark.parametrize("value", [
+    b"\x18\x05\x18\x06",  # two values
+    b"\x0a\x01a\x0a\x01b",
+    b"\x0a\x81\x00a",  # a length in more bytes than it needs
+    b"\x18\x05\xc0\x0c\x07",  # a field that nobody knows
+    b"\x18\x81\x80\x80\x80\x80\x80\x80\x80\x01\xc0\x0c\x07",
+    b"\x10\x81\x01",
+    b"\x21\0\0\0\0\0\0\0\0\x18\x05",
+    b"\x08\x05",  # a known field of another wire type
+    b"\xc0\x0c\x07",
+])  # fmt: skip
+def test_a_value_that_no_encoder_writes_is_unreadable_until_it_is_normalised(
+    insert: Callable[..., None], value: bytes
+) -> None:
+    filler = "?" * (len(value) - 2)
+    odd = request(span(104, {"x.odd": filler})).replace(b"\x0a%c%s" % (len(filler), filler.encode()), value)
+    with pytest.raises(UnreadableSegmentError):
+        insert(odd)
+    insert(otlp.normalised(odd))
 
 
 def test_what_a_column_cannot_hold_stays_in_the_map_with_its_kind(
