@@ -18,7 +18,7 @@ from tests.collector_process import Collector
 log = logging.getLogger(__name__)
 
 SENDERS = 4
-LONGEST_SECONDS = 10.0  # for a syscall to come that often; then the collector is killed as it is
+LONGEST_SECONDS = 10.0  # once it is ready, for a syscall to come that often; then the collector is killed as it is
 
 Kill = Callable[[Path, int, random.Random], bool]
 """Starts a collector and kills it; whether a syscall was the moment."""
@@ -43,7 +43,7 @@ def at_syscall(names: str, most: int) -> Kill:
         inject = f"inject={names}:signal=SIGKILL:when={chance.randrange(1, most)}"
         options = ["-D", "-f", "-qqq", "-o", str(home / "strace"), "-e", f"trace={names}"]
         with Collector(home, port, clickhouse(home), "strace", *options, "-e", inject) as collector:
-            reached = collector.ended(LONGEST_SECONDS)
+            reached = not collector.wait_ready() or collector.ended(LONGEST_SECONDS)
             collector.kill()
         return reached
 
