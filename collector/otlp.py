@@ -1,7 +1,8 @@
 """Export requests checked, and the answers to them, as bytes; nothing here touches the network or the disk."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter, le
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -30,6 +31,7 @@ UNAUTHENTICATED: Final = 16
 _LONGEST_MESSAGE: Final = 1_000
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
+_CHECKED_FIELDS: Final = attrgetter("trace_id", "span_id", "start_time_unix_nano", "end_time_unix_nano")
 _LAST_TIME: Final = 2**63 - 1  # nanoseconds, in the year 2262: the last that ClickHouse can hold
 
 
@@ -46,7 +48,7 @@ def check(body: bytes, media_type: str = PROTOBUF) -> Checked:
     refused: Counter[str] = Counter()
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
-            reasons = {position: reason for position, span in enumerate(scope.spans) if (reason := _fault(span))}
+            reasons = {} if _faultless(scope.spans) else _faults(scope.spans)
             spans += len(scope.spans) - len(reasons)
             refused.update(reasons.values())
             for position in reversed(reasons):
@@ -108,6 +110,27 @@ def _decode(body: bytes) -> ExportTraceServiceRequest:
     except DecodeError as error:
         raise UndecodableRequestError(f"not an ExportTraceServiceRequest: {error}") from error
     return request
+
+
+def _faultless(spans: Sequence[Span]) -> bool:
+    """The same question to all at once: half the time of one after another, and nearly always all there is to do."""
+    if not spans:
+        return True
+    trace_ids, span_ids, starts, ends = zip(*map(_CHECKED_FIELDS, spans), strict=True)
+    return (
+        set(map(len, trace_ids)) == {16}
+        and set(map(len, span_ids)) == {8}
+        and _NO_TRACE not in trace_ids
+        and _NO_SPAN not in span_ids
+        and min(starts) > 0
+        and max(ends) <= _LAST_TIME
+        and all(map(le, starts, ends))
+    )
+
+
+def _faults(spans: Sequence[Span]) -> dict[int, str]:
+    """Position to reason, of spans that can never be stored."""
+    return {position: reason for position, span in enumerate(spans) if (reason := _fault(span))}
 
 
 def _fault(span: Span) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from collector.semconv import EVENT_WATERMARK, correlation_id
-from sync_core import inbox, inventory, orders, policies, receivables, returns, store, transfers
+from sync_core import inbox, inventory, orders, policies, progress, receivables, returns, store, transfers
 from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
@@ -25,6 +25,7 @@ from sync_core.messages import (
     Message,
     OrderCancelled,
     OrderCaptured,
+    OrderStepped,
     PaymentCaptured,
     ReceivableAdjusted,
     RefundIssued,
@@ -59,6 +60,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     PaymentCaptured: orders.pay,
     ShipmentShipped: orders.ship,
     OrderCancelled: orders.cancel,
+    OrderStepped: progress.advance,
     BackorderOffered: orders.supply,
     ReturnReceived: returns.receive,
     RefundIssued: returns.refund,
@@ -185,6 +187,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     events = [one.message.event for one in claimed]
     order_ids: set[bytes] = set()
     return_ids: set[bytes] = set()
+    stepped: set[bytes] = set()
     pairs: set[tuple[str, str]] = set()
     stock: set[StockKey] = set()
     locations: set[str] = set()
@@ -197,6 +200,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
             case PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
                 order_ids.add(correlation_id(event.origin, event.order_id))
+            case OrderStepped():
+                order_ids.add(correlation_id(event.origin, event.order_id))
+                stepped.add(correlation_id(event.origin, event.order_id))
             case ReturnReceived():
                 order_ids.add(correlation_id(event.order_origin, event.order_id))
                 return_ids.add(correlation_id(event.origin, event.return_id))
@@ -225,6 +231,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             case _:
                 pass
     store.load_orders(session, unit, sorted(order_ids))
+    store.load_order_steps(session, unit, sorted(stepped))
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))
     store.load_locations(session, unit, locations)

@@ -22,6 +22,10 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Provenance = Literal["live", "file", "generated"]
+OrderStepName = Literal[
+    "validated", "payment_confirmed", "fraud_cleared", "taxed", "routed", "acknowledged", "released", "picked",
+    "packed", "ready_for_pickup", "picked_up", "delivered", "notified", "closed",
+]  # fmt: skip
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
 
 
@@ -87,6 +91,22 @@ class OrderCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     order_id: Name
     cancellation_id: Name
     reason: str = ""
+
+
+class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a system did for an order that moves neither goods nor money: a check, a release, a message to somebody.
+
+    ``failed`` is a check that the order did not pass, or a step that could not be done; the step may come again.
+    """
+
+    origin: Origin
+    order_id: Name
+    step: OrderStepName
+    system: Name  # that did it: the provider, the tax engine, the marketplace, the warehouse
+    reference: Annotated[str, Meta(max_length=200)] = ""  # the system's own ID of what it did
+    location: Annotated[str, Meta(max_length=200)] = ""  # where it was done, or where the order was routed to
+    failed: bool = False
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class BackorderOffered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -330,6 +350,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.captured.v1": PaymentCaptured,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
+    "tallytrace.order.stepped.v1": OrderStepped,
     "tallytrace.backorder.offered.v1": BackorderOffered,
     "tallytrace.return.received.v1": ReturnReceived,
     "tallytrace.refund.issued.v1": RefundIssued,
@@ -356,6 +377,7 @@ Event = (
     | PaymentCaptured
     | ShipmentShipped
     | OrderCancelled
+    | OrderStepped
     | BackorderOffered
     | ReturnReceived
     | RefundIssued
@@ -487,7 +509,14 @@ def message(
 def sequence_of(event: Event) -> str:
     """The key under which an event is ordered when its sender names none: the transaction that it changes."""
     match event:
-        case OrderCaptured() | PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
+        case (
+            OrderCaptured()
+            | PaymentCaptured()
+            | ShipmentShipped()
+            | OrderCancelled()
+            | OrderStepped()
+            | BackorderOffered()
+        ):
             return f"{event.origin}\x1f{event.order_id}"
         case ReturnReceived() | RefundIssued():
             return f"{event.origin}\x1f{event.return_id}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collector.semconv import EVENT_LINE, correlation_id
+from sync_core.checks import STEPS, failure_of, held_by
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
     BackorderOffered,
@@ -16,7 +17,7 @@ from sync_core.messages import (
     ShipmentShipped,
     derived,
 )
-from sync_core.model import Hop, KindTotal, Order, OrderLine
+from sync_core.model import Hop, KindTotal, Order, OrderLine, Severity
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
@@ -78,6 +79,9 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
         return _exception(step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor)
     if not order.provider:
         return Verdict("parked", f"order {event.order_id} is not paid", identity)
+    if held := held_by(step, order):
+        detail = f"shipment {event.shipment_id} left although {' and '.join(held)} had failed"
+        raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
     units, cost_minor = _take_out(step, order, event.shipment_id)
     order.state = "shipped"
     step.unit.arrived.add(identity)
@@ -104,7 +108,8 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
     step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
-    step.resolve_exceptions(identity, order.origin, "backorder", "the order was cancelled")
+    for kind in ("backorder", *map(failure_of, STEPS)):
+        step.resolve_exceptions(identity, order.origin, kind, "the order was cancelled")
     if order.provider:
         _post_cancellation(step, order, event.cancellation_id)
     return DONE
@@ -278,7 +283,7 @@ def _back_order(step: Step, order: Order, demand: dict[str, int], short: dict[st
     detail = f"short by {worst}" + (f" and {len(short) - 3} more" if len(short) > 3 else "")
     about = {"quantity": sum(demand.values()), "reason": detail, "owner": "inventory"}
     step.tell(_reservation(order, "backordered", "parked", about))
-    _raise(step, order, "backorder", "inventory", detail, order.amount_minor)
+    raise_about(step, order, "backorder", "inventory", detail, order.amount_minor)
 
 
 def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, Any]) -> Hop:
@@ -378,7 +383,10 @@ def _dimensions(order: Order) -> dict[str, Any]:
     return {"channel": order.channel, "location": order.location, "currency": order.currency}
 
 
-def _raise(step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int) -> None:
+def raise_about(
+    step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int, severity: Severity = "major"
+) -> None:
+    """Open an exception about an order."""
     step.raise_exception(
         kind,
         origin=order.origin,
@@ -389,10 +397,11 @@ def _raise(step: Step, order: Order, kind: str, owner: str, detail: str, amount_
         detail=detail,
         amount_minor=amount_minor,
         currency=order.currency,
+        severity=severity,
         channel=order.channel,
     )
 
 
 def _exception(step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int) -> Verdict:
-    _raise(step, order, kind, owner, detail, amount_minor)
+    raise_about(step, order, kind, owner, detail, amount_minor)
     return Verdict("rejected", f"{kind}: {detail}")

@@ -164,6 +164,11 @@ def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
         unit.returns[row[0]] = Return(*row)
 
 
+def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for identity, step, occurred_at in session.rows("load_order_steps", ids=ids) if ids else ():
+        unit.order_steps[(identity, step)] = occurred_at
+
+
 def load_open_exceptions(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for identity, kind, exception_id in session.rows("load_open_exceptions", ids=ids) if ids else ():
         unit.open_exceptions.setdefault((identity, kind), []).append(exception_id)

@@ -75,6 +75,7 @@ class Unit(Struct):
     partition: int = 0  # of the inbox, that the batch is of
     orders: dict[bytes, Order] = field(default_factory=dict)
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
+    order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
     transfers: dict[bytes, Transfer] = field(default_factory=dict)

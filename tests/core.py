@@ -83,13 +83,15 @@ class Core:
         with self.db.transaction() as session:
             return "".join(export.canonical(session.stream("export_journal")))
 
+    def span_requests(self) -> list[bytes]:
+        """The export requests in the outbox."""
+        rows = self.rows("select body from core.span_outbox order by batch")
+        return [zstd_decompressor().decompress(bytes(body)) for (body,) in rows]
+
     def spans(self) -> list[Span]:
         """Every span in the outbox; raises when IDs differ from those committed beside them, or come twice."""
         packed = b"".join(bytes(one) for (one,) in self.rows("select span_ids from core.span_batches order by batch"))
-        requests = [
-            ExportTraceServiceRequest.FromString(zstd_decompressor().decompress(bytes(body)))
-            for (body,) in self.rows("select body from core.span_outbox order by batch")
-        ]
+        requests = [ExportTraceServiceRequest.FromString(body) for body in self.span_requests()]
         spans = [
             span
             for one in requests

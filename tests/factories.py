@@ -20,6 +20,7 @@ from sync_core.messages import (
     Message,
     OrderCancelled,
     OrderCaptured,
+    OrderStepped,
     PaymentCaptured,
     Provenance,
     ReceivableAdjusted,
@@ -69,6 +70,10 @@ def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:
 
 def cancellation(order_id: str = "1", **over: Any) -> OrderCancelled:
     return OrderCancelled(**{"origin": "shop", "cancellation_id": f"X{order_id}", "order_id": order_id} | over)
+
+
+def stepped(step: Any, order_id: str = "1", **over: Any) -> OrderStepped:
+    return OrderStepped(**{"origin": "shop", "order_id": order_id, "step": step, "system": "oms"} | over)
 
 
 def goods_back(return_id: str = "R1", *lines: Line, order_id: str = "1", **over: Any) -> ReturnReceived:

@@ -101,6 +101,18 @@ create table core.order_lines (
     check (quantity < 0 or cancelled + returned <= quantity)
 );
 
+create table core.order_steps (
+    correlation_id  bytea not null,
+    step            text not null,
+    occurred_at     timestamptz not null,
+    failed          boolean not null,
+    system          text not null,
+    reference       text not null,
+    location        text not null,
+    reason          text not null,
+    primary key (correlation_id, step)
+);
+
 create table core.shipments (
     correlation_id  bytea not null,
     shipment_id     text not null,

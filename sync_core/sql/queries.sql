@@ -104,6 +104,18 @@ from core.stock
 where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
 order by sku, location for update
 
+-- name: load_order_steps
+-- When each step of orders was last taken.
+select correlation_id, step, occurred_at from core.order_steps where correlation_id = any(%(ids)s::bytea[])
+
+-- name: save_order_step
+-- A step of an order as it stands now.
+insert into core.order_steps (correlation_id, step, occurred_at, failed, system, reference, location, reason)
+values (%(correlation_id)s, %(step)s, %(occurred_at)s, %(failed)s, %(system)s, %(reference)s, %(location)s, %(reason)s)
+on conflict (correlation_id, step) do update
+set occurred_at = excluded.occurred_at, failed = excluded.failed, system = excluded.system,
+    reference = excluded.reference, location = excluded.location, reason = excluded.reason
+
 -- name: load_open_exceptions
 -- What is open on transactions.
 select correlation_id, kind, exception_id from core.exceptions

@@ -107,6 +107,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "payment": (factories.payment(), "shop\x1f1"),
     "shipment": (factories.shipment(), "shop\x1f1"),
     "cancellation": (factories.cancellation(), "shop\x1f1"),
+    "step": (factories.stepped("taxed"), "shop\x1f1"),
     "back-order": (BackorderOffered(origin="shop", order_id="1"), "shop\x1f1"),
     "return": (factories.goods_back(), "shop\x1fR1"),
     "refund": (factories.refund(), "shop\x1fR1"),

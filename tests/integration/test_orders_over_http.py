@@ -1,0 +1,130 @@
+"""An order on its way through checks, systems and people, told over HTTP and found again in lineage."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from collector.segments import SegmentLog
+from collector.storage import Storage
+from lineage import flows, slas
+from lineage.model import Journey
+from lineage.queries import Queries
+from lineage.service import Lineage
+from tests.core import Core
+from tests.estate import Estate
+from tests.factories import NOON, cancellation, goods_in, line, order, payment, shipment, stepped
+
+Tell = Callable[[str], Journey]
+
+
+@pytest.fixture
+def estate(http: httpx.Client, core: Core) -> Estate:
+    return Estate(http, core)
+
+
+@pytest.fixture
+def journey(core: Core, storage: Storage, log: SegmentLog) -> Tell:
+    """What lineage tells of an order once every span that the core has committed is stored."""
+    service = Lineage(Queries(storage), flows.load(), slas.load(), lambda: core.now + dt.timedelta(minutes=1))
+
+    def tell(order_id: str) -> Journey:
+        for body in core.span_requests():
+            log.append(body).result(10)
+        assert log.wait_stored(30)
+        found = service.journey(order_id)
+        assert isinstance(found, Journey)
+        return found
+
+    return tell
+
+
+def milestones(told: Journey) -> list[str]:
+    return [hop.milestone for hop in told.hops if hop.milestone]
+
+
+@pytest.mark.proves(37, 38, 39, 44, 80)
+def test_checks_and_messages_are_hops_of_the_order(estate: Estate, journey: Tell) -> None:
+    estate.tell(goods_in(), order("checked"))
+    for step, system in [("validated", "oms"), ("payment_confirmed", "psp"), ("fraud_cleared", "risk engine"),
+                         ("taxed", "tax engine"), ("notified", "mail")]:  # fmt: skip
+        estate.tell(stepped(step, "checked", system=system, reference=f"{step}-7"))
+    told = journey("checked")
+    wanted = ["validated", "payment_confirmed", "fraud_cleared", "taxed", "notified"]
+    assert [one for one in milestones(told) if one in wanted] == wanted
+    assert told.header.state == "reserved"
+    assert estate.exceptions() == []
+
+
+@pytest.mark.proves(41, 42, 43, 59)
+def test_from_the_warehouse_to_the_door(estate: Estate, journey: Tell) -> None:
+    estate.tell(goods_in(), order("door"), payment("door"))
+    for step, state in [("routed", "reserved"), ("released", "released"), ("picked", "picked"), ("packed", "packed")]:
+        estate.tell(stepped(step, "door", system="wms", location="WH1"))
+        assert journey("door").header.state == state
+    estate.tell(shipment("door"), stepped("acknowledged", "door", system="marketplace"))
+    estate.tell(stepped("delivered", "door", system="carrier"))
+    told = journey("door")
+    assert {"shipped", "acknowledged", "delivered"} <= set(milestones(told))
+    assert estate.at() == {"on_hand": 4, "good": 4, "free": 4, "sellable": 4}
+    assert estate.sound()
+
+
+@pytest.mark.proves(50, 51)
+def test_a_store_takes_its_own_goods_for_a_customer_who_comes(estate: Estate, journey: Tell) -> None:
+    estate.tell(goods_in(location="ST1", units={"A1": 2}))
+    estate.tell(order("pickup", location="ST1"), order("from store", location="ST1"), payment("pickup"))
+    estate.tell(payment("from store"), stepped("ready_for_pickup", "pickup", system="pos", location="ST1"))
+    assert journey("pickup").header.state == "ready for pickup"
+    estate.tell(stepped("picked_up", "pickup", system="pos", location="ST1"), shipment("pickup", location="ST1"))
+    estate.tell(shipment("from store", location="ST1"))
+    assert "picked_up" in milestones(journey("pickup"))
+    assert estate.at("ST1") == {}
+    assert estate.sound()
+
+
+def test_a_check_that_failed_has_an_owner_until_it_is_passed(estate: Estate, journey: Tell) -> None:
+    estate.tell(goods_in(), order("risky"), stepped("fraud_cleared", "risky", failed=True, reason="address"))
+    assert estate.exceptions() == [("fraud_cleared_failed", "risk", 1000)]
+    assert "fraud_cleared" not in milestones(journey("risky"))
+    estate.tell(stepped("fraud_cleared", "risky", failed=True), at=NOON + dt.timedelta(minutes=5))
+    assert len(estate.exceptions()) == 1
+    estate.tell(stepped("fraud_cleared", "risky"), at=NOON + dt.timedelta(minutes=9))
+    assert estate.exceptions() == []
+    assert "fraud_cleared" in milestones(journey("risky"))
+
+
+def test_a_late_word_of_an_earlier_failure_changes_nothing(estate: Estate) -> None:
+    estate.tell(goods_in(), order("1"), stepped("taxed"), at=NOON + dt.timedelta(minutes=5))
+    estate.tell(stepped("taxed", failed=True), at=NOON)
+    assert estate.exceptions() == []
+
+
+def test_goods_that_leave_although_a_check_failed_are_known_at_once(estate: Estate) -> None:
+    estate.tell(goods_in(), order("1"), payment("1"), stepped("fraud_cleared", failed=True))
+    estate.tell(stepped("released", system="wms"), shipment("1"))
+    assert sorted(kind for kind, _, _ in estate.exceptions()) == [
+        "fraud_cleared_failed", "released_too_early", "shipped_while_held",
+    ]  # fmt: skip
+    assert estate.at()["good"] == 4  # they are gone whoever allowed it
+    assert estate.sound()
+
+
+def test_a_release_of_what_is_not_there_is_an_exception(estate: Estate) -> None:
+    estate.tell(order("1", line(quantity=3)), stepped("released", system="wms"))
+    assert sorted(kind for kind, _, _ in estate.exceptions()) == ["backorder", "released_too_early"]
+
+
+def test_a_cancelled_order_has_no_failed_checks(estate: Estate) -> None:
+    estate.tell(goods_in(), order("1"), stepped("payment_confirmed", failed=True), cancellation("1"))
+    assert estate.exceptions() == []
+
+
+@pytest.mark.proves(182)
+def test_a_step_before_its_order_waits_for_it(estate: Estate, core: Core, journey: Tell) -> None:
+    estate.tell(stepped("fraud_cleared", "early"))
+    assert core.states() == {"parked": 1}
+    estate.tell(goods_in(), order("early"))
+    assert core.states() == {"done": 3}
+    assert "fraud_cleared" in milestones(journey("early"))
