@@ -56,7 +56,7 @@ def check_kills(free_port: Callable[[], int], file: Path, kills: list[str]) -> N
 
 @pytest.mark.proves(202, 205)
 def test_killed_processes_leave_the_same_books(free_port: Callable[[], int], tmp_path: Path) -> None:
-    check_kills(free_port, synthetic_trade.write(tmp_path / "trade.csv", 12_000, seed=7), ["core", "plane"])
+    check_kills(free_port, synthetic_trade.write(tmp_path / "trade.csv", 8_000, seed=7), ["core", "plane"])
 
 
 @pytest.mark.long
