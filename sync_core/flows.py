@@ -201,7 +201,6 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             case PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
                 order_ids.add(correlation_id(event.origin, event.order_id))
             case OrderStepped():
-                order_ids.add(correlation_id(event.origin, event.order_id))
                 stepped.add(correlation_id(event.origin, event.order_id))
             case ReturnReceived():
                 order_ids.add(correlation_id(event.order_origin, event.order_id))
@@ -230,7 +229,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
-    store.load_orders(session, unit, sorted(order_ids))
+    store.load_orders(session, unit, sorted(order_ids | stepped))
     store.load_order_steps(session, unit, sorted(stepped))
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))

@@ -1,6 +1,6 @@
 """What systems do for an order beside moving goods and money: checks, routing, release, messages. Decisions only."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -24,19 +24,25 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     before = step.unit.order_steps.get((identity, event.step))
     if before is not None and before >= step.message.occurred_at:
         return Verdict("done", f"{event.step} of a later time is known")
-    _keep(step, order, event)
-    if event.failed and order.state in OPEN_STATES:
-        detail = f"{event.system}: {event.reason or 'failed'}"
-        severity: Severity = "critical" if STEPS[event.step].holds else "major"
-        if not step.unit.open_exceptions.get((identity, failure_of(event.step))):
-            raise_about(
-                step, order, failure_of(event.step), STEPS[event.step].owner, detail, order.amount_minor, severity
-            )
-    elif not event.failed:
+    step.unit.order_steps[(identity, event.step)] = step.message.occurred_at
+    values = {"correlation_id": identity, "step": event.step, "occurred_at": step.message.occurred_at}
+    step.unit.settings.append(("save_order_step", values))
+    if event.failed:
+        _fail(step, order, event)
+    else:
         step.resolve_exceptions(identity, order.origin, failure_of(event.step), f"passed: {event.system}")
         if event.step == "released":
             _watch_release(step, order)
     return DONE
+
+
+def _fail(step: Step, order: Order, event: OrderStepped) -> None:
+    failure, kind = failure_of(event.step), STEPS[event.step]
+    if order.state not in OPEN_STATES or step.unit.open_exceptions.get((order.correlation_id, failure)):
+        return
+    detail = f"{event.system}: {event.reason or 'failed'}"
+    severity: Severity = "critical" if kind.holds else "major"
+    raise_about(step, order, failure, kind.owner, detail, order.amount_minor, severity)
 
 
 def _watch_release(step: Step, order: Order) -> None:
@@ -52,23 +58,8 @@ def _watch_release(step: Step, order: Order) -> None:
 
 def _tell(step: Step, order: Order, event: OrderStepped) -> None:
     kind = STEPS[event.step]
-    about: dict[str, Any] = {"system": event.system, "owner": kind.owner}
-    if event.reference:
-        about["reference"] = event.reference
-    if event.location:
-        about["location"] = event.location
-    if event.reason:
-        about["reason"] = event.reason
+    about = {"system": event.system, "owner": kind.owner, "reference": event.reference, "reason": event.reason,
+             "location": event.location or order.location}  # fmt: skip
     milestone = "" if event.failed else event.step
     hop = source_hop(step, order, f"order.{event.step}", kind.entity, order.order_id, milestone, about)
     step.tell(msgspec.structs.replace(hop, outcome="rejected") if event.failed else hop)
-
-
-def _keep(step: Step, order: Order, event: OrderStepped) -> None:
-    at = step.message.occurred_at
-    step.unit.order_steps[(order.correlation_id, event.step)] = at
-    values = {
-        "correlation_id": order.correlation_id, "step": event.step, "occurred_at": at, "failed": event.failed,
-        "system": event.system, "reference": event.reference, "location": event.location, "reason": event.reason,
-    }  # fmt: skip
-    step.unit.settings.append(("save_order_step", values))

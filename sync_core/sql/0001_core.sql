@@ -105,11 +105,6 @@ create table core.order_steps (
     correlation_id  bytea not null,
     step            text not null,
     occurred_at     timestamptz not null,
-    failed          boolean not null,
-    system          text not null,
-    reference       text not null,
-    location        text not null,
-    reason          text not null,
     primary key (correlation_id, step)
 );
 

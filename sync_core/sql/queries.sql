@@ -109,12 +109,9 @@ order by sku, location for update
 select correlation_id, step, occurred_at from core.order_steps where correlation_id = any(%(ids)s::bytea[])
 
 -- name: save_order_step
--- A step of an order as it stands now.
-insert into core.order_steps (correlation_id, step, occurred_at, failed, system, reference, location, reason)
-values (%(correlation_id)s, %(step)s, %(occurred_at)s, %(failed)s, %(system)s, %(reference)s, %(location)s, %(reason)s)
-on conflict (correlation_id, step) do update
-set occurred_at = excluded.occurred_at, failed = excluded.failed, system = excluded.system,
-    reference = excluded.reference, location = excluded.location, reason = excluded.reason
+-- When a step of an order was last taken.
+insert into core.order_steps (correlation_id, step, occurred_at) values (%(correlation_id)s, %(step)s, %(occurred_at)s)
+on conflict (correlation_id, step) do update set occurred_at = excluded.occurred_at
 
 -- name: load_open_exceptions
 -- What is open on transactions.

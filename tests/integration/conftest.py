@@ -14,6 +14,7 @@ from sync_core.shelf import Shelves
 from sync_core.workers import Loop
 from tallytrace import webserver
 from tests.core import Core, opened
+from tests.estate import Estate
 
 
 @pytest.fixture
@@ -44,3 +45,8 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     reader.stop()
     for loop in loops:
         loop.stop()
+
+
+@pytest.fixture
+def estate(http: httpx.Client, core: Core) -> Estate:
+    return Estate(http, core)

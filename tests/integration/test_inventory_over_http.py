@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any
 
-import httpx
 import pytest
 
 from sync_core.messages import (
@@ -30,11 +29,6 @@ from tests.factories import (
     transfer_in,
     transfer_out,
 )
-
-
-@pytest.fixture
-def estate(http: httpx.Client, core: Core) -> Estate:
-    return Estate(http, core)
 
 
 def rule(rule_id: str, kind: Any, **over: Any) -> StockRuleSet:

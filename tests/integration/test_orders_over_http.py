@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable
 
-import httpx
 import pytest
 
 from collector.segments import SegmentLog
@@ -17,11 +16,6 @@ from tests.estate import Estate
 from tests.factories import NOON, cancellation, goods_in, line, order, payment, shipment, stepped
 
 Tell = Callable[[str], Journey]
-
-
-@pytest.fixture
-def estate(http: httpx.Client, core: Core) -> Estate:
-    return Estate(http, core)
 
 
 @pytest.fixture
