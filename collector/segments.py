@@ -170,7 +170,12 @@ class SegmentLog:
 
     def _free(self) -> int:
         if (now := time.monotonic()) - self._free_at > FREE_FOR_SECONDS:
-            self._free_bytes, self._free_at = shutil.disk_usage(self._directory).free, now
+            try:
+                self._free_bytes = shutil.disk_usage(self._directory).free
+            except OSError:
+                log.exception("the log's directory cannot be looked at")
+                self._free_bytes = 0
+            self._free_at = now
         return self._free_bytes
 
     def counters(self) -> Counters:

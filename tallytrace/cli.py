@@ -1,4 +1,7 @@
-"""The command line: arguments in, one call, exit status out."""
+"""The command line: arguments in, one call, exit status out.
+
+Each command imports what it runs: all of it takes two seconds, ``--help`` and a child of the supervisor a third of one.
+"""
 
 import logging
 import os
@@ -7,27 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-import lineage.text
 from alerts.routing import RoutesRefusedError
 from alerts.rule import RulesRefusedError
 from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
-from lineage.model import SlaTile
-from sync_core.exceptions import Outcome
-from tallytrace import bench, demo, keys, look, remote, replay, role, supervisor, verify
-from tallytrace import migrate as migration
-from tallytrace.postgres import PostgresError
-from tallytrace.presence import AlreadyRunningError
-from tallytrace.settings import Settings, SettingsError, describe, load
-from tallytrace.supervisor import Product, ServiceError
-from tallytrace.webserver import NotServedError
+from tallytrace.errors import RefusedError
+from tallytrace.settings import Settings, describe, load
+
+if TYPE_CHECKING:
+    from tallytrace.supervisor import Product
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out: Final = Console(soft_wrap=True, highlight=False)
@@ -75,12 +73,16 @@ def serve(
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
     """Run the product until Ctrl-C: PostgreSQL if none is named, core and plane."""
+    from tallytrace import role
+
     settings = _settings(context)
     with _refusals():
         match which:
             case "core" | "plane":
                 role.run(which, settings, supervised=supervised)
             case "":
+                from tallytrace import supervisor
+
                 supervisor.serve(settings, role.stop_event(), _say_where)
             case _:
                 refuse(f"serve what? core or plane, not {which}")
@@ -89,6 +91,8 @@ def serve(
 @app.command()
 def migrate(context: typer.Context) -> None:
     """Bring both databases to the schema of this version."""
+    from tallytrace import migrate as migration
+
     with _refusals():
         for schema, applied in migration.run(_settings(context)).items():
             out.print(f"{schema:<16} {applied} applied")
@@ -109,6 +113,8 @@ def add_key(
 
     Example: tallytrace keys add pos-london --spans-per-second 5000
     """
+    from tallytrace import keys
+
     with _refusals():
         out.print(
             keys.add(_settings(context), name, spans_per_second=spans_per_second, bytes_per_second=bytes_per_second),
@@ -119,6 +125,8 @@ def add_key(
 @keys_app.command("list")
 def list_keys(context: typer.Context, as_json: JsonOption = False) -> None:
     """List who has a key and what it may send; the keys themselves are not kept."""
+    from tallytrace import keys
+
     with _refusals():
         known = keys.read(_settings(context))
     if as_json:
@@ -134,6 +142,8 @@ def list_keys(context: typer.Context, as_json: JsonOption = False) -> None:
 @keys_app.command("remove")
 def remove_key(context: typer.Context, name: Annotated[str, typer.Argument(help="As given to keys add.")]) -> None:
     """Withdraw a key: what is sent with it is refused from the next second on."""
+    from tallytrace import keys
+
     with _refusals():
         keys.remove(_settings(context), name)
 
@@ -163,6 +173,8 @@ def replay_file(
 
     Example: tallytrace replay online_retail.csv.gz
     """
+    from tallytrace import replay
+
     with _refusals():
         outcome = replay.run(_settings(context), file, until_now=until_now, console=err)
         if as_json:
@@ -182,6 +194,8 @@ def verify_books(
     as_json: JsonOption = False,
 ) -> None:
     """Audit everything: journals, counters, stock, and that every committed hop is stored exactly once."""
+    from tallytrace import supervisor, verify
+
     with _refusals(), supervisor.running(_settings(context)) as product:
         report = verify.run(product)
     if as_json:
@@ -199,12 +213,15 @@ def trace_id(
     as_json: JsonOption = False,
 ) -> None:
     """Tell the whole story behind any ID. Example: tallytrace trace 537681"""
+    from lineage.text import answer, read_answer
+    from tallytrace import look, supervisor
+
     with _refusals(), supervisor.running(_settings(context)) as product:
         status, body = look.up(product, any_id)
     if as_json:
         out.print_json(body.decode())
     else:
-        out.print(lineage.text.answer(lineage.text.read_answer(any_id, status, body)))
+        out.print(answer(read_answer(any_id, status, body)))
     if status == 404:
         raise typer.Exit(1)
 
@@ -216,6 +233,10 @@ def show_slas(
     as_json: JsonOption = False,
 ) -> None:
     """Show the promises as they were measured last, the worst first."""
+    from lineage.model import SlaTile
+    from lineage.text import tiles
+    from tallytrace import look, remote, supervisor
+
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.fetch(f"{product.plane_url}/v1/slas{'/' if name else ''}{name}")
     if as_json:
@@ -223,7 +244,7 @@ def show_slas(
     elif name:
         out.print(look.sla(body))
     else:
-        out.print(lineage.text.tiles(msgspec.json.decode(body, type=list[SlaTile])))
+        out.print(tiles(msgspec.json.decode(body, type=list[SlaTile])))
 
 
 @app.command("exceptions")
@@ -235,6 +256,8 @@ def show_exceptions(
     as_json: JsonOption = False,
 ) -> None:
     """List what a person must decide, oldest first. What to do about it: tallytrace act."""
+    from tallytrace import look, remote, supervisor
+
     state = "resolved" if resolved else "open"
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.fetch(f"{product.core_url}/v1/exceptions", owner=owner, kind=kind, state=state, limit=1000)
@@ -255,6 +278,9 @@ def act_on_exceptions(
 
     Example: tallytrace act replay erp:posting_rejected/9 --by ann --reason "the period is open again"
     """
+    from sync_core.exceptions import Outcome
+    from tallytrace import remote, supervisor
+
     wanted = {"ids": ids, "by": by, "reason": reason, "to": to}
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.send(f"{product.core_url}/v1/exceptions/{action}", wanted)
@@ -271,6 +297,8 @@ def act_on_exceptions(
 @app.command("reconcile")
 def show_reconciliation(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show what the documents of each day say against what the journal holds of them (level L1)."""
+    from tallytrace import look, remote, supervisor
+
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.fetch(f"{product.plane_url}/v1/slas/reconciliation_variance/items", limit=1000)
     out.print_json(body.decode()) if as_json else out.print(look.items(body))
@@ -283,6 +311,8 @@ def export_what(
     form: Annotated[str, typer.Option("--format", help="canonical (CSV) or hledger")] = "canonical",
 ) -> None:
     """Write the journal to standard output. Example: tallytrace export journal --format hledger | hledger -f - check"""
+    from tallytrace import look, supervisor
+
     if what != "journal" or form not in ("canonical", "hledger"):
         refuse(f"export journal --format canonical|hledger, not {what} --format {form}")
     with _refusals(), supervisor.running(_settings(context)) as product:
@@ -303,6 +333,8 @@ def run_bench(
 
     Examples: tallytrace bench --json; tallytrace bench collector --seconds 60
     """
+    from tallytrace import bench
+
     figures, report = [], None
     with _refusals():
         if what is not Bench.COLLECTOR:
@@ -329,6 +361,8 @@ def run_demo(
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: until Ctrl-C.")] = None,
 ) -> None:
     """Start the product with a small simulated retailer and show what is worth looking at."""
+    from tallytrace import demo
+
     raise typer.Exit(demo.run(home, port_base=port_base, seconds=seconds))
 
 
@@ -347,7 +381,7 @@ def _settings(context: typer.Context) -> Settings:
     return settings
 
 
-def _say_where(product: Product) -> None:
+def _say_where(product: "Product") -> None:
     out.print(f"pages   {product.plane_url}/ui\nevents  {product.core_url}/v1/events\nspans   {product.collector_url}")
 
 
@@ -356,18 +390,5 @@ def _refusals() -> Iterator[None]:
     """What a user can mend is said in one line, without a stack."""
     try:
         yield
-    except (
-        SettingsError,
-        AlreadyRunningError,
-        PostgresError,
-        NotServedError,
-        ServiceError,
-        remote.RemoteError,
-        DefinitionError,
-        RulesRefusedError,
-        RoutesRefusedError,
-        RetentionError,
-        keys.KeyRefusedError,
-        keys.NoKeyError,
-    ) as fault:
+    except (RefusedError, DefinitionError, RulesRefusedError, RoutesRefusedError, RetentionError) as fault:
         refuse(str(fault))

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from alerts.page import Page, in_words
 from tallytrace import pager, postgres, supervisor
+from tallytrace.errors import PostgresError, ServiceError
 from tallytrace.estate import Sights, sights
 from tallytrace.pager import Pager
 from tallytrace.settings import Settings
@@ -270,7 +271,7 @@ def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_
         prepare_home(home)
         demo = Demo(home, ports, console, orders_per_second=orders_per_second)
         demo.run(seconds)
-    except (DemoError, supervisor.ServiceError, postgres.PostgresError) as error:
+    except (DemoError, ServiceError, PostgresError) as error:
         console.print(f"[red]{error}[/]")
         return 1
     except KeyboardInterrupt:

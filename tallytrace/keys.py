@@ -16,19 +16,12 @@ import msgspec
 from msgspec import Struct
 
 from collector.intake import Sender, admit_anyone
+from tallytrace.errors import KeyRefusedError, NoKeyError
 from tallytrace.settings import Settings
 
 FILE_NAME: Final = "keys.json"
 LOOK_AGAIN_SECONDS: Final = 1.0
 PREFIX: Final = "tt_"
-
-
-class KeyRefusedError(ValueError):
-    """The key cannot be added or removed; says why."""
-
-
-class NoKeyError(RuntimeError):
-    """A port is open to others and nobody has a key for it."""
 
 
 class Key(Struct, frozen=True):

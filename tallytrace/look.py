@@ -11,7 +11,8 @@ from lineage.model import SlaDetail, SlaItems
 from lineage.text import moment, money, tiles
 from sync_core.api import OpenException
 from sync_core.money import text
-from tallytrace.remote import RemoteError, client, problem
+from tallytrace.errors import RemoteError
+from tallytrace.remote import client, problem
 from tallytrace.supervisor import Product
 
 

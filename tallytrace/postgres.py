@@ -26,6 +26,8 @@ import msgspec
 import psutil
 import psycopg
 
+from tallytrace.errors import PostgresError
+
 log = logging.getLogger(__name__)
 
 
@@ -55,10 +57,6 @@ OPTIONS: Final = {
     "log_timezone": "UTC",
     "TimeZone": "UTC",
 }
-
-
-class PostgresError(RuntimeError):
-    """The embedded server could not be made or did not start; the message holds the end of its log."""
 
 
 class _Place(msgspec.Struct, frozen=True):

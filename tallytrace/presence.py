@@ -13,6 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from tallytrace.errors import AlreadyRunningError
+
 Role = Literal["core", "plane", "supervisor"]
 
 POLL_SECONDS: Final = 0.1
@@ -25,10 +27,6 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     url: str = ""
     collector_url: str = ""
-
-
-class AlreadyRunningError(RuntimeError):
-    """Another process holds this role of this installation."""
 
 
 @contextmanager

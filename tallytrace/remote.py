@@ -6,11 +6,9 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from tallytrace.errors import RemoteError
+
 T = TypeVar("T")
-
-
-class RemoteError(RuntimeError):
-    """The product answered with an error, or not at all."""
 
 
 @cache

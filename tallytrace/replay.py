@@ -26,7 +26,8 @@ from sync_core.api import Status
 from sync_core.files import FileStatus
 from tallytrace import presence
 from tallytrace.demo import Child
-from tallytrace.remote import RemoteError, client, problem, read
+from tallytrace.errors import RemoteError
+from tallytrace.remote import client, problem, read
 from tallytrace.settings import Settings
 from tallytrace.supervisor import Product, running
 

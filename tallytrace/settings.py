@@ -9,15 +9,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from tallytrace.errors import SettingsError
+
 PREFIX: Final = "TALLYTRACE_"
 FILE_NAME: Final = "tallytrace.toml"
 CONFIG_VARIABLE: Final = "TALLYTRACE_CONFIG"  # names the file itself, so it cannot stand in the file
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-
-
-class SettingsError(ValueError):
-    """A setting is unknown, or its value is not of its type."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from tallytrace import postgres, presence
+from tallytrace.errors import ServiceError
 from tallytrace.processes import Child, answers, is_ready
 from tallytrace.settings import Settings
 
@@ -26,10 +27,6 @@ TRIES: Final = 8
 REFUSED: Final = 2  # exit status of a process that said what a person must mend; starting it again cannot help
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 15.0
-
-
-class ServiceError(RuntimeError):
-    """A process of the product does not start, or does not stay up."""
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +100,7 @@ class Supervisor:
             yield
 
     def watch(self, until: threading.Event) -> None:
-        """Keeps everything running. Raises ServiceError or postgres.PostgresError when that is in vain."""
+        """Keeps everything running. Raises ServiceError or PostgresError when that is in vain."""
         while not until.wait(WATCH_SECONDS):
             self.look()
 

@@ -11,14 +11,12 @@ from typing import Final
 import uvicorn
 from litestar.types import ASGIApp
 
+from tallytrace.errors import NotServedError
+
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 GRACE_SECONDS: Final = 10  # for requests under way when the process is asked to stop
-
-
-class NotServedError(RuntimeError):
-    """An address is taken, or an application did not start."""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tallytrace import postgres
+from tallytrace.errors import PostgresError
 
 HOLDER = """
 import sys, pathlib, time
@@ -136,5 +137,5 @@ def test_a_server_that_cannot_start_says_why(home: Path) -> None:
     with postgres.serving(home):
         pass
     (home / "postgres" / "postgresql.auto.conf").write_text("no_such_option = 1\n")
-    with pytest.raises(postgres.PostgresError, match="no_such_option"), postgres.serving(home):
+    with pytest.raises(PostgresError, match="no_such_option"), postgres.serving(home):
         pass

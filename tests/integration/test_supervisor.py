@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from tallytrace import presence
+from tallytrace.errors import ServiceError
 from tallytrace.presence import Presence
 from tallytrace.settings import Settings, as_environment
-from tallytrace.supervisor import READY_SECONDS, ROLES, ServiceError, running
+from tallytrace.supervisor import READY_SECONDS, ROLES, running
 
 WAIT_SECONDS = 90
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from collector.intake import ANYONE, Sender
 from tallytrace import cli, keys
+from tallytrace.errors import KeyRefusedError, NoKeyError
 from tallytrace.settings import Settings
 
 
@@ -50,19 +51,19 @@ def test_our_own_key_is_a_setting(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_open_to_others_needs_a_key(tmp_path: Path) -> None:
-    with pytest.raises(keys.NoKeyError, match="tallytrace keys add NAME"):
+    with pytest.raises(NoKeyError, match="tallytrace keys add NAME"):
         keys.Senders(settings(tmp_path, otlp_host="0.0.0.0"))
 
 
 def test_what_cannot_be_added_removed_or_read_says_why(tmp_path: Path) -> None:
     here = settings(tmp_path)
     keys.add(here, "till")
-    with pytest.raises(keys.KeyRefusedError, match="a key for till already"):
+    with pytest.raises(KeyRefusedError, match="a key for till already"):
         keys.add(here, "till")
-    with pytest.raises(keys.KeyRefusedError, match="no key for shop; there are till"):
+    with pytest.raises(KeyRefusedError, match="no key for shop; there are till"):
         keys.remove(here, "shop")
     (tmp_path / keys.FILE_NAME).write_text("{")
-    with pytest.raises(keys.KeyRefusedError, match=r"keys\.json"):
+    with pytest.raises(KeyRefusedError, match=r"keys\.json"):
         keys.read(here)
 
 

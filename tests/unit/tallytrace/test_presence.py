@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tallytrace.presence import AlreadyRunningError, Presence, claimed, find
+from tallytrace.errors import AlreadyRunningError
+from tallytrace.presence import Presence, claimed, find
 
 PLANE = Presence(role="plane", pid=7, url="http://127.0.0.1:1", collector_url="http://127.0.0.1:2")
 

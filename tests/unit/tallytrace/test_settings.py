@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tallytrace.settings import Settings, SettingsError, as_environment, describe, load
+from tallytrace.errors import SettingsError
+from tallytrace.settings import Settings, as_environment, describe, load
 
 
 def test_nothing_set_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import httpx
 import pytest
 from litestar import Litestar, get
 
-from tallytrace.webserver import NotServedError, serving
+from tallytrace.errors import NotServedError
+from tallytrace.webserver import serving
 
 
 @get("/", sync_to_thread=False)
