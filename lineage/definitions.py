@@ -10,13 +10,13 @@ MILESTONES: Final = {
         "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_accepted routed "
         "acknowledged released ready_for_pickup edited cancelled notified closed"
     ),
-    "fulfilment": "released picked packed shipped delivered picked_up",
+    "fulfilment": "released picked packed shipped delivery_promised delivered picked_up",
     "return": (
         "requested authorised refused expired in_transit received verified inspected dispositioned refund_approved "
         "restocked refunded closed"
     ),
     "refund": "instructed issued failed settled",
-    "payment": "authorised captured voided settled disputed dispute_won dispute_lost",
+    "payment": "authorised captured voided settlement_announced settled disputed dispute_won dispute_lost",
     "posting": "due journaled sent erp_accepted erp_rejected reversed",
     "settlement": "announced received matched posted banked superseded",
     "stock": "occurred applied published",

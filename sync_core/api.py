@@ -21,10 +21,10 @@ from msgspec import Struct
 from sync_core import audit, export, inbox
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
-from sync_core.errors import InvalidEventError
+from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import Act, Outcome, Record, act, history, playbook
 from sync_core.files import FileReader, FileStatus, Incoming
-from sync_core.messages import TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message
+from sync_core.messages import SCHEMAS, TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message, schema
 from sync_core.outbox import ErpRelay
 from sync_core.shelf import Shelf, Shelves
 from sync_core.store import Store
@@ -160,6 +160,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         exception_history,
         journal,
         schemas,
+        schema_of,
         audited,
         audited_spans,
         audited_bucket,
@@ -413,11 +414,20 @@ def _pieces(core: Core, render: Any) -> Iterator[str]:
             yield "".join(held)
 
 
-@get("/v1/schemas", sync_to_thread=False)
+@get(SCHEMAS, sync_to_thread=False)
 def schemas() -> dict[str, Any]:
     """JSON Schema of every event type."""
     refs, definitions = msgspec.json.schema_components(list(TYPES.values()), ref_template="#/$defs/{name}")
     return {"types": dict(zip(TYPES, refs, strict=True)), "$defs": definitions}
+
+
+@get(f"{SCHEMAS}/{{name:str}}", media_type="application/schema+json", sync_to_thread=False)
+def schema_of(name: FromPath[str]) -> bytes:
+    """JSON Schema of one event type, as a CloudEvent's `dataschema` may name it."""
+    try:
+        return msgspec.json.encode(schema(name))
+    except UnknownEventTypeError as error:
+        raise ProblemError(404, "Unknown event type", error.detail, field="type") from error
 
 
 @get("/v1/audit", sync_to_thread=True)

@@ -14,6 +14,7 @@ class Kind(Struct, frozen=True):
     entity: str
     owner: str
     holds: bool = False  # until it is passed the goods must not leave
+    after_shipping: bool = False  # it matters also when the goods have left
 
 
 STEPS: Final[dict[str, Kind]] = {
@@ -28,9 +29,10 @@ STEPS: Final[dict[str, Kind]] = {
     "packed": Kind("fulfilment", "warehouse"),
     "ready_for_pickup": Kind("order", "stores"),
     "picked_up": Kind("fulfilment", "stores"),
-    "delivered": Kind("fulfilment", "delivery"),
-    "notified": Kind("order", "customer service"),
-    "closed": Kind("order", "order management"),
+    "delivery_promised": Kind("fulfilment", "delivery"),
+    "delivered": Kind("fulfilment", "delivery", after_shipping=True),
+    "notified": Kind("order", "customer service", after_shipping=True),
+    "closed": Kind("order", "order management", after_shipping=True),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from collector.semconv import EVENT_WATERMARK, correlation_id
-from sync_core import inbox, inventory, orders, policies, progress, receivables, returns, store, transfers
+from sync_core import inbox, inventory, orders, payments, policies, progress, receivables, returns, store, transfers
 from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
@@ -26,7 +26,13 @@ from sync_core.messages import (
     OrderCancelled,
     OrderCaptured,
     OrderStepped,
+    Payment,
+    PaymentAuthorised,
     PaymentCaptured,
+    PaymentFailed,
+    PaymentSettled,
+    PaymentSettlementAnnounced,
+    PaymentVoided,
     ReceivableAdjusted,
     RefundIssued,
     ReturnReceived,
@@ -57,7 +63,12 @@ OFFERS: Final = 500
 
 DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     OrderCaptured: orders.capture,
+    PaymentAuthorised: payments.authorise,
+    PaymentFailed: payments.fail,
+    PaymentVoided: payments.void,
     PaymentCaptured: orders.pay,
+    PaymentSettlementAnnounced: payments.announce,
+    PaymentSettled: payments.settle,
     ShipmentShipped: orders.ship,
     OrderCancelled: orders.cancel,
     OrderStepped: progress.advance,
@@ -198,7 +209,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             case OrderCaptured():
                 order_ids.add(correlation_id(event.origin, event.order_id))
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
-            case PaymentCaptured() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
+            case PaymentSettled():
+                stepped.add(correlation_id(event.origin, event.order_id))
+            case Payment() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
                 order_ids.add(correlation_id(event.origin, event.order_id))
             case OrderStepped():
                 stepped.add(correlation_id(event.origin, event.order_id))

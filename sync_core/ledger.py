@@ -29,6 +29,7 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
 
     clearing: str
     receivable: str
+    payouts_in_transit: str
     inventory: str
     return_pending: str
     damaged: str
@@ -41,6 +42,7 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     sales_tax: str
     refund_tax_pending: str
     cost_of_goods: str
+    processor_fees: str
     shrinkage: str
     opening_balance: str
 

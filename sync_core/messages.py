@@ -8,7 +8,7 @@ transaction is the sequence.
 
 import datetime as dt
 import hashlib
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,11 +20,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Origin = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+Moment = Annotated[dt.datetime, Meta(tz=True)]
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Provenance = Literal["live", "file", "generated"]
 OrderStepName = Literal[
     "validated", "payment_confirmed", "fraud_cleared", "taxed", "routed", "acknowledged", "released", "picked",
-    "packed", "ready_for_pickup", "picked_up", "delivered", "notified", "closed",
+    "packed", "ready_for_pickup", "picked_up", "delivery_promised", "delivered", "notified", "closed",
 ]  # fmt: skip
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
 
@@ -63,8 +64,8 @@ class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     customer_ref: str = ""
 
 
-class PaymentCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money for an order was taken (an authorisation is not yet money). ``amount_minor`` includes tax."""
+class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a payment provider says of one payment of an order. ``amount_minor`` includes tax."""
 
     origin: Origin
     order_id: Name
@@ -72,6 +73,39 @@ class PaymentCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     provider: Name
     amount_minor: Amount
     currency: Currency
+
+
+class PaymentAuthorised(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider keeps an amount free for an order: a promise, not yet money."""
+
+
+class PaymentFailed(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider declined an authorisation or a capture; the customer may try again."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class PaymentVoided(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An authorisation was given up before anything was captured."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class PaymentCaptured(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Money for an order was taken (an authorisation is not yet money)."""
+
+
+class PaymentSettlementAnnounced(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider says until when it will pay out what it captured."""
+
+    settles_by: Moment
+
+
+class PaymentSettled(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider paid out a payment, less its fee: one gross line of a payout."""
+
+    payout_id: Name
+    fee_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
 
 
 class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +139,7 @@ class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     system: Name  # that did it: the provider, the tax engine, the marketplace, the warehouse
     reference: Annotated[str, Meta(max_length=200)] = ""  # the system's own ID of what it did
     location: Annotated[str, Meta(max_length=200)] = ""  # where it was done, or where the order was routed to
+    due_at: Moment | None = None  # by when what was promised is to be done: a carrier's word on the delivery
     failed: bool = False
     reason: Annotated[str, Meta(max_length=500)] = ""
 
@@ -347,7 +382,12 @@ class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.order.captured.v1": OrderCaptured,
+    "tallytrace.payment.authorised.v1": PaymentAuthorised,
+    "tallytrace.payment.failed.v1": PaymentFailed,
+    "tallytrace.payment.voided.v1": PaymentVoided,
     "tallytrace.payment.captured.v1": PaymentCaptured,
+    "tallytrace.payment.settlement_announced.v1": PaymentSettlementAnnounced,
+    "tallytrace.payment.settled.v1": PaymentSettled,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
     "tallytrace.order.stepped.v1": OrderStepped,
@@ -374,7 +414,12 @@ TYPES: Final[dict[str, type[Struct]]] = {
 
 Event = (
     OrderCaptured
+    | PaymentAuthorised
+    | PaymentFailed
+    | PaymentVoided
     | PaymentCaptured
+    | PaymentSettlementAnnounced
+    | PaymentSettled
     | ShipmentShipped
     | OrderCancelled
     | OrderStepped
@@ -399,6 +444,7 @@ Event = (
     | FeedReported
 )
 
+SCHEMAS: Final = "/v1/schemas"
 TYPE_OF: Final = {struct: name for name, struct in TYPES.items()}
 _DECODERS: Final = {name: msgspec.json.Decoder(struct) for name, struct in TYPES.items()}
 
@@ -413,6 +459,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: str = "application/json"
+    dataschema: str = ""
     partitionkey: str = ""
     provenance: Provenance = "live"
 
@@ -464,11 +511,29 @@ def decode_event(type_name: str, body: bytes | msgspec.Raw) -> Event:
     """The Struct of ``type_name``. Raises InvalidEventError, naming the field, or UnknownEventTypeError."""
     decoder = _DECODERS.get(type_name)
     if decoder is None:
-        raise UnknownEventTypeError(f"unknown event type {type_name!r}; see GET /v1/schemas", "type")
+        raise UnknownEventTypeError(_unknown(type_name), "type")
     try:
         return decoder.decode(body)  # type: ignore[return-value]
     except msgspec.DecodeError as error:
         raise InvalidEventError(*_reason(error, "data")) from error
+
+
+def schema(type_name: str) -> dict[str, Any]:
+    """The JSON Schema of a type's data. Raises UnknownEventTypeError."""
+    if type_name not in TYPES:
+        raise UnknownEventTypeError(_unknown(type_name), "type")
+    (reference,), definitions = msgspec.json.schema_components([TYPES[type_name]], ref_template="#/$defs/{name}")
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$id": f"{SCHEMAS}/{type_name}", **reference, "$defs": definitions}
+
+
+def _unknown(type_name: str) -> str:
+    """Which versions of a type are known when the one that was asked for is not."""
+    name, _, version = type_name.rpartition(".")
+    known = sorted(one for one in TYPES if one.rpartition(".")[0] == name)
+    if not known:
+        return f"unknown event type {type_name!r}; see GET {SCHEMAS}"
+    return f"version {version!r} of {name} is not known; known: {', '.join(known)}"
 
 
 def from_cloudevents(body: bytes, *, batch: bool) -> list[Message]:
@@ -509,14 +574,7 @@ def message(
 def sequence_of(event: Event) -> str:
     """The key under which an event is ordered when its sender names none: the transaction that it changes."""
     match event:
-        case (
-            OrderCaptured()
-            | PaymentCaptured()
-            | ShipmentShipped()
-            | OrderCancelled()
-            | OrderStepped()
-            | BackorderOffered()
-        ):
+        case OrderCaptured() | Payment() | ShipmentShipped() | OrderCancelled() | OrderStepped() | BackorderOffered():
             return f"{event.origin}\x1f{event.order_id}"
         case ReturnReceived() | RefundIssued():
             return f"{event.origin}\x1f{event.return_id}"
@@ -539,6 +597,9 @@ def _message(envelope: Envelope, place: str) -> Message:
         event = decode_event(envelope.type, envelope.data)
     except InvalidEventError as error:
         raise type(error)(error.detail, f"{place}.{error.field}".lstrip(".")) from error
+    if envelope.dataschema and not envelope.dataschema.endswith(f"{SCHEMAS}/{envelope.type}"):
+        detail = f"{envelope.dataschema!r} is not the schema of its type, which is {SCHEMAS}/{envelope.type}"
+        raise InvalidEventError(detail, f"{place}.dataschema".lstrip("."))
     return Message(
         source=envelope.source,
         event_id=envelope.id,

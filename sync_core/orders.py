@@ -61,6 +61,7 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
+    step.resolve_exceptions(identity, order.origin, "payment_failed", f"captured: {event.payment_id}")
     _tell_payment(step, order, event)
     _post_payment(step, order, event)
     return DONE
@@ -108,7 +109,7 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
     step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
-    for kind in ("backorder", *map(failure_of, STEPS)):
+    for kind in ("backorder", "payment_failed", *map(failure_of, STEPS)):
         step.resolve_exceptions(identity, order.origin, kind, "the order was cancelled")
     if order.provider:
         _post_cancellation(step, order, event.cancellation_id)

@@ -38,7 +38,8 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
 
 def _fail(step: Step, order: Order, event: OrderStepped) -> None:
     failure, kind = failure_of(event.step), STEPS[event.step]
-    if order.state not in OPEN_STATES or step.unit.open_exceptions.get((order.correlation_id, failure)):
+    matters = order.state in OPEN_STATES or (kind.after_shipping and order.state != "cancelled")
+    if not matters or step.unit.open_exceptions.get((order.correlation_id, failure)):
         return
     detail = f"{event.system}: {event.reason or 'failed'}"
     severity: Severity = "critical" if kind.holds else "major"
@@ -59,7 +60,7 @@ def _watch_release(step: Step, order: Order) -> None:
 def _tell(step: Step, order: Order, event: OrderStepped) -> None:
     kind = STEPS[event.step]
     about = {"system": event.system, "owner": kind.owner, "reference": event.reference, "reason": event.reason,
-             "location": event.location or order.location}  # fmt: skip
+             "location": event.location or order.location, "due_at": event.due_at or ""}  # fmt: skip
     milestone = "" if event.failed else event.step
     hop = source_hop(step, order, f"order.{event.step}", kind.entity, order.order_id, milestone, about)
     step.tell(msgspec.structs.replace(hop, outcome="rejected") if event.failed else hop)

@@ -2,13 +2,22 @@
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
+from lineage.model import Journey
 from sync_core.messages import TYPE_OF, Event
 from tests.core import Core, later
 from tests.factories import NOON, cloudevent
+
+Tell = Callable[[str], Journey]
+"""What lineage tells of an order."""
+
+
+def milestones(told: Journey) -> list[str]:
+    return [hop.milestone for hop in told.hops if hop.milestone]
 
 
 class Estate:

@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from sync_core.messages import (
     OrderCancelled,
     OrderCaptured,
     OrderStepped,
+    Payment,
     PaymentCaptured,
     Provenance,
     ReceivableAdjusted,
@@ -44,6 +45,7 @@ ONLINE_RETAIL_COLUMNS: Final = (
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",
 )  # fmt: skip
 
+PaymentEvent = TypeVar("PaymentEvent", bound=Payment)
 _WHERE: Final = {"origin": "shop", "channel": "web", "location": "WH1", "currency": "GBP"}
 
 
@@ -61,6 +63,12 @@ def order(order_id: str = "1", *lines: Line, **over: Any) -> OrderCaptured:
 def payment(order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentCaptured:
     given: dict[str, Any] = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
     return PaymentCaptured(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
+
+
+def payment_word(kind: type[PaymentEvent], order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentEvent:
+    """Anything else that the provider says of that payment."""
+    given: dict[str, Any] = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
+    return kind(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
 
 
 def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:

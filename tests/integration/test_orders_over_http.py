@@ -1,41 +1,12 @@
 """An order on its way through checks, systems and people, told over HTTP and found again in lineage."""
 
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 
-from collector.segments import SegmentLog
-from collector.storage import Storage
-from lineage import flows, slas
-from lineage.model import Journey
-from lineage.queries import Queries
-from lineage.service import Lineage
 from tests.core import Core
-from tests.estate import Estate
+from tests.estate import Estate, Tell, milestones
 from tests.factories import NOON, cancellation, goods_in, line, order, payment, shipment, stepped
-
-Tell = Callable[[str], Journey]
-
-
-@pytest.fixture
-def journey(core: Core, storage: Storage, log: SegmentLog) -> Tell:
-    """What lineage tells of an order once every span that the core has committed is stored."""
-    service = Lineage(Queries(storage), flows.load(), slas.load(), lambda: core.now + dt.timedelta(minutes=1))
-
-    def tell(order_id: str) -> Journey:
-        for body in core.span_requests():
-            log.append(body).result(10)
-        assert log.wait_stored(30)
-        found = service.journey(order_id)
-        assert isinstance(found, Journey)
-        return found
-
-    return tell
-
-
-def milestones(told: Journey) -> list[str]:
-    return [hop.milestone for hop in told.hops if hop.milestone]
 
 
 @pytest.mark.proves(37, 38, 39, 44, 80)

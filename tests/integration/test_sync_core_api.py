@@ -192,11 +192,31 @@ def test_the_audit_names_what_was_corrupted(http: httpx.Client, core: Core) -> N
     ]
 
 
-def test_schemas_of_every_type_and_the_contract_are_served(http: httpx.Client) -> None:
+@pytest.mark.proves(83)
+def test_the_contract_is_published_by_version_and_held(http: httpx.Client, core: Core) -> None:
     schemas = http.get("/v1/schemas").json()
-    assert schemas["types"]["tallytrace.order.captured.v1"] == {"$ref": "#/$defs/OrderCaptured"}
-    assert schemas["$defs"]["OrderCaptured"]["properties"]["lines"]["maxItems"] == 5000
-    assert "/v1/events" in http.get("/schema/openapi.json").json()["paths"]
+    captured = "tallytrace.order.captured.v1"
+    assert schemas["types"][captured] == {"$ref": "#/$defs/OrderCaptured"}
+    paths = http.get("/schema/openapi.json").json()["paths"]
+    assert {path.split("/")[1] for path in paths if path != "/healthz"} == {"v1"}
+    for name in schemas["types"]:
+        answer = http.get(f"/v1/schemas/{name}")
+        assert answer.headers["Content-Type"] == "application/schema+json"
+        told: dict[str, Any] = answer.json()
+        assert told["$id"] == f"/v1/schemas/{name}"
+        assert told["$defs"][told["$ref"].removeprefix("#/$defs/")]["additionalProperties"] is False
+    assert (
+        http.get(f"/v1/schemas/{captured}").json()["$defs"]["OrderCaptured"]["properties"]["lines"]["maxItems"] == 5000
+    )
+    event = cloudevent(order(), dataschema=f"{http.base_url}/v1/schemas/{captured}")
+    assert http.post("/v1/events", json=event).status_code == 202
+    newer = "tallytrace.order.captured.v2"
+    for answer in (http.post("/v1/events", json=event | {"type": newer}), http.get(f"/v1/schemas/{newer}")):
+        assert refused(answer)[2] == "type"
+        assert f"known: {captured}" in answer.json()["detail"]
+    other = event | {"id": "2", "dataschema": f"/v1/schemas/{newer}"}
+    assert refused(http.post("/v1/events", json=other))[2] == "dataschema"
+    assert core.states() == {"queued": 1}
 
 
 def read(http: httpx.Client, name: str, content: bytes, **params: Any) -> dict[str, Any]:

@@ -13,6 +13,11 @@ from sync_core.messages import (
     ChannelServed,
     Event,
     LocationRegistered,
+    PaymentAuthorised,
+    PaymentFailed,
+    PaymentSettled,
+    PaymentSettlementAnnounced,
+    PaymentVoided,
     StockRuleSet,
     TransferCancelled,
     TransferWrittenOff,
@@ -60,6 +65,7 @@ def test_an_event_is_read_with_its_identity_and_its_local_date() -> None:
         (ORDER | {"time": "yesterday"}, "time"),
         (ORDER | {"time": "2026-03-02T12:00:00"}, "time"),
         (ORDER | {"type": "tallytrace.order.captured.v9"}, "type"),
+        (ORDER | {"dataschema": "/v1/schemas/tallytrace.order.captured.v2"}, "dataschema"),
         (ORDER | {"provenance": "rumour"}, "provenance"),
         (with_data(order_id=None), "data"),
         (with_data(origin="Shop"), "data.origin"),
@@ -90,6 +96,8 @@ def test_a_fault_in_a_batch_names_its_event() -> None:
 def test_an_unknown_type_says_where_the_known_ones_are() -> None:
     with pytest.raises(UnknownEventTypeError, match=r"unknown event type 'x'; see GET /v1/schemas"):
         decoded(ORDER | {"type": "x"})
+    with pytest.raises(UnknownEventTypeError, match=r"version 'v9' of .* known: tallytrace\.order\.captured\.v1"):
+        decoded(ORDER | {"type": "tallytrace.order.captured.v9"})
 
 
 def test_the_hash_is_of_type_moment_and_body_and_of_nothing_else() -> None:
@@ -105,6 +113,11 @@ def test_the_hash_is_of_type_moment_and_body_and_of_nothing_else() -> None:
 EVENTS: dict[str, tuple[Event, str]] = {
     "order": (factories.order(), "shop\x1f1"),
     "payment": (factories.payment(), "shop\x1f1"),
+    "authorisation": (factories.payment_word(PaymentAuthorised), "shop\x1f1"),
+    "failed payment": (factories.payment_word(PaymentFailed), "shop\x1f1"),
+    "voided payment": (factories.payment_word(PaymentVoided), "shop\x1f1"),
+    "announced settlement": (factories.payment_word(PaymentSettlementAnnounced, settles_by=NOON), "shop\x1f1"),
+    "settlement": (factories.payment_word(PaymentSettled, payout_id="PO1"), "shop\x1f1"),
     "shipment": (factories.shipment(), "shop\x1f1"),
     "cancellation": (factories.cancellation(), "shop\x1f1"),
     "step": (factories.stepped("taxed"), "shop\x1f1"),
