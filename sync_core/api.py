@@ -22,12 +22,13 @@ from sync_core import audit, export, inbox
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
-from sync_core.exceptions import Act, Outcome, Record, act, history, playbook
+from sync_core.exceptions import Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
 from sync_core.messages import SCHEMAS, TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message, schema
 from sync_core.outbox import ErpRelay
+from sync_core.playbooks import Playbook, playbook
 from sync_core.shelf import Shelf, Shelves
-from sync_core.store import Store
+from sync_core.store import Row, Store
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,8 @@ class OpenException(Struct, frozen=True):
     resolved_at: dt.datetime | None
     resolution: str
     replays: int
-    next_step: str
+    age_seconds: float  # from when it was opened until it was resolved, or now
+    playbook: Playbook
 
 
 class Audit(Struct, frozen=True):
@@ -359,14 +361,22 @@ def exceptions(
     state: State,
     owner: FromQuery[str] = "",
     kind: FromQuery[str] = "",
+    severity: FromQuery[Literal["", "critical", "major", "minor"]] = "",
     status: Annotated[Literal["open", "resolved"], QueryParameter(name="state")] = "open",
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[OpenException]:
     """What a person must decide, oldest first; or what was decided."""
-    with _core(state).db.transaction() as session:
-        rows = session.rows("exceptions", owner=owner, kind=kind, state=status, limit=limit)
-    named = [(*row[:3], row[3].hex(), *row[4:], playbook(row[1])) for row in rows]
-    return [OpenException(*row) for row in named]
+    core = _core(state)
+    with core.db.transaction() as session:
+        rows = session.rows("exceptions", owner=owner, kind=kind, severity=severity, state=status, limit=limit)
+    return [_told_exception(row, core.clock()) for row in rows]
+
+
+def _told_exception(row: Row, now: dt.datetime) -> OpenException:
+    opened_at, resolved_at = row[12:14]
+    age_seconds = ((resolved_at or now) - opened_at).total_seconds()
+    values = [*row[:3], row[3].hex(), *row[4:], age_seconds, playbook(row[1])]
+    return OpenException(*values)
 
 
 @get("/v1/exceptions/history", sync_to_thread=True)
@@ -377,12 +387,15 @@ def exception_history(state: State, id: FromQuery[str]) -> list[Record]:
 
 
 @post("/v1/exceptions/{action:str}", status_code=200, sync_to_thread=True)
-def act_on_exceptions(
-    state: State, action: FromPath[Literal["assign", "resolve", "replay"]], data: JSONBody[Act]
-) -> list[Outcome]:
-    """Assign, resolve or replay exceptions, one or many, saying who and why; the answer tells what became of each."""
-    if action == "assign" and not data.to:
-        raise ProblemError(400, "Nobody named", "an assignment needs whom it is for", field="to")
+def act_on_exceptions(state: State, action: FromPath[Action], data: JSONBody[Act]) -> Acted:
+    """Assign, resolve, replay or compensate exceptions, one or many, saying who and why; told is what became of each.
+
+    A replay has what caused an exception processed again; if it fails again, the exception opens again. A compensation
+    undoes a stock document whose journal the ERP refused.
+    """
+    detail, field = data.fault(action)
+    if detail:
+        raise ProblemError(400, "Action refused", detail, field=field)
     core = _core(state)
     with core.db.transaction() as session:
         return act(session, action, data, core.clock())

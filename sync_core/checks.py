@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sync_core.model import Order
+from sync_core.model import ExceptionKind, Order
 from sync_core.unit import Step
 
 
@@ -13,26 +13,27 @@ class Kind(Struct, frozen=True):
 
     entity: str
     owner: str
+    failure: ExceptionKind  # of the exception about it when it failed
     holds: bool = False  # until it is passed the goods must not leave
     after_shipping: bool = False  # it matters also when the goods have left
 
 
 STEPS: Final[dict[str, Kind]] = {
-    "validated": Kind("order", "order management", holds=True),
-    "payment_confirmed": Kind("order", "payments", holds=True),
-    "fraud_cleared": Kind("order", "risk", holds=True),
-    "taxed": Kind("order", "tax", holds=True),
-    "routed": Kind("order", "order management"),
-    "acknowledged": Kind("order", "marketplaces"),
-    "released": Kind("order", "warehouse"),
-    "picked": Kind("fulfilment", "warehouse"),
-    "packed": Kind("fulfilment", "warehouse"),
-    "ready_for_pickup": Kind("order", "stores"),
-    "picked_up": Kind("fulfilment", "stores"),
-    "delivery_promised": Kind("fulfilment", "delivery"),
-    "delivered": Kind("fulfilment", "delivery", after_shipping=True),
-    "notified": Kind("order", "customer service", after_shipping=True),
-    "closed": Kind("order", "order management", after_shipping=True),
+    "validated": Kind("order", "order management", "validated_failed", holds=True),
+    "payment_confirmed": Kind("order", "payments", "payment_confirmed_failed", holds=True),
+    "fraud_cleared": Kind("order", "risk", "fraud_cleared_failed", holds=True),
+    "taxed": Kind("order", "tax", "taxed_failed", holds=True),
+    "routed": Kind("order", "order management", "routed_failed"),
+    "acknowledged": Kind("order", "marketplaces", "acknowledged_failed"),
+    "released": Kind("order", "warehouse", "released_failed"),
+    "picked": Kind("fulfilment", "warehouse", "picked_failed"),
+    "packed": Kind("fulfilment", "warehouse", "packed_failed"),
+    "ready_for_pickup": Kind("order", "stores", "ready_for_pickup_failed"),
+    "picked_up": Kind("fulfilment", "stores", "picked_up_failed"),
+    "delivery_promised": Kind("fulfilment", "delivery", "delivery_promised_failed"),
+    "delivered": Kind("fulfilment", "delivery", "delivered_failed", after_shipping=True),
+    "notified": Kind("order", "customer service", "notified_failed", after_shipping=True),
+    "closed": Kind("order", "order management", "closed_failed", after_shipping=True),
 }
 
 
@@ -42,6 +43,6 @@ def held_by(step: Step, order: Order) -> list[str]:
     return [name for name, kind in STEPS.items() if kind.holds and opened.get((order.correlation_id, failure_of(name)))]
 
 
-def failure_of(name: str) -> str:
+def failure_of(name: str) -> ExceptionKind:
     """The kind of the exception about a step that failed."""
-    return f"{name}_failed"
+    return STEPS[name].failure

@@ -1,14 +1,17 @@
 """What people do about exceptions: take them on, close them, have their cause tried again; all of it on record."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import Counter
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
-from sync_core.messages import Cause, Name
+from sync_core import inbox
+from sync_core.compensation import COMPENSABLE
+from sync_core.messages import Cause, Name, PostingCompensated, message
 from sync_core.model import Hop
-from sync_core.store import Row, Session, save_spans
+from sync_core.store import Session, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told
 
@@ -16,45 +19,63 @@ SOURCE: Final = "tallytrace.operators"
 REPLAYED: Final = "replayed"
 """How the resolution of an exception begins whose cause is processed again: if that fails too, it opens again."""
 
-Action = Literal["assign", "resolve", "replay"]
+Action = Literal["assign", "resolve", "replay", "compensate"]
+POSTINGS: Final = ("posting_rejected", "posting_dead")
 
-PLAYBOOK: Final[Mapping[str, str]] = {
-    "backorder": "Find stock for it: it is reserved by itself when all its goods are free. Else cancel the order.",
-    "oversold": "Count the SKU at the location; then cancel or move orders until what is promised is there.",
-    "payment_differs": "Compare the provider's figure with the order; correct the one that is wrong, or refund.",
-    "second_payment": "Refund one of the payments, or find the order that it was meant for.",
-    "payment_after_cancellation": "Refund the payment.",
-    "shipment_not_reserved": "Find out what left the building; then count, and reserve or cancel the order.",
-    "cancellation_too_late": "Tell the customer; offer a return.",
-    "identity_conflict": "Ask the sender which content is right; it must send a correction under a new identity.",
-    "dead_letter": "Read the reason; mend what it names, then replay it.",
-    "posting_rejected": "Read the ERP's reason; mend the master data or the period there, then replay it.",
-    "posting_dead": "See that the ERP answers, then replay it.",
-    "stock_shortfall": "Count the bucket, send the count, then replay the document.",
-    "wrong_source": "Send it from the source of record of that location, or change who that is and replay it.",
-    "transfer_short": "Find stock at the location it leaves from, or cancel the transfer.",
-    "transfer_variance": "Look for the goods at both ends and with the carrier before it is written off.",
-    "transfer_after_cancellation": "Count both locations; request a new transfer for what really moved.",
-}
-"""The next step, by kind of exception."""
+MOST: Final = 500
+"""Exceptions that one request may change, at most."""
 
-NEXT_STEP: Final = "Read what it says, decide, and write down why when you resolve it."
+
+class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which open exceptions are meant; what is empty does not matter, but something must be named."""
+
+    owner: str = ""
+    kind: str = ""
+    severity: Literal["", "critical", "major", "minor"] = ""
+    opened_before: Annotated[dt.datetime, Meta(tz=True)] | None = None
 
 
 class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who does something about exceptions, and why. ``to`` is whom an assignment is for."""
+    """Who does something about exceptions, and why: to those of ``ids``, or to the longest open ones that ``where``
+    finds. ``to`` is whom an assignment is for. With ``dry_run`` nothing is done, and the answer is what it would be.
+    """
 
-    ids: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=500)]
     by: Name
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
-    to: str = ""
+    ids: Annotated[tuple[Name, ...], Meta(max_length=MOST)] = ()
+    where: Filter | None = None
+    to: Annotated[str, Meta(max_length=200)] = ""
+    dry_run: bool = False
+
+    def fault(self, action: Action) -> tuple[str, str]:
+        """What is wrong with it, and in which field; empty when nothing is."""
+        if bool(self.ids) == (self.where is not None):
+            return "name either exceptions or what they have in common", "ids"
+        if self.where == Filter():
+            return "name at least one thing that the exceptions have in common", "where"
+        if action == "assign" and not self.to:
+            return "an assignment needs whom it is for", "to"
+        return "", ""
 
 
 class Outcome(Struct, frozen=True):
     """What became of one exception."""
 
     exception_id: str
-    outcome: Literal["done", "unknown", "not open", "nothing to replay"]
+    outcome: Literal["done", "unknown", "not open", "nothing to replay", "nothing to compensate"]
+
+
+class Acted(Struct, frozen=True):
+    """What was done: ``worth`` is the value of what it was done to, in minor units by currency.
+
+    ``left`` counts what ``where`` finds beyond the most that one request may change.
+    """
+
+    dry_run: bool
+    done: int
+    left: int
+    worth: dict[str, int]
+    outcomes: list[Outcome]
 
 
 class Record(Struct, frozen=True):
@@ -67,29 +88,56 @@ class Record(Struct, frozen=True):
     to: str
 
 
-def playbook(kind: str) -> str:
-    return PLAYBOOK.get(kind, NEXT_STEP)
+class Locked(Struct, frozen=True):
+    """An exception that somebody does something about."""
+
+    exception_id: str
+    kind: str
+    correlation_id: bytes
+    owner: str
+    amount_minor: int
+    currency: str
+    cause_source: str
+    cause_event_id: str
+    state: str
+
+    @property
+    def journal_id(self) -> str:
+        """Of an exception about a posting."""
+        return self.exception_id.removesuffix(f":{self.kind}")
 
 
-def act(session: Session, action: Action, wanted: Act, now: dt.datetime) -> list[Outcome]:
+def act(session: Session, action: Action, wanted: Act, now: dt.datetime) -> Acted:
     """Do it to each, and say of each what became of it. Doing it again does nothing more."""
-    ids = list(dict.fromkeys(wanted.ids))
-    known = {row[0]: row for row in session.rows("lock_exceptions", ids=ids)}
+    ids, left = (list(dict.fromkeys(wanted.ids)), 0) if wanted.where is None else _found(session, wanted.where)
+    known = {row[0]: Locked(*row) for row in session.rows("lock_exceptions", ids=ids)}
     outcomes: list[Outcome] = []
     told: list[Told] = []
+    worth: Counter[str] = Counter()
     for exception_id in ids:
-        row = known.get(exception_id)
-        if row is None:
+        about = known.get(exception_id)
+        if about is None:
             outcomes.append(Outcome(exception_id, "unknown"))
-        elif row[-1] != "open":
+        elif about.state != "open":
             outcomes.append(Outcome(exception_id, "not open"))
-        elif action == "replay" and not _queue_again(session, row, now):
+        elif action == "replay" and not _queue_again(session, about, now):
             outcomes.append(Outcome(exception_id, "nothing to replay"))
+        elif action == "compensate" and not _compensate(session, about, wanted, now):
+            outcomes.append(Outcome(exception_id, "nothing to compensate"))
         else:
-            told.append(_done(session, action, wanted, row, now))
+            told.append(_done(session, action, wanted, about, now))
             outcomes.append(Outcome(exception_id, "done"))
+            worth[about.currency] += about.amount_minor
     save_spans(session, encode(told), now)
-    return outcomes
+    if wanted.dry_run:
+        session.connection.rollback()
+    return Acted(wanted.dry_run, len(told), left, {code: minor for code, minor in worth.items() if minor}, outcomes)
+
+
+def _found(session: Session, where: Filter) -> tuple[list[str], int]:
+    """The longest open exceptions of a filter, and how many more there are."""
+    rows = session.rows("open_exceptions_where", **msgspec.structs.asdict(where), limit=MOST)
+    return [row[0] for row in rows], rows[0][1] - len(rows) if rows else 0
 
 
 def history(session: Session, exception_id: str) -> list[Record]:
@@ -97,16 +145,30 @@ def history(session: Session, exception_id: str) -> list[Record]:
     return [Record(*row) for row in session.rows("exception_history", id=exception_id)]
 
 
-def _queue_again(session: Session, row: Row, now: dt.datetime) -> bool:
-    exception_id, kind, _, _, cause_source, cause_event_id, _ = row
-    if kind in ("posting_rejected", "posting_dead"):
-        journal_id = exception_id.removesuffix(f":{kind}")
-        return bool(session.run("post_again", journal_id=journal_id, now=now).rowcount)
-    return bool(session.run("process_again", source=cause_source, event_id=cause_event_id).rowcount)
+def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
+    if about.kind in POSTINGS:
+        return bool(session.run("post_again", journal_id=about.journal_id, now=now).rowcount)
+    values = {"source": about.cause_source, "event_id": about.cause_event_id}
+    return bool(session.run("process_again", **values).rowcount)
 
 
-def _done(session: Session, action: Action, wanted: Act, row: Row, now: dt.datetime) -> Told:
-    exception_id, _, correlation_id, owner, _, _, _ = row
+def _compensate(session: Session, about: Locked, wanted: Act, now: dt.datetime) -> bool:
+    """Have the core undo what the ERP refused; the exception is closed when that is done."""
+    if about.kind not in POSTINGS:
+        return False
+    document = session.rows("refused_posting", journal_id=about.journal_id)
+    if not document or document[0][0] not in COMPENSABLE:
+        return False
+    origin = about.journal_id.partition(f":{document[0][0]}/")[0]
+    event = PostingCompensated(
+        origin=origin, journal_id=about.journal_id, reason=f"{wanted.by}: {wanted.reason}"[:2000]
+    )
+    told = message(event, source=SOURCE, event_id=f"{about.exception_id} {now.isoformat()}", occurred_at=now)
+    return inbox.accept(session, [told], now) == ["accepted"]
+
+
+def _done(session: Session, action: Action, wanted: Act, about: Locked, now: dt.datetime) -> Told:
+    exception_id = about.exception_id
     number = session.one(
         "record_action", id=exception_id, at=now, by=wanted.by, action=action, reason=wanted.reason, to=wanted.to
     )[0]
@@ -119,10 +181,10 @@ def _done(session: Session, action: Action, wanted: Act, row: Row, now: dt.datet
             session.run("count_replay", id=exception_id)
             _close(session, exception_id, f"{REPLAYED} by {wanted.by}: {wanted.reason}", now)
     hop = Hop(
-        f"exception.{action}", "transformation", correlation_id, exception_id.partition(":")[0], "exception",
-        exception_id, "assigned" if action == "assign" else "resolved",
+        f"exception.{action}", "transformation", about.correlation_id, exception_id.partition(":")[0], "exception",
+        exception_id, {"assign": "assigned", "compensate": ""}.get(action, "resolved"),
         outcome="replayed" if action == "replay" else "ok",
-        attributes={"reason": f"{wanted.by}: {wanted.reason}", "owner": wanted.to or owner},
+        attributes={"reason": f"{wanted.by}: {wanted.reason}", "owner": wanted.to or about.owner},
     )  # fmt: skip
     return Told(hop, Cause(SOURCE, f"{exception_id}/{number}", now.date(), "live"), now)
 

@@ -10,7 +10,19 @@ from typing import Any, Final
 from msgspec import Struct
 
 from collector.semconv import EVENT_WATERMARK, correlation_id
-from sync_core import inbox, inventory, orders, payments, policies, progress, receivables, returns, store, transfers
+from sync_core import (
+    compensation,
+    inbox,
+    inventory,
+    orders,
+    payments,
+    policies,
+    progress,
+    receivables,
+    returns,
+    store,
+    transfers,
+)
 from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
@@ -33,6 +45,7 @@ from sync_core.messages import (
     PaymentSettled,
     PaymentSettlementAnnounced,
     PaymentVoided,
+    PostingCompensated,
     ReceivableAdjusted,
     RefundIssued,
     ReturnReceived,
@@ -78,6 +91,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     CreditMemoIssued: returns.issue_credit_memo,
     ChargeRaised: receivables.charge,
     ReceivableAdjusted: receivables.adjust,
+    PostingCompensated: compensation.compensate,
     StockReceived: inventory.receive,
     StockAdjusted: inventory.adjust,
     StockReclassified: inventory.reclassify,
@@ -155,35 +169,38 @@ class Processor:
             self._process(session, [one], partition)
         except Exception as error:
             session.connection.rollback()
-            now = self._clock()
+            now, reason = self._clock(), f"{type(error).__name__}: {error}"[:500]
             about = one.message
             log.exception("event %s of %s failed, attempt %d", about.event_id, about.source, one.attempts + 1)
-            if one.attempts + 1 >= self._retry.attempts:
-                self._give_up(session, one, f"{type(error).__name__}: {error}", now)
+            if (one.attempts + 1) % self._retry.attempts == 0:
+                self._give_up(session, one, reason, now)
             else:
-                session.run("postpone", seq=one.seq, not_before=now + self._retry.pause(one.attempts),
-                            reason=f"{type(error).__name__}: {error}"[:500])  # fmt: skip
+                pause = self._retry.pause(one.attempts % self._retry.attempts)
+                session.run("postpone", seq=one.seq, not_before=now + pause, reason=reason)
         session.connection.commit()
 
     def _give_up(self, session: Session, one: Claimed, reason: str, now: dt.datetime) -> None:
         unit = Unit(self._rules)
-        step = Step(unit, one.message, now + one.clock_offset, one.clock_offset)
+        step = Step(unit, one.message, now + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
         step.raise_exception(
             "dead_letter", origin=one.message.source, entity="message", entity_id=one.message.event_id,
             correlation_id=correlation_id(one.message.source, one.message.event_id), owner="integration",
-            detail=reason[:500], severity="critical",
+            detail=reason, severity="critical",
         )  # fmt: skip
         store.save(session, unit, {}, now)
         store.save_spans(session, encode(unit.told), now)
-        session.run("dead_letter", seq=one.seq, reason=reason[:500])
+        session.run("dead_letter", seq=one.seq, reason=reason)
 
     def _process(self, session: Session, claimed: Sequence[Claimed], partition: int) -> None:
         unit = load(session, claimed, self._rules, partition)
         verdicts: dict[int, Verdict] = {}
         for one in claimed:
-            step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset)
-            verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
+            step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
+            verdict = verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
             step.watch_stock()
+            waited = unit.waited_long.get((one.message.source, one.message.event_id))
+            if waited is not None and verdict.state != "parked":
+                step.resolve_exception(*waited, "what it waited for has come")
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
@@ -246,6 +263,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     store.load_order_steps(session, unit, sorted(stepped))
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))
+    store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
+    store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
+    stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
     store.load_locations(session, unit, locations)
     store.load_transfers(session, unit, sorted(transfer_ids))
     store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids}))

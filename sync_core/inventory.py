@@ -15,7 +15,7 @@ from sync_core.messages import (
     StockReclassified,
     derived,
 )
-from sync_core.model import Hop
+from sync_core.model import ExceptionKind, Hop
 from sync_core.unit import DONE, Step, Verdict
 
 StockDocument = StockReceived | StockAdjusted | StockReclassified | StockCounted
@@ -175,7 +175,7 @@ def wrong_source(step: Step, event: StockDocument) -> Verdict | None:
     return None
 
 
-def _refuse(step: Step, event: StockDocument, kind: str, owner: str, detail: str) -> Verdict:
+def _refuse(step: Step, event: StockDocument, kind: ExceptionKind, owner: str, detail: str) -> Verdict:
     step.raise_exception(
         kind, origin=event.origin, correlation_id=correlation_id(event.origin, event.document_id), entity="stock",
         entity_id=event.document_id, owner=owner, detail=detail, currency=event.currency,

@@ -93,6 +93,7 @@ class Journal(Struct, frozen=True, kw_only=True):
     rule_version: str
     due_at: dt.datetime
     lines: tuple[JournalLine, ...]
+    to_erp: bool = True
 
     @property
     def total_minor(self) -> int:

@@ -201,6 +201,14 @@ class ChargeRaised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     customer_ref: str = ""
 
 
+class PostingCompensated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ERP will never take a journal: the stock document behind it is undone, and both are reversed in the books."""
+
+    origin: Origin
+    journal_id: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Annotated[str, Meta(max_length=2000)] = ""
+
+
 class ReceivableAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A receivable is written off (negative amount) or restored (positive)."""
 
@@ -396,6 +404,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.refund.issued.v1": RefundIssued,
     "tallytrace.credit_memo.issued.v1": CreditMemoIssued,
     "tallytrace.charge.raised.v1": ChargeRaised,
+    "tallytrace.posting.compensated.v1": PostingCompensated,
     "tallytrace.receivable.adjusted.v1": ReceivableAdjusted,
     "tallytrace.stock.received.v1": StockReceived,
     "tallytrace.stock.adjusted.v1": StockAdjusted,
@@ -428,6 +437,7 @@ Event = (
     | RefundIssued
     | CreditMemoIssued
     | ChargeRaised
+    | PostingCompensated
     | ReceivableAdjusted
     | StockReceived
     | StockAdjusted
@@ -580,6 +590,8 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.return_id}"
         case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
             return event.origin
+        case PostingCompensated():
+            return event.journal_id
         case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted():
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():

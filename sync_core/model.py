@@ -5,10 +5,22 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from sync_core.ledger import JournalLine
 from sync_core.messages import Provenance
 
 OrderState = Literal["reserved", "backordered", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
+ExceptionKind = Literal[
+    "backorder", "oversold", "payment_failed", "payment_differs", "second_payment", "payment_after_cancellation",
+    "shipment_not_reserved", "shipped_while_held", "released_too_early", "cancellation_too_late", "validated_failed",
+    "payment_confirmed_failed", "fraud_cleared_failed", "taxed_failed", "routed_failed", "acknowledged_failed",
+    "released_failed", "picked_failed", "packed_failed", "ready_for_pickup_failed", "picked_up_failed",
+    "delivery_promised_failed", "delivered_failed", "notified_failed", "closed_failed", "return_not_covered",
+    "return_without_sale", "credit_above_sale", "refund_above_approved", "identity_conflict", "out_of_sequence",
+    "dead_letter", "posting_rejected", "posting_dead", "stock_shortfall", "wrong_source", "transfer_short",
+    "transfer_variance", "transfer_after_cancellation",
+]  # fmt: skip
+"""What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
 
 class KindTotal(Struct):
@@ -142,6 +154,20 @@ class Location(Struct, frozen=True):
     near: tuple[str, ...]
 
 
+class Posted(Struct, frozen=True):
+    """A journal as it was offered to the ERP, with the movements of the document behind it."""
+
+    correlation_id: bytes
+    document: str
+    entity_id: str
+    channel: str
+    location: str
+    currency: str
+    state: str
+    lines: list[JournalLine]
+    movements: list[tuple[str, str, str, str, int]]  # business key, kind, location, SKU, units
+
+
 class CreditPiece(Struct, frozen=True):
     """A part of a credited line that uses up one order line."""
 
@@ -176,7 +202,7 @@ class ExceptionItem(Struct, frozen=True):
     """Something a person must decide: what it is, whose it is and what it is worth."""
 
     exception_id: str
-    kind: str
+    kind: ExceptionKind
     severity: Severity
     correlation_id: bytes
     origin: str

@@ -17,7 +17,7 @@ from sync_core.messages import (
     ShipmentShipped,
     derived,
 )
-from sync_core.model import Hop, KindTotal, Order, OrderLine, Severity
+from sync_core.model import ExceptionKind, Hop, KindTotal, Order, OrderLine, Severity
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
@@ -109,7 +109,8 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
     step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
-    for kind in ("backorder", "payment_failed", *map(failure_of, STEPS)):
+    given_up: list[ExceptionKind] = ["backorder", "payment_failed", *map(failure_of, STEPS)]
+    for kind in given_up:
         step.resolve_exceptions(identity, order.origin, kind, "the order was cancelled")
     if order.provider:
         _post_cancellation(step, order, event.cancellation_id)
@@ -385,7 +386,13 @@ def _dimensions(order: Order) -> dict[str, Any]:
 
 
 def raise_about(
-    step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int, severity: Severity = "major"
+    step: Step,
+    order: Order,
+    kind: ExceptionKind,
+    owner: str,
+    detail: str,
+    amount_minor: int,
+    severity: Severity = "major",
 ) -> None:
     """Open an exception about an order."""
     step.raise_exception(
@@ -403,6 +410,6 @@ def raise_about(
     )
 
 
-def _exception(step: Step, order: Order, kind: str, owner: str, detail: str, amount_minor: int) -> Verdict:
+def _exception(step: Step, order: Order, kind: ExceptionKind, owner: str, detail: str, amount_minor: int) -> Verdict:
     raise_about(step, order, kind, owner, detail, amount_minor)
     return Verdict("rejected", f"{kind}: {detail}")

@@ -12,10 +12,10 @@ from msgspec import Struct
 from sync_core.clock import Clock
 from sync_core.erp.http import Answer, ErpClient, Unavailable
 from sync_core.messages import Cause
-from sync_core.model import ExceptionItem, Hop
+from sync_core.model import ExceptionItem, ExceptionKind, Hop
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
-from sync_core.unit import Told
+from sync_core.unit import Told, opened
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +126,10 @@ class ErpRelay:
         """What an answer makes of a journal: accepted, rejected, waiting for its next attempt, or given up."""
         if answer.status != "retry":
             return Attempt(posting, answer, answer.status)
-        if posting.attempts + 1 >= self._attempts:
+        failures = posting.attempts % self._attempts  # since it was offered first, or again by somebody
+        if failures + 1 == self._attempts:
             return Attempt(posting, answer, "dead")
-        seconds = pause_seconds(posting.attempts, self._base_seconds, self._cap_seconds)
+        seconds = pause_seconds(failures, self._base_seconds, self._cap_seconds)
         return Attempt(posting, answer, "waiting", now + dt.timedelta(seconds=seconds))
 
 
@@ -143,15 +144,20 @@ def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> N
         erp_document=[one.answer.document for one in attempts],
         reason=[one.answer.reason for one in attempts],
     )
-    for one in attempts:
-        if one.state in ("rejected", "dead"):
-            _raise(session, one, now)
-    save_spans(session, encode([_told(one, now) for one in attempts]), now)
+    refused = [(_refused(one), one.posting) for one in attempts if one.state in ("rejected", "dead")]
+    add_exceptions(session, [(item, now + posting.clock_offset) for item, posting in refused])
+    told = [_told(one, now) for one in attempts]
+    told += [
+        Told(opened(item, posting.channel), posting.cause, now + posting.clock_offset, posting.attempts + 1)
+        for item, posting in refused
+    ]
+    save_spans(session, encode(told), now)
 
 
-def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
-    posting, kind = attempt.posting, f"posting_{attempt.state}"
-    item = ExceptionItem(
+def _refused(attempt: Attempt) -> ExceptionItem:
+    posting = attempt.posting
+    kind: ExceptionKind = "posting_dead" if attempt.state == "dead" else "posting_rejected"
+    return ExceptionItem(
         exception_id=f"{posting.journal_id}:{kind}",
         kind=kind,
         severity="major",
@@ -160,13 +166,18 @@ def _raise(session: Session, attempt: Attempt, now: dt.datetime) -> None:
         entity="posting",
         entity_id=f"{posting.document}/{posting.entity_id}",
         owner="finance",
-        amount_minor=0,
+        amount_minor=_worth(posting.body),
         currency=posting.currency,
         detail=attempt.answer.reason,
         cause_source=posting.cause.source,
         cause_event_id=posting.cause.event_id,
     )
-    add_exceptions(session, [(item, now + posting.clock_offset)])
+
+
+def _worth(body: bytes) -> int:
+    """The debits of a journal, from what the ERP is sent."""
+    lines = msgspec.json.decode(body)["lines"]
+    return sum(line["amount_minor"] for line in lines if line["amount_minor"] > 0)
 
 
 class SpanRelay:

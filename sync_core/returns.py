@@ -11,7 +11,7 @@ from collector.semconv import EVENT_LINE, correlation_id
 from sync_core import orders
 from sync_core.ledger import JournalLine
 from sync_core.messages import CreditMemoIssued, Line, RefundIssued, ReturnReceived, derived
-from sync_core.model import CreditPiece, Hop, Link, Order, OrderLine, ParkedItem, Return, Severity
+from sync_core.model import CreditPiece, ExceptionKind, Hop, Link, Order, OrderLine, ParkedItem, Return, Severity
 from sync_core.money import cumulative_share
 from sync_core.unit import DONE, Step, Verdict, link_event
 
@@ -480,7 +480,7 @@ def _received(
 def _raise(
     step: Step,
     back: Return,
-    kind: str,
+    kind: ExceptionKind,
     entity_id: str,
     owner: str,
     detail: str,

@@ -17,9 +17,20 @@ from collector.compression import zstd_compress
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
 from sync_core.buckets import COUNTERS, EFFECTS
-from sync_core.ledger import Journal
+from sync_core.ledger import Journal, JournalLine
 from sync_core.messages import Message, decode_event
-from sync_core.model import ExceptionItem, KindTotal, Location, Order, OrderLine, Return, Stock, Transfer, TransferLine
+from sync_core.model import (
+    ExceptionItem,
+    KindTotal,
+    Location,
+    Order,
+    OrderLine,
+    Posted,
+    Return,
+    Stock,
+    Transfer,
+    TransferLine,
+)
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
@@ -172,6 +183,24 @@ def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None
 def load_open_exceptions(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for identity, kind, exception_id in session.rows("load_open_exceptions", ids=ids) if ids else ():
         unit.open_exceptions.setdefault((identity, kind), []).append(exception_id)
+
+
+def load_waited_long(session: Session, unit: Unit, messages: Sequence[Message]) -> None:
+    """The open exceptions about events that waited too long for another."""
+    if not messages:
+        return
+    values = {"source": [one.source for one in messages], "event_id": [one.event_id for one in messages]}
+    for source, event_id, exception_id, identity, origin in session.rows("load_waited_long", **values):
+        unit.waited_long[(source, event_id)] = (exception_id, identity, origin)
+
+
+def load_posted(session: Session, unit: Unit, journal_ids: Sequence[str]) -> None:
+    """Journals with the movements of the documents behind them."""
+    for journal_id, occurred_at, *about in session.rows("load_posted", ids=list(journal_ids)) if journal_ids else ():
+        lines = [JournalLine(*row) for row in session.rows("load_journal_lines", id=journal_id)]
+        moved = session.rows("load_document_movements", key=journal_id, location=about[4], occurred_at=occurred_at)
+        values = [*about, lines, moved]
+        unit.posted[journal_id] = Posted(*values)
 
 
 def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
@@ -397,7 +426,11 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     session.copy(
         "postings",
         ("journal_id", "body", "not_before", "queued_at"),
-        ((journal.journal_id, erp_body(journal), now, now) for journal, _, _ in unit.journals if journal.total_minor),
+        (
+            (journal.journal_id, erp_body(journal), now, now)
+            for journal, _, _ in unit.journals
+            if journal.total_minor and journal.to_erp
+        ),
     )
 
 

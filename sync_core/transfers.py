@@ -14,7 +14,7 @@ from sync_core.messages import (
     TransferWrittenOff,
     derived,
 )
-from sync_core.model import Hop, Transfer, TransferLine
+from sync_core.model import ExceptionKind, Hop, Transfer, TransferLine
 from sync_core.unit import DONE, Step, Verdict
 
 VARIANCE_DAYS: Final = 14
@@ -187,7 +187,7 @@ def _changed(step: Step, transfer: Transfer) -> None:
     step.unit.arrived.add(transfer.correlation_id)
 
 
-def _late(step: Step, transfer: Transfer, kind: str, detail: str) -> Verdict:
+def _late(step: Step, transfer: Transfer, kind: ExceptionKind, detail: str) -> Verdict:
     _raise(step, transfer, kind, f"{detail} comes after the transfer was cancelled", 0)
     return Verdict("rejected", f"{kind}: {detail}")
 
@@ -215,7 +215,7 @@ def _tell(step: Step, transfer: Transfer, hop: str, milestone: str, units: Mappi
     )  # fmt: skip
 
 
-def _raise(step: Step, transfer: Transfer, kind: str, detail: str, amount_minor: int) -> None:
+def _raise(step: Step, transfer: Transfer, kind: ExceptionKind, detail: str, amount_minor: int) -> None:
     step.raise_exception(
         kind, origin=transfer.origin, correlation_id=transfer.correlation_id, entity="transfer",
         entity_id=transfer.transfer_id, owner=OWNER, detail=detail, amount_minor=amount_minor,

@@ -14,12 +14,14 @@ from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
     CreditPiece,
     ExceptionItem,
+    ExceptionKind,
     Hop,
     Link,
     Location,
     Order,
     OrderLine,
     ParkedItem,
+    Posted,
     Return,
     Severity,
     Stock,
@@ -89,6 +91,7 @@ class Unit(Struct):
     changed_lines: dict[tuple[bytes, int], OrderLine] = field(default_factory=dict)
     new_returns: list[Return] = field(default_factory=list)
     changed_returns: dict[bytes, Return] = field(default_factory=dict)
+    posted: dict[str, Posted] = field(default_factory=dict)
     shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
     movements: dict[tuple[str, str, str], Movement] = field(default_factory=dict)
@@ -104,6 +107,8 @@ class Unit(Struct):
     stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
         default_factory=lambda: defaultdict(dict)
     )  # (source, location): when it moved, and when that was applied
+    waited_long: dict[tuple[str, str], tuple[str, bytes, str]] = field(default_factory=dict)
+    """By event that waited: the exception about it, and the transaction it waited for."""
     arrived: set[bytes] = field(default_factory=set)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
@@ -115,6 +120,7 @@ class Step(Struct):
     message: Message
     now: dt.datetime
     clock_offset: dt.timedelta
+    attempt: int = 1  # at this event
     touched: dict[StockKey, Stock] = field(default_factory=dict)
 
     @property
@@ -157,6 +163,7 @@ class Step(Struct):
         currency: str,
         lines: list[JournalLine],
         owner: str = "finance",
+        to_erp: bool = True,
     ) -> None:
         """Add a balanced journal and its hop. Nothing is posted when no line carries anything."""
         kept = balanced(lines)
@@ -176,6 +183,7 @@ class Step(Struct):
             rule_version=self.rules.version,
             due_at=due_at,
             lines=kept,
+            to_erp=to_erp,
         )
         self.unit.journals.append((journal, self.message, self.clock_offset))
         self.tell(
@@ -186,7 +194,7 @@ class Step(Struct):
                 origin,
                 "posting",
                 f"{document}/{entity_id}",
-                "journaled" if journal.total_minor else "",  # what moves no money is not the ERP's
+                "journaled" if journal.total_minor and to_erp else "",  # what moves no money is not the ERP's
                 attributes={
                     "journal_id": journal.journal_id,
                     "channel": channel,
@@ -207,7 +215,7 @@ class Step(Struct):
 
     def raise_exception(
         self,
-        kind: str,
+        kind: ExceptionKind,
         *,
         origin: str,
         correlation_id: bytes,
@@ -238,27 +246,9 @@ class Step(Struct):
         )
         self.unit.exceptions.append((item, self.now))
         self.unit.open_exceptions.setdefault((correlation_id, kind), []).append(item.exception_id)
-        self.tell(
-            Hop(
-                "exception.open",
-                "transformation",
-                correlation_id,
-                origin,
-                "exception",
-                item.exception_id,
-                "opened",
-                outcome="parked",
-                attributes={
-                    "reason": f"{kind}: {detail}",
-                    "owner": owner,
-                    "amount_minor": amount_minor,
-                    "currency": currency,
-                    "channel": channel,
-                },
-            )
-        )
+        self.unit.told.append(Told(opened(item, channel), self.message.cause, self.now, self.attempt))
 
-    def resolve_exceptions(self, correlation_id: bytes, origin: str, kind: str, resolution: str) -> None:
+    def resolve_exceptions(self, correlation_id: bytes, origin: str, kind: ExceptionKind, resolution: str) -> None:
         """Close what is open of ``kind`` on a transaction."""
         for exception_id in self.unit.open_exceptions.pop((correlation_id, kind), []):
             self.resolve_exception(exception_id, correlation_id, origin, resolution)
@@ -301,6 +291,15 @@ class Step(Struct):
             else:
                 self.resolve_exception(held.oversold_exception, identity, "stock", "enough is there again")
             held.oversold = units
+
+
+def opened(item: ExceptionItem, channel: str = "") -> Hop:
+    """The hop that tells of a new exception."""
+    about = {"owner": item.owner, "amount_minor": item.amount_minor, "currency": item.currency, "channel": channel}
+    return Hop(
+        "exception.open", "transformation", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
+        outcome="parked", attributes={"reason": f"{item.kind}: {item.detail}"} | about,
+    )  # fmt: skip
 
 
 def link_event(link: Link) -> tuple[str, dict[str, Any]]:

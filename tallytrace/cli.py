@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -46,6 +46,15 @@ class Action(StrEnum):
     ASSIGN = "assign"
     RESOLVE = "resolve"
     REPLAY = "replay"
+    COMPENSATE = "compensate"
+
+
+class Severity(StrEnum):
+    """How bad an exception is."""
+
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -252,45 +261,56 @@ def show_exceptions(
     context: typer.Context,
     owner: Annotated[str, typer.Option(help="Only what this owner must decide.")] = "",
     kind: Annotated[str, typer.Option(help="Only of this kind.")] = "",
+    severity: Annotated[Severity | None, typer.Option(help="Only as bad as this.")] = None,
+    history: Annotated[str, typer.Option(metavar="ID", help="Who did what about this one, and why.")] = "",
     resolved: Annotated[bool, typer.Option("--resolved", help="What was decided, instead of what is open.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List what a person must decide, oldest first. What to do about it: tallytrace act."""
     from tallytrace import look, remote, supervisor
 
-    state = "resolved" if resolved else "open"
+    asked: dict[str, Any] = {"owner": owner, "kind": kind, "severity": severity or "", "limit": 1000}
     with _refusals(), supervisor.running(_settings(context)) as product:
-        body = remote.fetch(f"{product.core_url}/v1/exceptions", owner=owner, kind=kind, state=state, limit=1000)
-    out.print_json(body.decode()) if as_json else out.print(look.exceptions(body))
+        url = f"{product.core_url}/v1/exceptions"
+        if history:
+            body = remote.fetch(f"{url}/history", id=history)
+        else:
+            body = remote.fetch(url, **asked, state="resolved" if resolved else "open")
+    if as_json:
+        out.print_json(body.decode())
+    else:
+        out.print(look.history(body) if history else look.exceptions(body))
 
 
 @app.command("act")
 def act_on_exceptions(
     context: typer.Context,
-    action: Annotated[Action, typer.Argument(help="assign, resolve or replay.")],
-    ids: Annotated[list[str], typer.Argument(help="Exceptions, as tallytrace exceptions lists them.")],
+    action: Annotated[Action, typer.Argument(help="assign, resolve, replay or compensate.")],
     by: Annotated[str, typer.Option(help="Who you are.")],
     reason: Annotated[str, typer.Option(help="Why; kept for ever.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Exceptions; without: all that the options find.")] = None,
     to: Annotated[str, typer.Option(help="Whom to assign it to.")] = "",
+    owner: Annotated[str, typer.Option(help="Those of this owner.")] = "",
+    kind: Annotated[str, typer.Option(help="Those of this kind.")] = "",
+    severity: Annotated[Severity | None, typer.Option(help="Those as bad as this.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be, and how much.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Assign, resolve or replay exceptions. A replay has what caused them processed again; if it fails, they reopen.
+    """Assign, resolve, replay or compensate exceptions. What is replayed and fails again opens again.
 
-    Example: tallytrace act replay erp:posting_rejected/9 --by ann --reason "the period is open again"
+    Example: tallytrace act replay --kind posting_rejected --by ann --reason "the period is open" --dry-run
     """
-    from sync_core.exceptions import Outcome
-    from tallytrace import remote, supervisor
+    from sync_core.exceptions import Acted
+    from tallytrace import look, remote, supervisor
 
-    wanted = {"ids": ids, "by": by, "reason": reason, "to": to}
+    wanted: dict[str, Any] = {"by": by, "reason": reason, "to": to, "dry_run": dry_run}
+    where = {"owner": owner, "kind": kind, "severity": severity or ""}
+    wanted |= {"ids": ids} if ids else {"where": where}
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.send(f"{product.core_url}/v1/exceptions/{action}", wanted)
-    outcomes = msgspec.json.decode(body, type=list[Outcome])
-    if as_json:
-        out.print_json(body.decode())
-    else:
-        for one in outcomes:
-            out.print(f"{one.outcome:<18} {one.exception_id}")
-    if any(one.outcome != "done" for one in outcomes):
+    acted = msgspec.json.decode(body, type=Acted)
+    out.print_json(body.decode()) if as_json else out.print(look.acted(acted))
+    if acted.done < len(acted.outcomes):
         raise typer.Exit(1)
 
 

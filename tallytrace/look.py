@@ -10,6 +10,7 @@ from rich.table import Table
 from lineage.model import SlaDetail, SlaItems
 from lineage.text import moment, money, tiles
 from sync_core.api import OpenException
+from sync_core.exceptions import Acted, Record
 from sync_core.money import text
 from tallytrace.errors import RemoteError
 from tallytrace.remote import client, problem
@@ -57,8 +58,29 @@ def items(body: bytes) -> Table:
 
 def exceptions(body: bytes) -> Table:
     """What a person must decide."""
-    table = Table("opened", "owner", "severity", "kind", "what", "amount", "detail", box=None)
+    table = Table("exception", "opened", "owner", "severity", "amount", "detail", "first", box=None)
     for one in msgspec.json.decode(body, type=list[OpenException]):
         amount = f"{text(one.amount_minor)} {one.currency}" if one.amount_minor else ""
-        table.add_row(str(one.opened_at)[:16], one.owner, one.severity, one.kind, one.entity_id, amount, one.detail)
+        whose = f"{one.owner}: {one.assignee}" if one.assignee else one.owner
+        opened_at = str(one.opened_at)[:16]
+        table.add_row(one.exception_id, opened_at, whose, one.severity, amount, one.detail, one.playbook.first)
     return table
+
+
+def history(body: bytes) -> Table:
+    """Who did what about an exception, and why."""
+    table = Table("at", "who", "did", "to", "why", box=None)
+    for one in msgspec.json.decode(body, type=list[Record]):
+        table.add_row(str(one.at)[:19], one.by, one.action, one.to, one.reason)
+    return table
+
+
+def acted(told: Acted) -> str:
+    """What became of each exception, and what it comes to."""
+    lines = [f"{one.outcome:<22} {one.exception_id}" for one in told.outcomes]
+    worth = ", ".join(f"{text(minor)} {currency}" for currency, minor in sorted(told.worth.items()))
+    done = f"{told.done} {'would be done' if told.dry_run else 'done'}"
+    lines.append(f"{done}, {worth}" if worth else done)
+    if told.left:
+        lines.append(f"{told.left} more are found: run it again")
+    return "\n".join(lines)

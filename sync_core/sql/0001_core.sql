@@ -268,7 +268,7 @@ create trigger journal_lines_append_only before update or delete or truncate on 
 
 create table core.postings (
     journal_id    text primary key references core.journals,
-    state         text not null default 'waiting' check (state in ('waiting', 'accepted', 'rejected', 'dead')),
+    state         text not null default 'waiting' check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated')),
     body          bytea,
     attempts      smallint not null default 0,
     not_before    timestamptz not null,
@@ -306,7 +306,7 @@ create table core.exception_actions (
     exception_id  text not null references core.exceptions,
     at            timestamptz not null,
     by_whom       text not null,
-    action        text not null check (action in ('assign', 'resolve', 'replay')),
+    action        text not null check (action in ('assign', 'resolve', 'replay', 'compensate')),
     reason        text not null,
     to_whom       text not null
 );

@@ -118,6 +118,35 @@ on conflict (correlation_id, step) do update set occurred_at = excluded.occurred
 select correlation_id, kind, exception_id from core.exceptions
 where state = 'open' and correlation_id = any(%(ids)s::bytea[])
 
+-- name: load_waited_long
+-- What is open on events that waited too long for another.
+select cause_source, cause_event_id, exception_id, correlation_id, split_part(exception_id, ':out_of_sequence/', 1)
+from core.exceptions
+join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id)
+    on exception_id = source || ':out_of_sequence/' || event_id
+where state = 'open'
+
+-- name: load_posted
+-- Journals as the ERP was offered them.
+select journal_id, occurred_at, correlation_id, document, entity_id, channel, location, currency, state
+from core.journals join core.postings using (journal_id) where journal_id = any(%(ids)s::text[])
+
+-- name: load_journal_lines
+-- The lines of a journal.
+select account, amount_minor, source from core.journal_lines where journal_id = %(id)s order by line_no
+
+-- name: load_document_movements
+-- What a stock document moved.
+select business_key, kind, location, sku, quantity
+from core.movements join core.movement_lines using (movement_id)
+where location = %(location)s and occurred_at = %(occurred_at)s
+  and (business_key = %(key)s or starts_with(business_key, %(key)s || '/'))
+order by movement_id, sku
+
+-- name: posting_compensated
+-- What a journal was about is undone; the ERP never has it.
+update core.postings set state = 'compensated', body = null where journal_id = %(journal_id)s
+
 -- name: create_stock
 -- Make sure that stock rows exist before they are locked.
 insert into core.stock (sku, location)
@@ -186,6 +215,17 @@ on conflict (correlation_id) do update set state = excluded.state, variance_due_
 select origin, transfer_id, variance_due_at from core.transfers
 where variance_due_at <= %(now)s order by variance_due_at limit 100
 
+-- name: waiting_long
+-- Events parked since before a time of which no exception tells; one that somebody resolved is not told again.
+select source, event_id, type, occurred_at, business_date, provenance, clock_offset, body, waiting_for, reason, attempts
+from core.inbox
+where state = 'parked' and accepted_at < %(since)s and not exists (
+    select from core.exceptions
+    where exception_id = source || ':out_of_sequence/' || event_id
+      and (exceptions.state = 'open' or not starts_with(resolution, 'replayed'))
+)
+order by seq limit 100
+
 -- name: moved_since
 -- By how much movements that happened after a time changed what is good, by SKU.
 select sku, sum(quantity * factor)::bigint
@@ -237,8 +277,17 @@ where exceptions.state = 'resolved' and starts_with(exceptions.resolution, 'repl
 
 -- name: lock_exceptions
 -- Exceptions that somebody does something about.
-select exception_id, kind, correlation_id, owner, cause_source, cause_event_id, state from core.exceptions
-where exception_id = any(%(ids)s::text[]) order by exception_id for update
+select exception_id, kind, correlation_id, owner, amount_minor, currency, cause_source, cause_event_id, state
+from core.exceptions where exception_id = any(%(ids)s::text[]) order by exception_id for update
+
+-- name: open_exceptions_where
+-- Open exceptions that have something in common, oldest first, and how many there are.
+select exception_id, count(*) over ()
+from core.exceptions
+where state = 'open' and (%(owner)s = '' or owner = %(owner)s) and (%(kind)s = '' or kind = %(kind)s)
+  and (%(severity)s = '' or severity = %(severity)s)
+  and (%(opened_before)s::timestamptz is null or opened_at < %(opened_before)s)
+order by opened_at, exception_id limit %(limit)s
 
 -- name: record_action
 -- Keep who did what about an exception, and why.
@@ -259,12 +308,17 @@ update core.exceptions set replays = replays + 1 where exception_id = %(id)s
 
 -- name: process_again
 -- Queue an event that was not applied.
-update core.inbox set state = 'queued', attempts = 0, not_before = null, waiting_for = null
+update core.inbox set state = 'queued', not_before = null, waiting_for = null
 where source = %(source)s and event_id = %(event_id)s and state in ('dead', 'rejected', 'parked')
 
 -- name: post_again
 -- Offer a journal to the ERP that did not take it.
-update core.postings set state = 'waiting', attempts = 0, not_before = %(now)s, queued_at = %(now)s, reason = ''
+update core.postings set state = 'waiting', not_before = %(now)s, queued_at = %(now)s, reason = ''
+where journal_id = %(journal_id)s and state in ('rejected', 'dead')
+
+-- name: refused_posting
+-- The document of a journal that the ERP did not take.
+select document from core.journals join core.postings using (journal_id)
 where journal_id = %(journal_id)s and state in ('rejected', 'dead')
 
 -- name: revalue_exceptions
@@ -391,7 +445,7 @@ select pg_try_advisory_xact_lock(7402, 1)
 update core.postings
 set state = new.state, attempts = postings.attempts + 1, not_before = coalesce(new.not_before, postings.not_before),
     accepted_at = new.accepted_at, erp_document = new.erp_document, reason = new.reason,
-    body = case when new.state = 'waiting' then postings.body end
+    body = case when new.state <> 'accepted' then postings.body end
 from unnest(%(journal_id)s::text[], %(state)s::text[], %(not_before)s::timestamptz[], %(accepted_at)s::timestamptz[],
             %(erp_document)s::text[], %(reason)s::text[])
      as new (journal_id, state, not_before, accepted_at, erp_document, reason)
@@ -540,6 +594,7 @@ select exception_id, kind, severity, correlation_id, entity, entity_id, owner, a
        state, opened_at, resolved_at, resolution, replays
 from core.exceptions
 where state = %(state)s and (%(owner)s = '' or owner = %(owner)s) and (%(kind)s = '' or kind = %(kind)s)
+  and (%(severity)s = '' or severity = %(severity)s)
 order by opened_at, exception_id limit %(limit)s
 
 -- name: export_journal

@@ -365,7 +365,7 @@ def test_availability_of_nothing_or_too_much_is_refused(http: httpx.Client, aske
 def acted(http: httpx.Client, action: str, *ids: str, **more: str) -> list[tuple[str, str]]:
     answer = http.post(f"/v1/exceptions/{action}", json={"ids": ids, "by": "ann", "reason": "because"} | more)
     assert answer.status_code == 200, answer.text
-    return [(one["exception_id"], one["outcome"]) for one in answer.json()]
+    return [(one["exception_id"], one["outcome"]) for one in answer.json()["outcomes"]]
 
 
 def opened_now(http: httpx.Client, **asked: str) -> list[tuple[str, str, int]]:
@@ -379,7 +379,7 @@ def test_an_exception_is_taken_on_and_resolved_on_record(http: httpx.Client, cor
     core.take(sent(order("1")), sent(order("2")))
     [told, _] = http.get("/v1/exceptions", params={"owner": "inventory", "kind": "backorder"}).json()
     assert (told["kind"], told["amount_minor"], told["state"]) == ("backorder", 1000, "open")
-    assert told["next_step"].startswith("Find stock")
+    assert told["playbook"]["first"].startswith("Find stock")
     one, two = "shop:backorder/1", "shop:backorder/2"
     assert acted(http, "assign", one, to="bob") == [(one, "done")]
     assert opened_now(http) == [(one, "bob", 0), (two, "", 0)]
@@ -413,6 +413,7 @@ def test_what_was_refused_is_processed_again_once_its_cause_is_mended(http: http
     assert opened_now(http) == []
     assert core.states() == {"done": 2}
     assert core.one("select damaged from core.stock") == 2
+    assert [text(span, "outcome") for span in core.spans() if span.name == "exception.open"] == ["parked", "parked"]
     assert acted(http, "replay", refused_one) == [(refused_one, "not open")]
     assert core.faults() == []
 
@@ -427,7 +428,8 @@ def test_what_was_applied_is_not_applied_again(http: httpx.Client, core: Core) -
     ("action", "body"),
     [("explode", {"ids": ["a"], "by": "ann", "reason": "b"}), ("resolve", {"ids": [], "by": "ann", "reason": "b"}),
      ("resolve", {"ids": ["a"], "by": "ann", "reason": ""}), ("resolve", {"ids": ["a"], "reason": "b"}),
-     ("assign", {"ids": ["a"], "by": "ann", "reason": "b"}),
+     ("assign", {"ids": ["a"], "by": "ann", "reason": "b"}), ("resolve", {"by": "ann", "reason": "b", "where": {}}),
+     ("resolve", {"ids": ["a"], "by": "ann", "reason": "b", "where": {"kind": "backorder"}}),
      ("resolve", {"ids": ["a"] * 501, "by": "ann", "reason": "b"})],
 )  # fmt: skip
 def test_an_action_without_who_why_or_what_is_refused(http: httpx.Client, action: str, body: dict[str, Any]) -> None:

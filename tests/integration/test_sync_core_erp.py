@@ -1,46 +1,17 @@
 """Journals to the ERP: kept while it is away, accepted once, and what it refuses becomes somebody's."""
 
 import datetime as dt
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sync_core.erp.http import Answer, ErpClient, Unavailable
 from sync_core.outbox import ErpRelay
 from tests.core import Core, later, text
+from tests.erp import Erp, Reply
 from tests.factories import NOON, goods_in, order, payment, sent, shipment
-
-Reply = tuple[int, dict[str, str], bytes]
-
-
-class Erp:
-    """An ERP that keeps one document per key; ``replies`` are given first, instead of taking anything."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, str] = {}
-        self.replies: deque[Reply] = deque()
-        self.refused: dict[str, str] = {}
-        self.silent: set[str] = set()
-        self.offered: list[list[str]] = []
-
-    def take(self, body: bytes) -> Reply:
-        keys = [journal["idempotency_key"] for journal in msgspec.json.decode(body)]
-        self.offered.append(keys)
-        if self.replies:
-            return self.replies.popleft()
-        results = [self._decide(key) for key in keys if key not in self.silent]
-        return 200, {}, msgspec.json.encode({"results": results})
-
-    def _decide(self, key: str) -> Answer:
-        if key in self.refused:
-            return Answer(key, "rejected", reason=self.refused[key])
-        return Answer(key, "accepted", self.documents.setdefault(key, f"ERP-{len(self.documents) + 1}"))
 
 
 @pytest.fixture
@@ -50,24 +21,8 @@ def erp() -> Erp:
 
 @pytest.fixture
 def url(erp: Erp) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            status, headers, body = erp.take(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing on the terminal of the tests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with erp.serving() as url:
+        yield url
 
 
 @pytest.fixture
