@@ -18,7 +18,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from sync_core import audit, export, inbox
+from sync_core import audit, export, inbox, publication
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
@@ -158,6 +158,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         status,
         order,
         availability,
+        channels,
         exceptions,
         exception_history,
         journal,
@@ -354,6 +355,14 @@ async def availability(
     if missing := shelves.missing(sku):
         await anyio.to_thread.run_sync(shelves.load, missing)
     return shelves.look(sku, location or (), channel, near)
+
+
+@get("/v1/channels", sync_to_thread=True)
+def channels(state: State) -> list[publication.ChannelStatus]:
+    """The channels that are told what they may sell: what each does not have yet, since when, and why."""
+    core = _core(state)
+    with core.db.transaction() as session:
+        return publication.channels(session, core.clock())
 
 
 @get("/v1/exceptions", sync_to_thread=True)

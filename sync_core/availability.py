@@ -5,12 +5,15 @@ below zero; available to a channel = its quota and what is left beside all quota
 down; quotas are served in order of priority when stock does not cover them.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 RuleKind = Literal["safety", "buffer", "quota", "cap"]
+SILENT_AFTER: Final = dt.timedelta(minutes=15)
+"""A feed that has said nothing for so long counts as down, and buffers of its locations apply."""
 
 
 class Rule(Struct, frozen=True):
@@ -89,6 +92,15 @@ class Rules:
     def cap(self, sku: str, channel: str) -> Rule | None:
         fitting = [rule for rule in self._caps if rule.channel == channel and rule.sku in (sku, "")]
         return min(fitting, key=lambda rule: not rule.sku, default=None)
+
+
+class Standing(Struct, frozen=True):
+    """What else than stock decides a figure: rules, the locations of each channel and beside each, silent ones."""
+
+    rules: Rules
+    channels: Mapping[str, Sequence[str]]
+    near: Mapping[str, Sequence[str]]
+    silent: frozenset[str]
 
 
 def sellable(held: Held, rules: Rules, *, degraded: bool) -> int:

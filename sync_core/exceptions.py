@@ -21,6 +21,7 @@ REPLAYED: Final = "replayed"
 
 Action = Literal["assign", "resolve", "replay", "compensate"]
 POSTINGS: Final = ("posting_rejected", "posting_dead")
+PUBLICATIONS: Final = ("channel_down", "publication_refused")
 
 MOST: Final = 500
 """Exceptions that one request may change, at most."""
@@ -148,6 +149,8 @@ def history(session: Session, exception_id: str) -> list[Record]:
 def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
     if about.kind in POSTINGS:
         return bool(session.run("post_again", journal_id=about.journal_id, now=now).rowcount)
+    if about.kind in PUBLICATIONS:
+        return bool(session.rows("publish_again", id=about.exception_id, now=now))
     values = {"source": about.cause_source, "event_id": about.cause_event_id}
     return bool(session.run("process_again", **values).rowcount)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from collector.semconv import EVENT_WATERMARK, correlation_id
+from collector.semconv import correlation_id
 from sync_core import (
     compensation,
     inbox,
@@ -18,10 +18,12 @@ from sync_core import (
     payments,
     policies,
     progress,
+    publication,
     receivables,
     returns,
     store,
     transfers,
+    watermarks,
 )
 from sync_core.buckets import FREES
 from sync_core.clock import Clock
@@ -29,6 +31,7 @@ from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
 from sync_core.messages import (
     BackorderOffered,
+    ChannelConnected,
     ChannelServed,
     ChargeRaised,
     CreditMemoIssued,
@@ -63,10 +66,9 @@ from sync_core.messages import (
     derived,
     message,
 )
-from sync_core.model import Hop
 from sync_core.store import Claimed, Session, Store
-from sync_core.telemetry import encode, nanoseconds
-from sync_core.unit import Step, StockKey, Unit, Verdict
+from sync_core.telemetry import encode
+from sync_core.unit import FeedKey, Step, StockKey, Unit, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     TransferWrittenOff: transfers.write_off,
     LocationRegistered: policies.register_location,
     ChannelServed: policies.serve_channel,
+    ChannelConnected: policies.connect_channel,
     StockRuleSet: policies.set_rule,
     FeedReported: inventory.report_feed,
 }
@@ -206,6 +209,7 @@ class Processor:
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, verdicts, now)
         store.save_spans(session, spans.result(), now)
+        publication.queue(session, unit, now)
         _offer(session, unit, claimed[-1].message, now)
 
 
@@ -310,7 +314,8 @@ def _offer(session: Session, unit: Unit, last: Message, now: dt.datetime) -> Non
 def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.datetime) -> None:
     """Tell how far each channel's view of stock has come: what moved, and which feeds gave a sign of life.
 
-    A change counts as published when its unit of work commits, since availability is read from the same rows.
+    A change counts as published when its unit of work commits, since availability is read from the same rows; to a
+    channel with an address, when it has acknowledged it.
     """
     reports = [one for one in claimed if isinstance(one.message.event, FeedReported)]
     if not reports and not unit.stock_moved:
@@ -320,46 +325,27 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
         ordered = sorted(heard)
         feeds, channels, locations = (list(one) for one in zip(*ordered, strict=True))
         session.run("subscribe", feed=feeds, channel=channels, location=locations, now=wall)
-    marks: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    marks: dict[FeedKey, list[watermarks.Mark]] = defaultdict(list)
+    furthest: dict[FeedKey, dt.datetime] = {}
+    addressed: dict[FeedKey, bool] = {row[:3]: row[3] for row in session.rows("load_subscriptions")}
+
+    def told(feed: FeedKey, source_at: dt.datetime, done_at: dt.datetime, *, heartbeat: bool = False) -> None:
+        marks[feed].append(watermarks.happened(feed, source_at, heartbeat=heartbeat))
+        if addressed[feed]:
+            furthest[feed] = max(source_at, furthest.get(feed, source_at))
+        else:
+            marks[feed].append(watermarks.published(feed, source_at, done_at, heartbeat=heartbeat))
+
     for one in reports:
         event = one.message.event
         assert isinstance(event, FeedReported)
         source_at = event.source_at or one.message.occurred_at
-        mark = _marks(event.feed, event.channel, event.location, source_at, wall + one.clock_offset, heartbeat=True)
-        marks[(event.feed, event.channel, event.location)] += mark
-    for feed, channel, location in session.rows("load_subscriptions") if unit.stock_moved else ():
-        for source_at, done_at in unit.stock_moved.get((feed, location), {}).items():
-            marks[(feed, channel, location)] += _marks(feed, channel, location, source_at, done_at, heartbeat=False)
+        told((event.feed, event.channel, event.location), source_at, wall + one.clock_offset, heartbeat=True)
+    for feed in addressed:
+        for source_at, done_at in unit.stock_moved.get((feed[0], feed[2]), {}).items():
+            told(feed, source_at, done_at)
     last = claimed[-1]
     step = Step(unit, last.message, wall + last.clock_offset, last.clock_offset)
-    for (feed, channel, location), told in sorted(marks.items()):
-        identity = f"{feed}/{channel}/{location}"
-        step.tell(
-            Hop(
-                "publication.publish", "delivery", correlation_id("publication", identity), "publication", "feed",
-                identity, attributes={"channel": channel, "location": location, "system": feed},
-                events=[(EVENT_WATERMARK, mark) for mark in _latest_per_minute(told)],
-            )
-        )  # fmt: skip
-
-
-def _marks(
-    feed: str, channel: str, location: str, source_at: dt.datetime, done_at: dt.datetime, *, heartbeat: bool
-) -> list[dict[str, Any]]:
-    """Two watermarks: the change where it happened, and its publication at the moment it was applied."""
-    where = {"feed": feed, "channel": channel, "location": location}
-    source, done = nanoseconds(source_at), nanoseconds(done_at)
-    return [
-        {**where, "at": source, "source_at": source, "published_at": 0, "heartbeat_at": source if heartbeat else 0},
-        {**where, "at": done, "source_at": 0, "published_at": source, "heartbeat_at": done if heartbeat else 0},
-    ]
-
-
-def _latest_per_minute(marks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One watermark per minute: the maximum of each field, since only the furthest one counts."""
-    minutes: dict[int, dict[str, Any]] = {}
-    for mark in marks:
-        held = minutes.setdefault(mark["at"] // 60_000_000_000, dict(mark))
-        for name in ("at", "source_at", "published_at", "heartbeat_at"):
-            held[name] = max(held[name], mark[name])
-    return [minutes[minute] for minute in sorted(minutes)]
+    for feed, all_of in sorted(marks.items()):
+        step.tell(watermarks.hop(feed, all_of, queued=addressed[feed]))
+    publication.note_sources(session, furthest, last.clock_offset)

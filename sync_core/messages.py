@@ -357,6 +357,22 @@ class ChannelServed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     locations: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=5000)]
 
 
+class ChannelConnected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a channel takes what it may sell, and how fast; with an empty ``url`` it is told nothing any more.
+
+    It is sent what it may promise of each SKU, with ``by_location`` also what is for sale at each of its locations;
+    ``batch`` figures in a request at most. Channels of a lower ``priority`` number are served first.
+    """
+
+    origin: Origin
+    channel: Name
+    url: Annotated[str, Meta(max_length=2000, pattern=r"^(https?://\S+)?$")]
+    by_location: bool = False
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 500
+    requests_per_second: Annotated[float, Meta(gt=0, le=100)] = 2.0
+    priority: Annotated[int, Meta(ge=0, le=1000)] = 100
+
+
 class StockRuleSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule of availability; set again under its ID it replaces itself, with ``quantity`` and ``percent`` 0 it ends.
 
@@ -417,6 +433,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.transfer.written_off.v1": TransferWrittenOff,
     "tallytrace.location.registered.v1": LocationRegistered,
     "tallytrace.channel.served.v1": ChannelServed,
+    "tallytrace.channel.connected.v1": ChannelConnected,
     "tallytrace.stock_rule.set.v1": StockRuleSet,
     "tallytrace.feed.reported.v1": FeedReported,
 }
@@ -450,6 +467,7 @@ Event = (
     | TransferWrittenOff
     | LocationRegistered
     | ChannelServed
+    | ChannelConnected
     | StockRuleSet
     | FeedReported
 )
@@ -596,7 +614,7 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
             return f"{event.origin}\x1f{event.transfer_id}"
-        case LocationRegistered() | ChannelServed() | StockRuleSet():
+        case LocationRegistered() | ChannelServed() | ChannelConnected() | StockRuleSet():
             return f"rules\x1f{event.origin}"
         case FeedReported():
             return f"feed\x1f{event.feed}"

@@ -13,6 +13,7 @@ from sync_core.clock import Clock
 from sync_core.erp.http import Answer, ErpClient, Unavailable
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind, Hop
+from sync_core.pauses import Breaker, pause_seconds
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, opened
@@ -55,11 +56,6 @@ class Attempt(Struct, frozen=True):
         return now + self.posting.clock_offset if self.state == "accepted" else None
 
 
-def pause_seconds(failures: int, base_seconds: float, cap_seconds: float) -> float:
-    """How long to leave alone what has failed so often: twice as long each time."""
-    return min(cap_seconds, base_seconds * 2.0 ** min(failures, 60))
-
-
 class ErpRelay:
     """Offers waiting journals to the ERP in order. While the ERP is away only the relay waits, not every journal."""
 
@@ -81,19 +77,18 @@ class ErpRelay:
         self._attempts = attempts
         self._base_seconds = base_seconds
         self._cap_seconds = cap_seconds
-        self._failures = 0
-        self._closed_until = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._breaker = Breaker(clock, base_seconds, cap_seconds)
 
     @property
     def up(self) -> bool:
         """Whether the last attempt reached the ERP."""
-        return self._failures == 0
+        return self._breaker.up
 
     def run_once(self) -> int:
         """Offer one batch; returns how many journals the ERP decided on."""
-        now = self._clock()
-        if now < self._closed_until:
+        if self._breaker.open:
             return 0
+        now = self._clock()
         with self._db.transaction() as session:
             if not session.one("lock_postings")[0]:
                 return 0
@@ -105,7 +100,7 @@ class ErpRelay:
             if isinstance(answer, Unavailable):
                 self._stand_back(session, due, answer, now)
                 return 0
-            self._failures = 0
+            self._breaker.passed()
             by_key = {one.idempotency_key: one for one in answer}
             missing = Answer("", "retry", reason="the ERP did not answer for this journal")
             attempts = [self._judged(one, by_key.get(one.journal_id, missing), now) for one in due]
@@ -114,10 +109,7 @@ class ErpRelay:
 
     def _stand_back(self, session: Session, due: Sequence[Posting], why: Unavailable, now: dt.datetime) -> None:
         """Tell of the failed attempt, once per journal that was offered, and leave the ERP alone for a while."""
-        own_seconds = pause_seconds(self._failures, self._base_seconds, self._cap_seconds)
-        seconds = max(why.retry_after_seconds, own_seconds)
-        self._failures += 1
-        self._closed_until = now + dt.timedelta(seconds=seconds)
+        seconds = self._breaker.failed(why.retry_after_seconds)
         answers = [(one, Answer(one.journal_id, "retry", reason=why.reason)) for one in due]
         _write(session, [Attempt(posting, answer, "waiting", now) for posting, answer in answers], now)
         log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, seconds)
@@ -192,12 +184,11 @@ class SpanRelay:
         self._batches = batches
         self._url = url
         self._http = httpx.Client(timeout=timeout_seconds, headers={"Authorization": f"Bearer {key}"} if key else {})
-        self._failures = 0
-        self._closed_until = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._breaker = Breaker(clock, 0.2, 5.0)
 
     def run_once(self) -> int:
         """Ship the oldest batches in one request; returns how many were acknowledged."""
-        if self._clock() < self._closed_until:
+        if self._breaker.open:
             return 0
         with self._db.transaction() as session:
             waiting = _bounded(session.rows("next_span_batches", limit=self._batches))
@@ -206,12 +197,10 @@ class SpanRelay:
         numbers = [row[0] for row in waiting]
         problem = self._ship(b"".join(row[1] for row in waiting), f"{numbers[0]}-{numbers[-1]}")
         if problem:
-            self._failures += 1
-            seconds = pause_seconds(self._failures, 0.2, 5.0)
-            self._closed_until = self._clock() + dt.timedelta(seconds=seconds)
+            seconds = self._breaker.failed()
             log.warning("spans wait: %s; next attempt in %.1f s", problem, seconds)
             return 0
-        self._failures = 0
+        self._breaker.passed()
         with self._db.transaction() as session:
             session.run("spans_acknowledged", batches=numbers)
         return len(numbers)

@@ -1,6 +1,6 @@
 """What is known of locations, channels and rules of availability: data that events set. Decisions only, no I/O."""
 
-from sync_core.messages import ChannelServed, LocationRegistered, StockRuleSet
+from sync_core.messages import ChannelConnected, ChannelServed, LocationRegistered, StockRuleSet
 from sync_core.unit import DONE, Step, Verdict
 
 
@@ -23,7 +23,31 @@ def register_location(step: Step, event: LocationRegistered) -> Verdict:
 
 def serve_channel(step: Step, event: ChannelServed) -> Verdict:
     """The locations that a channel sells from."""
-    step.unit.settings.append(("save_channel", {"channel": event.channel, "locations": list(event.locations)}))
+    step.unit.settings += [
+        ("lock_channels", {}),
+        ("save_channel", {"channel": event.channel, "locations": list(event.locations)}),
+        ("publish_channel", {"channel": event.channel, "now": step.wall}),
+    ]
+    return DONE
+
+
+def connect_channel(step: Step, event: ChannelConnected) -> Verdict:
+    """Where a channel is told what it may sell: everything, and from now on what changes."""
+    endpoint = {
+        "channel": event.channel,
+        "url": event.url,
+        "by_location": event.by_location,
+        "batch": event.batch,
+        "requests_per_second": event.requests_per_second,
+        "priority": event.priority,
+        "now": step.wall,
+    }
+    step.unit.settings += [
+        ("lock_channels", {}),
+        ("save_endpoint", endpoint),
+        ("forget_publications", {"channel": event.channel}),
+        ("publish_channel", {"channel": event.channel, "now": step.wall}),
+    ]
     return DONE
 
 
@@ -31,20 +55,17 @@ def set_rule(step: Step, event: StockRuleSet) -> Verdict:
     """A rule of availability; one for a channel names it, one for a location does not."""
     if (event.kind in ("quota", "cap")) != bool(event.channel):
         return Verdict("rejected", f"a {event.kind} {'needs' if not event.channel else 'has no'} channel")
-    step.unit.settings.append(
-        (
-            "save_stock_rule",
-            {
-                "rule_id": f"{event.origin}:{event.rule_id}",
-                "kind": event.kind,
-                "sku": event.sku,
-                "location": event.location,
-                "channel": event.channel,
-                "quantity": event.quantity,
-                "percent": event.percent,
-                "priority": event.priority,
-                "set_at": step.message.occurred_at,
-            },
-        )
-    )
+    rule = {
+        "rule_id": f"{event.origin}:{event.rule_id}",
+        "kind": event.kind,
+        "sku": event.sku,
+        "location": event.location,
+        "channel": event.channel,
+        "quantity": event.quantity,
+        "percent": event.percent,
+        "priority": event.priority,
+        "set_at": step.message.occurred_at,
+    }
+    about = {"rule_id": rule["rule_id"], "now": step.wall}  # what it was about, and what it is about now
+    step.unit.settings += [("publish_under_rule", about), ("save_stock_rule", rule), ("publish_under_rule", about)]
     return DONE

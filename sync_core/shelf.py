@@ -12,16 +12,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from sync_core.availability import Answer, Held, Rule, Rules, answer
+from sync_core.availability import Answer, Held, Rules, Standing, answer
 from sync_core.clock import Clock
-from sync_core.store import Store
+from sync_core.store import Store, load_held, load_standing
 
 KEPT_SKUS: Final = 100_000
 VISIBLE_AFTER: Final = dt.timedelta(seconds=30)
 """Movements are numbered before their transaction ends: numbers given in so long are looked at again."""
-
-SILENT_AFTER: Final = dt.timedelta(minutes=15)
-"""A feed that has said nothing for so long counts as down, and buffers of its locations apply."""
 
 
 class Shelf(Struct, frozen=True):
@@ -29,13 +26,6 @@ class Shelf(Struct, frozen=True):
 
     as_of: dt.datetime
     items: list[Answer]
-
-
-class _Data(Struct, frozen=True):
-    rules: Rules
-    channels: Mapping[str, Sequence[str]]
-    near: Mapping[str, Sequence[str]]
-    silent: frozenset[str]
 
 
 class Shelves:
@@ -48,7 +38,7 @@ class Shelves:
         self._lock = threading.Lock()
         self._by_sku: OrderedDict[str, Mapping[str, Held]] = OrderedDict()
         self._newest: deque[tuple[dt.datetime, int]] = deque()
-        self._data = _Data(Rules([]), {}, {}, frozenset())
+        self._data = Standing(Rules([]), {}, {}, frozenset())
         self._as_of = clock()
 
     def refresh(self) -> int:
@@ -56,16 +46,11 @@ class Shelves:
         now = self._clock()
         with self._db.transaction() as session:
             newest = session.one("newest_movement")[0]
-            data = _Data(
-                Rules(Rule(*row) for row in session.rows("stock_rules")),
-                dict(session.rows("channels")),
-                dict(session.rows("near_locations")),
-                frozenset(row[0] for row in session.rows("silent_locations", since=now - SILENT_AFTER)),
-            )
+            data = load_standing(session, now)
             changed = [row[0] for row in session.rows("skus_moved", since=self._seen(now))]
             with self._lock:
                 wanted = [sku for sku in changed if sku in self._by_sku]
-            found = _read(session.rows("stock_of", skus=wanted), wanted) if wanted else {}
+            found = load_held(session, wanted) if wanted else {}
         with self._lock:
             self._by_sku.update(found)
             self._data, self._as_of = data, now
@@ -86,7 +71,7 @@ class Shelves:
     def load(self, skus: Collection[str]) -> None:
         """Take SKUs onto the shelf; the ones nobody asked about for longest leave it."""
         with self._db.transaction() as session:
-            found = _read(session.rows("stock_of", skus=list(skus)), skus)
+            found = load_held(session, skus)
         with self._lock:
             self._by_sku.update(found)
             while len(self._by_sku) > self._kept_skus:
@@ -114,11 +99,3 @@ class Shelves:
                 for sku, held in found.items()
             ],
         )
-
-
-def _read(rows: Sequence[tuple[object, ...]], skus: Collection[str]) -> dict[str, dict[str, Held]]:
-    found: dict[str, dict[str, Held]] = {sku: {} for sku in skus}
-    for row in rows:
-        held = Held(*row)  # type: ignore[arg-type]
-        found[held.sku][held.location] = held
-    return found

@@ -1,7 +1,7 @@
 """The only file that knows PostgreSQL: connections, migrations, and what a unit of work reads and writes."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 from collector.compression import zstd_compress
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
+from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
 from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import Journal, JournalLine
 from sync_core.messages import Message, decode_event
@@ -229,6 +230,25 @@ def load_transfers(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
         unit.transfers[row[0]] = Transfer(*values)
 
 
+def load_standing(session: Session, now: dt.datetime) -> Standing:
+    """The rules of availability, and what they are about, as they are now."""
+    return Standing(
+        Rules(Rule(*row) for row in session.rows("stock_rules")),
+        dict(session.rows("channels")),
+        dict(session.rows("near_locations")),
+        frozenset(row[0] for row in session.rows("silent_locations", since=now - SILENT_AFTER)),
+    )
+
+
+def load_held(session: Session, skus: Collection[str]) -> dict[str, dict[str, Held]]:
+    """Stock of SKUs by location, each SKU among them."""
+    found: dict[str, dict[str, Held]] = {sku: {} for sku in skus}
+    for row in session.rows("stock_of", skus=list(skus)):
+        held = Held(*row)
+        found[held.sku][held.location] = held
+    return found
+
+
 def load_moved_since(session: Session, unit: Unit, location: str, since: dt.datetime, skus: Sequence[str]) -> None:
     """By how much committed movements after ``since`` changed what is good."""
     good = {kind: factor for kind, effects in EFFECTS.items() for counter, factor in effects if counter == "good"}
@@ -240,8 +260,6 @@ def load_moved_since(session: Session, unit: Unit, location: str, since: dt.date
 
 def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetime) -> None:
     """Write everything that a unit of work adds or changes, its spans excepted: the caller adds them."""
-    for statement, values in unit.settings:
-        session.run(statement, **values)
     _save_orders(session, unit)
     _save_stock(session, unit)
     _save_returns(session, unit)
@@ -250,6 +268,8 @@ def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetim
     _settle(session, _still_waiting(session, unit, seqs))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
+    for statement, values in unit.settings:
+        session.run(statement, **values)
 
 
 def save_spans(session: Session, spans: EncodedSpans, now: dt.datetime) -> None:

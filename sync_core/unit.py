@@ -29,6 +29,7 @@ from sync_core.model import (
 )
 
 StockKey = tuple[str, str]
+FeedKey = tuple[str, str, str]  # feed, channel, location
 
 
 class Movement(Struct):
@@ -126,6 +127,11 @@ class Step(Struct):
     @property
     def rules(self) -> PostingRules:
         return self.unit.rules
+
+    @property
+    def wall(self) -> dt.datetime:
+        """The moment of deciding, on the wall's clock."""
+        return self.now - self.clock_offset
 
     def stock(self, sku: str, location: str) -> Stock:
         key = (sku, location)
@@ -256,18 +262,7 @@ class Step(Struct):
     def resolve_exception(self, exception_id: str, correlation_id: bytes, origin: str, resolution: str) -> None:
         """Close one."""
         self.unit.resolved.append((exception_id, resolution, self.now))
-        self.tell(
-            Hop(
-                "exception.resolve",
-                "transformation",
-                correlation_id,
-                origin,
-                "exception",
-                exception_id,
-                "resolved",
-                attributes={"reason": resolution},
-            )
-        )
+        self.tell(closing(exception_id, correlation_id, origin, resolution))
 
     def watch_stock(self) -> None:
         """Open, value anew or close the exception about what this event promised beyond what is there."""
@@ -300,6 +295,18 @@ def opened(item: ExceptionItem, channel: str = "") -> Hop:
         "exception.open", "transformation", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
         outcome="parked", attributes={"reason": f"{item.kind}: {item.detail}"} | about,
     )  # fmt: skip
+def closing(exception_id: str, correlation_id: bytes, origin: str, resolution: str) -> Hop:
+    """The hop of an exception that is closed."""
+    return Hop(
+        "exception.resolve",
+        "transformation",
+        correlation_id,
+        origin,
+        "exception",
+        exception_id,
+        "resolved",
+        attributes={"reason": resolution},
+    )
 
 
 def link_event(link: Link) -> tuple[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from sync_core.erp.http import ErpClient
 from sync_core.files import Apart, FileReader
 from sync_core.flows import Processor, Retry
 from sync_core.outbox import ErpRelay, SpanRelay
+from sync_core.publication import Publisher, channels
 from sync_core.reconcile import Reconciler
 from sync_core.shelf import Shelves
 from sync_core.store import Store
@@ -59,6 +60,9 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         if erp is not None:
             loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
+        publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
+        undo.callback(publisher.close)
+        loops.append(Loop("publisher", publisher.run_once, idle_seconds=IDLE_SECONDS))
         shelves = Shelves(db, clock.wall)
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
@@ -128,6 +132,7 @@ def _waiting_for(db: Store) -> list[str]:
 def _metrics(db: Store) -> list[health.Metric]:
     with db.transaction() as session:
         queued, parked, dead, waiting, oldest, _, refused, spans, opened = session.one("lag", now=clock.wall())
+        told = channels(session, clock.wall())
     figures = (
         ("tallytrace_inbox_queued_events", "events accepted and not yet processed", queued),
         ("tallytrace_inbox_parked_events", "events that wait for another", parked),
@@ -135,7 +140,11 @@ def _metrics(db: Store) -> list[health.Metric]:
         ("tallytrace_outbox_waiting_journals", "journals the ERP has not taken", waiting),
         ("tallytrace_outbox_oldest_seconds", "age of the oldest journal the ERP has not taken", oldest or 0),
         ("tallytrace_outbox_refused_journals", "journals refused or given up", refused),
+        ("tallytrace_publications_waiting_figures", "figures that channels do not have", sum(c.waiting for c in told)),
+        ("tallytrace_publications_oldest_seconds", "age of the oldest figure that a channel does not have",
+         max((c.oldest_waiting_seconds for c in told), default=0)),
+        ("tallytrace_channels_down", "channels that take nothing", sum(c.state == "down" for c in told)),
         ("tallytrace_span_batches_waiting", "batches of spans the collector has not acknowledged", spans),
         ("tallytrace_exceptions_open", "exceptions that nobody resolved", opened),
-    )
+    )  # fmt: skip
     return [health.Metric(name, "gauge", meaning, float(value)) for name, meaning, value in figures]

@@ -1,17 +1,14 @@
 """An ERP that takes journals over HTTP: an array of journals in, a result for each out."""
 
-import datetime as dt
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
-from typing import Final, Literal
+from typing import Literal
 
 import httpx
 import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
-
-MOST_RETRY_AFTER_SECONDS: Final = 3600.0
+from sync_core.pauses import retry_after_seconds
 
 
 class Answer(Struct, frozen=True):
@@ -50,8 +47,8 @@ class ErpClient:
         except httpx.HTTPError as error:
             return Unavailable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if response.status_code != 200:
-            pause_seconds = self._retry_after(response.headers.get("Retry-After", ""))
-            return Unavailable(f"HTTP {response.status_code}", pause_seconds)
+            asked_seconds = retry_after_seconds(response.headers.get("Retry-After", ""), self._clock())
+            return Unavailable(f"HTTP {response.status_code}", asked_seconds)
         try:
             return msgspec.json.decode(response.content, type=_Results).results
         except msgspec.DecodeError as error:
@@ -59,16 +56,3 @@ class ErpClient:
 
     def close(self) -> None:
         self._http.close()
-
-    def _retry_after(self, text: str) -> float:
-        """Seconds of a Retry-After header, a number or a date; 0 when it says neither."""
-        try:
-            seconds = float(text) if text.isdecimal() else (_moment(text) - self._clock()).total_seconds()
-        except ValueError:
-            return 0.0
-        return min(max(0.0, seconds), MOST_RETRY_AFTER_SECONDS)
-
-
-def _moment(text: str) -> dt.datetime:
-    moment = parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

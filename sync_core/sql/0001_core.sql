@@ -210,6 +210,40 @@ create table core.channels (
     locations  text[] not null
 );
 
+create table core.endpoints (
+    channel              text primary key,
+    url                  text not null,
+    by_location          boolean not null,
+    batch                integer not null,
+    requests_per_second  double precision not null,
+    priority             integer not null,
+    not_before           timestamptz not null,
+    sequence             bigint not null default 0,
+    failures             integer not null default 0,
+    refusals             integer not null default 0,
+    reason               text not null default '',
+    acknowledged_at      timestamptz,
+    down_exception       text not null default ''
+);
+
+create table core.publications (
+    channel        text not null,
+    sku            text not null,
+    location       text not null,
+    version        bigint not null default 1,
+    waiting_since  timestamptz,
+    moved_at       timestamptz,
+    as_of          timestamptz not null,
+    sellable       bigint check (sellable >= 0),
+    sequence       bigint not null default 0,
+    set_aside      boolean not null default false,
+    refusal        text not null default '',
+    primary key (channel, sku, location)
+) with (fillfactor = 70);
+create index publications_waiting on core.publications (channel, waiting_since)
+    where waiting_since is not null and not set_aside;
+create index publications_behind on core.publications (channel, location, moved_at) where moved_at is not null;
+
 create table core.stock_rules (
     rule_id   text primary key,
     kind      text not null,
@@ -333,10 +367,14 @@ create table core.parked_items (
 create index parked_items_date on core.parked_items (business_date) where state = 'open';
 
 create table core.subscriptions (
-    feed      text not null,
-    channel   text not null,
-    location  text not null,
-    heard_at  timestamptz not null,
+    feed          text not null,
+    channel       text not null,
+    location      text not null,
+    heard_at      timestamptz not null,
+    silent        boolean not null default false,
+    source_at     timestamptz,
+    published_at  timestamptz,
+    clock_offset  interval not null default interval '0',
     primary key (feed, channel, location)
 );
 

@@ -185,6 +185,193 @@ on conflict (location) do update set kind = excluded.kind, stock_source = exclud
 insert into core.channels (channel, locations) values (%(channel)s, %(locations)s)
 on conflict (channel) do update set locations = excluded.locations
 
+-- name: lock_channels
+-- Wait for those who move stock: who is served how changes now.
+select pg_advisory_xact_lock(7406, 1)
+
+-- name: lock_channels_shared
+-- Who is served how stays as it is until this transaction ends.
+select pg_advisory_xact_lock_shared(7406, 1)
+
+-- name: save_endpoint
+-- Where a channel is told what it may sell; the sequence of what it was told goes on.
+insert into core.endpoints (channel, url, by_location, batch, requests_per_second, priority, not_before)
+values (%(channel)s, %(url)s, %(by_location)s, %(batch)s, %(requests_per_second)s, %(priority)s, %(now)s)
+on conflict (channel) do update set url = excluded.url, by_location = excluded.by_location, batch = excluded.batch,
+    requests_per_second = excluded.requests_per_second, priority = excluded.priority, not_before = excluded.not_before,
+    failures = 0, refusals = 0, reason = ''
+
+-- name: forget_publications
+-- Nothing that a channel was told counts any more.
+update core.publications set sellable = null, waiting_since = null, moved_at = null where channel = %(channel)s
+
+-- name: any_endpoint
+-- Whether a channel has an address.
+select exists (select from core.endpoints where url <> '')
+
+-- name: publish_channel
+-- Have a channel told every figure.
+insert into core.publications as held (channel, sku, location, waiting_since, as_of)
+select channel, sku, place, %(now)s, %(now)s
+from (
+    select channel, stock.sku, place
+    from core.endpoints join core.channels using (channel) join core.stock on stock.location = any(channels.locations)
+    cross join lateral (select '' union all select stock.location where by_location) as at (place)
+    where channel = %(channel)s and url <> ''
+    union
+    select channel, sku, location from core.publications join core.endpoints using (channel)
+    where channel = %(channel)s and url <> '' and (by_location or location = '')
+) as told
+order by channel, sku, place
+on conflict (channel, sku, location) do update
+set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false
+
+-- name: publish_under_rule
+-- Have channels told the figures that a rule is about.
+insert into core.publications as held (channel, sku, location, waiting_since, as_of)
+select distinct channels.channel, stock.sku, place, %(now)s::timestamptz, %(now)s::timestamptz
+from core.stock_rules as rule
+join core.stock on rule.sku in ('', stock.sku) and rule.location in ('', stock.location)
+join core.channels on stock.location = any(channels.locations)
+join core.endpoints on endpoints.channel = channels.channel
+cross join lateral (select '' union all select stock.location where by_location) as at (place)
+where rule.rule_id = %(rule_id)s and url <> '' and (rule.kind <> 'cap' or rule.channel = channels.channel)
+order by channels.channel, stock.sku, place
+on conflict (channel, sku, location) do update
+set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false
+
+-- name: publish_locations
+-- Have channels told the figures of locations, where a buffer may hold something back.
+insert into core.publications as held (channel, sku, location, waiting_since, as_of)
+select distinct channel, stock.sku, place, %(now)s::timestamptz, %(now)s::timestamptz
+from core.stock join core.channels on stock.location = any(channels.locations) join core.endpoints using (channel)
+cross join lateral (select '' union all select stock.location where by_location) as at (place)
+where stock.location = any(%(locations)s::text[]) and url <> ''
+  and exists (select from core.stock_rules where kind = 'buffer' and quantity + percent > 0)
+order by channel, stock.sku, place
+on conflict (channel, sku, location) do update
+set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false
+
+-- name: publish_moves
+-- Have channels told the figures of what moved.
+insert into core.publications as held (channel, sku, location, waiting_since, moved_at, as_of)
+select channel, new.sku, place, %(now)s::timestamptz, min(moved_at), max(moved_at)
+from unnest(%(sku)s::text[], %(location)s::text[], %(moved_at)s::timestamptz[]) as new (sku, location, moved_at)
+join core.channels on new.location = any(channels.locations) join core.endpoints using (channel)
+cross join lateral (select '' union all select new.location where by_location) as at (place)
+where url <> ''
+group by channel, new.sku, place
+order by channel, new.sku, place
+on conflict (channel, sku, location) do update
+set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false,
+    moved_at = least(held.moved_at, excluded.moved_at), as_of = greatest(held.as_of, excluded.as_of)
+
+-- name: note_silence
+-- Locations with a feed that has fallen silent, or is heard again.
+update core.subscriptions set silent = heard_at < %(since)s where silent <> (heard_at < %(since)s) returning location
+
+-- name: note_sources
+-- How far feeds say they are, to channels that have an address.
+update core.subscriptions
+set source_at = greatest(subscriptions.source_at, new.source_at), clock_offset = new.clock_offset
+from unnest(%(feed)s::text[], %(channel)s::text[], %(location)s::text[], %(source_at)s::timestamptz[],
+            %(clock_offset)s::interval[]) as new (feed, channel, location, source_at, clock_offset)
+where subscriptions.feed = new.feed and subscriptions.channel = new.channel and subscriptions.location = new.location
+
+-- name: advance_publications
+-- How far channels have now been told what their feeds said: up to the oldest change that they do not have.
+update core.subscriptions set published_at = new.published_at
+from (
+    select feed, channel, location, least(source_at, (
+        select min(moved_at) - interval '1 microsecond' from core.publications
+        where publications.channel = subscriptions.channel and publications.location in ('', subscriptions.location)
+          and moved_at is not null
+    )) as published_at
+    from core.subscriptions join core.endpoints using (channel)
+    where url <> '' and source_at is not null and published_at is distinct from source_at
+) as new
+where subscriptions.feed = new.feed and subscriptions.channel = new.channel and subscriptions.location = new.location
+  and (subscriptions.published_at is null or subscriptions.published_at < new.published_at)
+returning subscriptions.feed, subscriptions.channel, subscriptions.location, new.published_at,
+          subscriptions.clock_offset
+
+-- name: endpoints_due
+-- Channels that may be told something now, first the one that is served first.
+select channel from core.endpoints
+where url <> '' and not_before <= %(now)s and exists (
+    select from core.publications
+    where publications.channel = endpoints.channel and waiting_since is not null and not set_aside
+)
+order by priority, channel
+
+-- name: begin_publication
+-- Take the next number of a channel's sequence; until then nobody else tells it anything.
+update core.endpoints set sequence = sequence + 1, not_before = %(until)s
+where channel = %(channel)s and url <> '' and not_before <= %(now)s
+returning channel, url, batch, requests_per_second, sequence, failures, refusals, down_exception
+
+-- name: publications_waiting
+-- The figures that a channel does not have, longest waiting first.
+select sku, location, version, as_of, sellable, refusal from core.publications
+where channel = %(channel)s and waiting_since is not null and not set_aside
+order by waiting_since, sku, location limit %(limit)s
+
+-- name: publications_told
+-- What a channel has now; a figure that changed meanwhile waits again.
+update core.publications
+set sellable = new.sellable, sequence = %(sequence)s, refusal = '',
+    waiting_since = case when publications.version = new.version then null else %(now)s end,
+    moved_at = case when publications.version <> new.version then moved_at end
+from unnest(%(sku)s::text[], %(location)s::text[], %(version)s::bigint[], %(sellable)s::bigint[])
+     as new (sku, location, version, sellable)
+where publications.channel = %(channel)s and publications.sku = new.sku and publications.location = new.location
+  and publications.sequence < %(sequence)s
+
+-- name: set_publication_aside
+-- A channel refuses a figure: it is not offered again until it changes.
+update core.publications set set_aside = version = %(version)s, moved_at = null, refusal = %(refusal)s
+where channel = %(channel)s and sku = %(sku)s and location = %(location)s
+
+-- name: publications_set_aside
+-- How many figures a channel has refused.
+select count(*) from core.publications where channel = %(channel)s and set_aside
+
+-- name: publish_again
+-- Offer the channel that an exception is about now what it did not take.
+with channel as (
+    update core.endpoints set not_before = %(now)s
+    where channel = (select entity_id from core.exceptions where exception_id = %(id)s) returning channel
+), offered as (
+    update core.publications set set_aside = false where set_aside and refusal = %(id)s
+)
+select channel from channel
+
+-- name: channel_status
+-- Every channel with an address, as it stands.
+select channel, url, case when down_exception = '' then 'up' else 'down' end,
+       count(waiting_since) filter (where not set_aside),
+       coalesce(extract(epoch from %(now)s - min(waiting_since) filter (where not set_aside)), 0)::double precision,
+       count(*) filter (where set_aside), endpoints.sequence, priority, acknowledged_at, not_before, reason
+from core.endpoints left join core.publications using (channel)
+where url <> '' group by endpoints.channel order by priority, channel
+
+-- name: endpoint_answered
+-- How a channel answered, and when it may be told more.
+update core.endpoints
+set failures = %(failures)s, refusals = %(refusals)s, not_before = %(not_before)s, reason = %(reason)s,
+    down_exception = %(down_exception)s, acknowledged_at = coalesce(%(acknowledged_at)s, acknowledged_at)
+where channel = %(channel)s
+
+-- name: oldest_publication
+-- Since when a channel waits for the figure that it has waited for longest.
+select min(waiting_since) from core.publications
+where channel = %(channel)s and waiting_since is not null and not set_aside
+
+-- name: unit_costs
+-- The highest cost of a unit of SKUs.
+select distinct on (sku) sku, unit_cost_minor, currency from core.stock
+where sku = any(%(skus)s::text[]) and unit_cost_minor is not null order by sku, unit_cost_minor desc
+
 -- name: save_stock_rule
 -- A rule of availability as it is now; one set earlier never replaces one set later.
 insert into core.stock_rules (rule_id, kind, sku, location, channel, quantity, percent, priority, set_at)
@@ -371,7 +558,10 @@ select distinct location from core.subscriptions where heard_at < %(since)s
 
 -- name: load_subscriptions
 -- Who follows which feed.
-select feed, channel, location from core.subscriptions order by feed, channel, location
+select feed, channel, location, exists (
+    select from core.endpoints where endpoints.channel = subscriptions.channel and url <> ''
+)
+from core.subscriptions order by feed, channel, location
 
 -- name: settle
 -- Record what became of events.

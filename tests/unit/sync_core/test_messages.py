@@ -10,6 +10,7 @@ from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.messages import (
     TYPES,
     BackorderOffered,
+    ChannelConnected,
     ChannelServed,
     Event,
     LocationRegistered,
@@ -140,6 +141,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "transfer written off": (TransferWrittenOff(origin="shop", transfer_id="T1"), "shop\x1fT1"),
     "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
     "channel": (ChannelServed(origin="erp", channel="web", locations=("L",)), "rules\x1ferp"),
+    "address": (ChannelConnected(origin="erp", channel="web", url="http://shop/"), "rules\x1ferp"),
     "rule": (StockRuleSet(origin="erp", rule_id="1", kind="safety"), "rules\x1ferp"),
     "feed": (factories.feed_report(), "feed\x1fshop"),
 }
