@@ -132,6 +132,16 @@ class OpenException(Struct, frozen=True):
     playbook: Playbook
 
 
+class Replenishment(Struct, frozen=True):
+    """Units of a SKU that a location is to be brought."""
+
+    sku: str
+    location: str
+    quantity: int
+    raised_at: dt.datetime
+    exception_id: str
+
+
 class Audit(Struct, frozen=True):
     """The sync core's own part of ``verify``."""
 
@@ -159,6 +169,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         order,
         availability,
         channels,
+        replenishments,
         exceptions,
         exception_history,
         journal,
@@ -363,6 +374,15 @@ def channels(state: State) -> list[publication.ChannelStatus]:
     core = _core(state)
     with core.db.transaction() as session:
         return publication.channels(session, core.clock())
+
+
+@get("/v1/replenishments", sync_to_thread=True)
+def replenishments(
+    state: State, location: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
+) -> list[Replenishment]:
+    """What fell under its reorder point and is neither there nor on its way, longest waiting first."""
+    with _core(state).db.transaction() as session:
+        return [Replenishment(*row) for row in session.rows("open_signals", location=location, limit=limit)]
 
 
 @get("/v1/exceptions", sync_to_thread=True)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-RuleKind = Literal["safety", "buffer", "quota", "cap"]
+RuleKind = Literal["safety", "buffer", "quota", "cap", "reorder"]
 SILENT_AFTER: Final = dt.timedelta(minutes=15)
 """A feed that has said nothing for so long counts as down, and buffers of its locations apply."""
 
@@ -26,6 +26,7 @@ class Rule(Struct, frozen=True):
     quantity: int
     percent: int
     priority: int
+    target: int = 0  # of a reorder point: up to what is asked for
 
     def units(self, of: int) -> int:
         """What it holds back of ``of`` units, or lets through."""
@@ -58,21 +59,25 @@ class Held(Struct, frozen=True):
 class Rules:
     """Rules by what they are about: of several that fit, the most particular counts."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._by_place: dict[tuple[str, str, str], list[Rule]] = {}
         self._quotas: list[Rule] = []
         self._caps: list[Rule] = []
         for rule in rules:
-            if not rule.quantity and not rule.percent and rule.kind != "cap":
-                continue
-            match rule.kind:
-                case "quota":
-                    self._quotas.append(rule)
-                case "cap":
-                    self._caps.append(rule)
-                case _:
-                    self._by_place.setdefault((rule.kind, rule.sku, rule.location), []).append(rule)
-        self._quotas.sort(key=lambda rule: rule.priority)
+            self.add(rule)
+
+    def add(self, rule: Rule) -> None:
+        """Of reorder points for the same, the one that was added last counts."""
+        if not rule.quantity and not rule.percent and rule.kind not in ("cap", "reorder"):
+            return
+        match rule.kind:
+            case "quota":
+                self._quotas.append(rule)
+                self._quotas.sort(key=lambda rule: rule.priority)
+            case "cap":
+                self._caps.append(rule)
+            case _:
+                self._by_place.setdefault((rule.kind, rule.sku, rule.location), []).append(rule)
 
     def held_back(self, kind: RuleKind, sku: str, location: str, free: int) -> int:
         """Units of what is free that are not for sale at a location."""
@@ -80,6 +85,13 @@ class Rules:
             if found := self._by_place.get((kind, *place)):
                 return max(rule.units(max(0, free)) for rule in found)
         return 0
+
+    def reorder(self, sku: str, location: str) -> Rule | None:
+        """The reorder point of a SKU at a location."""
+        for place in ((sku, location), (sku, ""), ("", location), ("", "")):
+            if found := self._by_place.get(("reorder", *place)):
+                return found[-1]
+        return None
 
     def quotas(self, sku: str) -> list[Rule]:
         """By channel, first the one that is served first; a rule about this SKU goes before one about each."""
@@ -103,9 +115,14 @@ class Standing(Struct, frozen=True):
     silent: frozenset[str]
 
 
+def kept_for_safety(sku: str, location: str, free: int, rules: Rules) -> int:
+    """Units that are never for sale."""
+    return rules.held_back("safety", sku, location, free)
+
+
 def sellable(held: Held, rules: Rules, *, degraded: bool) -> int:
     """Units of a location that are for sale."""
-    kept = rules.held_back("safety", held.sku, held.location, held.free)
+    kept = kept_for_safety(held.sku, held.location, held.free, rules)
     if degraded:
         kept += rules.held_back("buffer", held.sku, held.location, held.free)
     return max(0, held.free - kept)

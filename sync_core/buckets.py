@@ -38,6 +38,9 @@ PROMISES: Final = frozenset(
 )
 """Movements that change what is promised or expected, not what is there."""
 
+SUPPLIES: Final = frozenset({"receipt", "transfer_sent", "transfer_found"})
+"""Movements that answer a call for replenishment of their location."""
+
 FREES: Final[Mapping[str, int]] = {
     kind: sum(factor if counter == "good" else -factor for counter, factor in effects
               if counter in ("good", "reserved", "committed"))

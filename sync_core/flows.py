@@ -20,6 +20,7 @@ from sync_core import (
     progress,
     publication,
     receivables,
+    replenishment,
     returns,
     store,
     transfers,
@@ -204,6 +205,7 @@ class Processor:
             waited = unit.waited_long.get((one.message.source, one.message.event_id))
             if waited is not None and verdict.state != "parked":
                 step.resolve_exception(*waited, "what it waited for has come")
+            replenishment.watch(step)
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
@@ -225,6 +227,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     locations: set[str] = set()
     transfer_ids: set[bytes] = set()
     moving: dict[bytes, set[str]] = {}
+    reordering = False
     for event in events:
         match event:
             case OrderCaptured():
@@ -248,6 +251,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 stock.update((line.sku, event.location) for line in goods)
                 if event.customer_ref:
                     pairs.update((event.customer_ref, line.sku) for line in goods)
+            case StockRuleSet(kind="reorder") if event.sku and event.location:
+                stock.add((event.sku, event.location))
+                reordering = True
             case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted():
                 stock.update((line.sku, event.location) for line in event.lines)
                 locations.add(event.location)
@@ -282,6 +288,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             skus = moving.get(identity, set()) | {line if isinstance(line, str) else line.sku for line in about.lines}
             stock.update((sku, where) for sku in skus for where in (about.from_location, about.to_location))
     store.load_stock(session, unit, stock)
+    store.load_signals(session, unit, new_point=reordering)
     for one in claimed:
         if isinstance(event := one.message.event, StockCounted):
             skus_counted = sorted({line.sku for line in event.lines})

@@ -377,19 +377,29 @@ class StockRuleSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A rule of availability; set again under its ID it replaces itself, with ``quantity`` and ``percent`` 0 it ends.
 
     safety: units of a SKU at a location that are not for sale. buffer: the same while a feed of the location is silent.
-    quota: units kept for a channel. cap: the most a channel may see. An empty ``sku`` or ``location`` means each.
+    quota: units kept for a channel. cap: the most a channel may see. reorder: the point of sellable units under which
+    replenishment up to ``target`` is signalled. An empty ``sku`` or ``location`` means each.
     ``percent`` is of what is free, rounded down, and is added to ``quantity``.
     """
 
     origin: Origin
     rule_id: Name
-    kind: Literal["safety", "buffer", "quota", "cap"]
+    kind: Literal["safety", "buffer", "quota", "cap", "reorder"]
     sku: Annotated[str, Meta(max_length=200)] = ""
     location: Annotated[str, Meta(max_length=200)] = ""
     channel: Annotated[str, Meta(max_length=200)] = ""
     quantity: Annotated[int, Meta(ge=0, le=10**9)] = 0
     percent: Annotated[int, Meta(ge=0, le=100)] = 0
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
+    target: Annotated[int, Meta(ge=0, le=10**9)] = 0
+
+    def __post_init__(self) -> None:
+        if (self.kind in ("quota", "cap")) != bool(self.channel):
+            raise ValueError(f"a {self.kind} {'has no' if self.channel else 'needs a'} `channel`")
+        if self.kind == "reorder" and self.quantity and self.target <= self.quantity:
+            raise ValueError("a reorder point needs a `target` above its `quantity`")
+        if self.kind == "reorder" and self.percent:
+            raise ValueError("a reorder point has no `percent`")
 
 
 class FeedReported(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

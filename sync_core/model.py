@@ -19,6 +19,7 @@ ExceptionKind = Literal[
     "return_without_sale", "credit_above_sale", "refund_above_approved", "identity_conflict", "out_of_sequence",
     "dead_letter", "posting_rejected", "posting_dead", "stock_shortfall", "wrong_source", "transfer_short",
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",
+    "replenishment",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
@@ -116,6 +117,17 @@ class Stock(Struct):
     def free(self) -> int:
         """What may be promised; below zero after a fact that came late."""
         return self.good - self.reserved - self.committed
+
+
+class Signal(Struct):
+    """What is asked for of a SKU at a location; ``below`` since it fell under its reorder point."""
+
+    sku: str
+    location: str
+    units: int = 0  # asked for, and neither there nor on their way
+    below: bool = False
+    raised_at: dt.datetime | None = None
+    exception_id: str = ""
 
 
 class Transfer(Struct):

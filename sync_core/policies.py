@@ -1,5 +1,6 @@
 """What is known of locations, channels and rules of availability: data that events set. Decisions only, no I/O."""
 
+from sync_core.availability import Rule
 from sync_core.messages import ChannelConnected, ChannelServed, LocationRegistered, StockRuleSet
 from sync_core.unit import DONE, Step, Verdict
 
@@ -52,9 +53,7 @@ def connect_channel(step: Step, event: ChannelConnected) -> Verdict:
 
 
 def set_rule(step: Step, event: StockRuleSet) -> Verdict:
-    """A rule of availability; one for a channel names it, one for a location does not."""
-    if (event.kind in ("quota", "cap")) != bool(event.channel):
-        return Verdict("rejected", f"a {event.kind} {'needs' if not event.channel else 'has no'} channel")
+    """A rule of availability; a reorder point of one SKU at one location counts at once."""
     rule = {
         "rule_id": f"{event.origin}:{event.rule_id}",
         "kind": event.kind,
@@ -64,8 +63,13 @@ def set_rule(step: Step, event: StockRuleSet) -> Verdict:
         "quantity": event.quantity,
         "percent": event.percent,
         "priority": event.priority,
+        "target": event.target,
         "set_at": step.message.occurred_at,
     }
     about = {"rule_id": rule["rule_id"], "now": step.wall}  # what it was about, and what it is about now
     step.unit.settings += [("publish_under_rule", about), ("save_stock_rule", rule), ("publish_under_rule", about)]
+    key = (event.sku, event.location)
+    if event.kind == "reorder" and all(key):
+        step.unit.stock_rules.add(Rule(event.kind, *key, "", event.quantity, 0, event.priority, event.target))
+        step.touched[key] = step.stock(*key)
     return DONE

@@ -28,6 +28,7 @@ from sync_core.model import (
     OrderLine,
     Posted,
     Return,
+    Signal,
     Stock,
     Transfer,
     TransferLine,
@@ -217,6 +218,15 @@ def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
     unit.stock.update({(row[0], row[1]): Stock(*row) for row in found})
 
 
+def load_signals(session: Session, unit: Unit, *, new_point: bool) -> None:
+    """Reorder points of the stock of a unit of work and what has been asked for; nothing where there are none."""
+    if not unit.stock or not (new_point or session.one("any_reorder")[0]):
+        return
+    columns = {"sku": [sku for sku, _ in unit.stock], "location": [location for _, location in unit.stock]}
+    unit.stock_rules = Rules(Rule(*row) for row in session.rows("stock_rules_of", **columns))
+    unit.signals = {(row[0], row[1]): Signal(*row) for row in session.rows("load_signals", **columns)}
+
+
 def load_locations(session: Session, unit: Unit, locations: Iterable[str]) -> None:
     wanted = sorted(set(locations))
     for row in session.rows("load_locations", locations=wanted) if wanted else ():
@@ -364,6 +374,10 @@ def _save_stock(session: Session, unit: Unit) -> None:
         session, "save_stock", list(unit.changed_stock.values()),
         **{name: attrgetter(name) for name in ("sku", "location", *COUNTERS, "opening", "unit_cost_minor", "currency",
                                                "oversold", "oversold_exception")},
+    )  # fmt: skip
+    _columns(
+        session, "save_signals", list(unit.changed_signals.values()),
+        **{name: attrgetter(name) for name in ("sku", "location", "units", "below", "raised_at", "exception_id")},
     )  # fmt: skip
     _columns(
         session, "save_transfers", list(unit.changed_transfers.values()),

@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from collector.semconv import correlation_id as identity_of
-from sync_core.buckets import EFFECTS, PROMISES
+from sync_core.availability import Rules
+from sync_core.buckets import EFFECTS, PROMISES, SUPPLIES
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
@@ -24,6 +25,7 @@ from sync_core.model import (
     Posted,
     Return,
     Severity,
+    Signal,
     Stock,
     Transfer,
 )
@@ -81,6 +83,8 @@ class Unit(Struct):
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
+    stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need
+    signals: dict[StockKey, Signal] = field(default_factory=dict)
     transfers: dict[bytes, Transfer] = field(default_factory=dict)
     locations: dict[str, Location] = field(default_factory=dict)
     moved_since: dict[tuple[str, str, dt.datetime], int] = field(default_factory=dict)
@@ -95,6 +99,7 @@ class Unit(Struct):
     posted: dict[str, Posted] = field(default_factory=dict)
     shipments: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
+    changed_signals: dict[StockKey, Signal] = field(default_factory=dict)
     movements: dict[tuple[str, str, str], Movement] = field(default_factory=dict)
     pieces: list[CreditPiece] = field(default_factory=list)
     parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
@@ -123,6 +128,7 @@ class Step(Struct):
     clock_offset: dt.timedelta
     attempt: int = 1  # at this event
     touched: dict[StockKey, Stock] = field(default_factory=dict)
+    supplied: dict[StockKey, int] = field(default_factory=dict)  # units that arrived, or are on their way now
 
     @property
     def rules(self) -> PostingRules:
@@ -154,6 +160,8 @@ class Step(Struct):
                 business_key, kind, location, correlation_id, message.occurred_at, message.provenance
             )
         moved.units[sku] = moved.units.get(sku, 0) + quantity
+        if kind in SUPPLIES:
+            self.supplied[key] = self.supplied.get(key, 0) + quantity
         if kind not in PROMISES:
             unit.stock_moved[(message.source, location)][message.occurred_at] = self.now
 
@@ -295,6 +303,8 @@ def opened(item: ExceptionItem, channel: str = "") -> Hop:
         "exception.open", "transformation", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
         outcome="parked", attributes={"reason": f"{item.kind}: {item.detail}"} | about,
     )  # fmt: skip
+
+
 def closing(exception_id: str, correlation_id: bytes, origin: str, resolution: str) -> Hop:
     """The hop of an exception that is closed."""
     return Hop(

@@ -253,7 +253,19 @@ create table core.stock_rules (
     quantity  bigint not null,
     percent   integer not null,
     priority  integer not null,
+    target    bigint not null,
     set_at    timestamptz not null
+);
+create index stock_rules_about on core.stock_rules (kind, sku);
+
+create table core.signals (
+    sku           text not null,
+    location      text not null,
+    units         bigint not null check (units >= 0),
+    below         boolean not null,
+    raised_at     timestamptz,
+    exception_id  text not null,
+    primary key (sku, location)
 );
 
 create table core.journals (

@@ -235,7 +235,7 @@ join core.stock on rule.sku in ('', stock.sku) and rule.location in ('', stock.l
 join core.channels on stock.location = any(channels.locations)
 join core.endpoints on endpoints.channel = channels.channel
 cross join lateral (select '' union all select stock.location where by_location) as at (place)
-where rule.rule_id = %(rule_id)s and url <> '' and (rule.kind <> 'cap' or rule.channel = channels.channel)
+where rule.rule_id = %(rule_id)s and rule.kind <> 'reorder' and url <> '' and (rule.kind <> 'cap' or rule.channel = channels.channel)
 order by channels.channel, stock.sku, place
 on conflict (channel, sku, location) do update
 set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false
@@ -374,12 +374,42 @@ where sku = any(%(skus)s::text[]) and unit_cost_minor is not null order by sku, 
 
 -- name: save_stock_rule
 -- A rule of availability as it is now; one set earlier never replaces one set later.
-insert into core.stock_rules (rule_id, kind, sku, location, channel, quantity, percent, priority, set_at)
-values (%(rule_id)s, %(kind)s, %(sku)s, %(location)s, %(channel)s, %(quantity)s, %(percent)s, %(priority)s, %(set_at)s)
+insert into core.stock_rules (rule_id, kind, sku, location, channel, quantity, percent, priority, target, set_at)
+values (%(rule_id)s, %(kind)s, %(sku)s, %(location)s, %(channel)s, %(quantity)s, %(percent)s, %(priority)s,
+        %(target)s, %(set_at)s)
 on conflict (rule_id) do update set kind = excluded.kind, sku = excluded.sku, location = excluded.location,
     channel = excluded.channel, quantity = excluded.quantity, percent = excluded.percent,
-    priority = excluded.priority, set_at = excluded.set_at
+    priority = excluded.priority, target = excluded.target, set_at = excluded.set_at
 where stock_rules.set_at <= excluded.set_at
+
+-- name: any_reorder
+-- Whether anything has a reorder point.
+select exists (select from core.stock_rules where kind = 'reorder' and quantity > 0)
+
+-- name: stock_rules_of
+-- Reorder points of stock, and the rules that say what of it is for sale.
+select kind, sku, location, channel, quantity, percent, priority, target from core.stock_rules
+where kind in ('reorder', 'safety') and sku = any(array[''] || %(sku)s::text[])
+  and location = any(array[''] || %(location)s::text[])
+order by set_at
+
+-- name: load_signals
+-- What has been asked for of stock.
+select sku, location, units, below, raised_at, exception_id from core.signals
+where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
+
+-- name: save_signals
+-- What has been asked for of stock now.
+insert into core.signals (sku, location, units, below, raised_at, exception_id)
+select * from unnest(%(sku)s::text[], %(location)s::text[], %(units)s::bigint[], %(below)s::boolean[],
+                     %(raised_at)s::timestamptz[], %(exception_id)s::text[])
+on conflict (sku, location) do update set units = excluded.units, below = excluded.below,
+    raised_at = excluded.raised_at, exception_id = excluded.exception_id
+
+-- name: open_signals
+-- What is asked for and neither there nor on its way, longest waiting first.
+select sku, location, units, raised_at, exception_id from core.signals
+where units > 0 and (%(location)s = '' or location = %(location)s) order by raised_at, sku, location limit %(limit)s
 
 -- name: load_transfers
 -- Transfers by identity.
@@ -541,8 +571,8 @@ select sku, location, good, damaged, return_pending, quarantine, refurbish, rese
 from core.stock where sku = any(%(skus)s::text[])
 
 -- name: stock_rules
--- Every rule of availability.
-select kind, sku, location, channel, quantity, percent, priority from core.stock_rules
+-- Every rule of availability; reorder points are none.
+select kind, sku, location, channel, quantity, percent, priority, target from core.stock_rules where kind <> 'reorder'
 
 -- name: channels
 -- The locations that serve each channel.

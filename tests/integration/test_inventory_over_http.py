@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Any
 
+import httpx
 import pytest
 
 from sync_core.messages import (
@@ -16,6 +17,7 @@ from tests.estate import Estate
 from tests.factories import (
     NOON,
     adjustment,
+    cloudevent,
     counted,
     feed_report,
     goods_back,
@@ -80,6 +82,53 @@ def test_what_comes_back_or_is_damaged_is_for_sale_only_after_inspection(estate:
     estate.tell(reclassified("B1", ("A1", 1, "return_pending", "good"), ("A1", 1, "return_pending", "damaged")))
     assert estate.at() == {"on_hand": 2, "good": 1, "damaged": 1, "free": 1, "sellable": 1}
     assert estate.sound()
+
+
+def reorder(**over: Any) -> StockRuleSet:
+    return rule("point", "reorder", **{"sku": "A1", "location": "WH1", "quantity": 4, "target": 10} | over)
+
+
+@pytest.mark.proves(33)
+def test_what_falls_under_its_point_is_asked_for_once(estate: Estate, http: httpx.Client) -> None:
+    def asked() -> list[tuple[str, str, int]]:
+        return [(one["sku"], one["location"], one["quantity"]) for one in http.get("/v1/replenishments").json()]
+
+    estate.tell(goods_in(), reorder(), rule("1", "safety", quantity=1))
+    estate.tell(order("1"))
+    assert asked() == [("A1", "WH1", 10 - 3)]
+    estate.tell(order("2"), order("3"))
+    assert asked() == [("A1", "WH1", 7)]
+    assert estate.exceptions() == [("replenishment", "procurement", 7 * 400)]
+    estate.tell(goods_in("D0", location="ST1"), transfer(units={"A1": 3}, from_location="ST1", to_location="WH1"))
+    assert asked() == [("A1", "WH1", 7)]
+    estate.tell(transfer_out(units={"A1": 3}))
+    assert asked() == [("A1", "WH1", 4)]
+    estate.tell(goods_in("D2", {"A1": 5}))
+    assert (asked(), estate.exceptions()) == ([], [])
+    estate.tell(order("4", line(quantity=3)))
+    assert asked() == [("A1", "WH1", 10 - 3 - 3)]
+    assert estate.sound()
+
+
+def test_a_point_set_above_what_is_there_counts_at_once_and_ends_with_its_signal(estate: Estate) -> None:
+    estate.tell(goods_in(units={"A1": 3}), reorder())
+    assert estate.exceptions() == [("replenishment", "procurement", 7 * 400)]
+    estate.tell(reorder(quantity=0, target=0))
+    assert estate.exceptions() == []
+    estate.tell(order("1"))
+    assert estate.exceptions() == []
+
+
+@pytest.mark.parametrize(
+    ("over", "field"),
+    [({"kind": "reorder", "quantity": 5, "target": 5}, "target"), ({"kind": "reorder", "percent": 5}, "percent"),
+     ({"kind": "cap", "quantity": 5}, "channel"), ({"kind": "safety", "channel": "web"}, "channel")],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_is_refused_with_the_field(http: httpx.Client, over: dict[str, Any], field: str) -> None:
+    event = cloudevent(rule("1", "safety"))
+    answer = http.post("/v1/events", json=event | {"data": event["data"] | over})
+    assert answer.status_code == 400
+    assert f"`{field}`" in answer.json()["detail"]
 
 
 @pytest.mark.proves(79, 206)
