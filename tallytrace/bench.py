@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -14,13 +17,22 @@ from rich.table import Table
 
 import collector
 from collector.bench import Report
-from tallytrace import replay, synthetic_trade
+from sync_core.api import Status
+from tallytrace import order_load, replay, synthetic_trade
+from tallytrace.order_load import Waits
+from tallytrace.remote import RemoteError, read
 from tallytrace.settings import Settings
+from tallytrace.supervisor import Product, running
 
 SEED: Final = 1
 YEAR_LINES: Final = 541_909
 SPANS_PER_SECOND: Final = 110_000
 """The load of a second, a little over what must be reached."""
+WORKERS: Final = (1, 2, 4)
+ORDERS_PER_SECOND: Final = 200
+QUESTIONS_PER_SECOND: Final = 500
+SKUS_IN_A_QUESTION: Final = 100
+DRAIN_SECONDS: Final = 900.0
 
 
 class Figure(Struct, frozen=True):
@@ -75,17 +87,108 @@ def show(figures: list[Figure], console: Console) -> None:
 
 def replayed(*, lines: int, file: Path | None, console: Console) -> list[Figure]:
     """Measure the replay of ``file``, or of generated lines. Raises what a replay raises."""
-    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as name:
-        home = Path(name)
-        home.chmod(0o755)
-        source = file or synthetic_trade.write(home / "trade.csv", lines, SEED)
+    with _settings() as settings:
+        source = file or synthetic_trade.write(settings.directory / "trade.csv", lines, SEED)
         console.print(f"replaying {'the file' if file else f'{lines:,} generated lines'} through the whole product")
-        settings = Settings(
-            home=str(home),
+        outcome = replay.run(settings, source, until_now=False, console=console)
+    return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]
+
+
+class CoreReport(Struct, frozen=True):
+    """What the sync core did: lifecycles a second by the number of worker processes, and how long answers took."""
+
+    lifecycles: int
+    lifecycles_per_s: dict[int, float]
+    order_post: Waits
+    availability: Waits
+
+    @property
+    def best(self) -> float:
+        return max(self.lifecycles_per_s.values())
+
+
+def cored(
+    *, lifecycles: int, seconds: float, console: Console, workers: Sequence[int] = WORKERS
+) -> tuple[list[Figure], CoreReport]:
+    """Measure the whole product with so many workers each; requests at a set rate for ``seconds``, with the first.
+
+    Raises RemoteError, ServiceError, and RuntimeError for what the core refuses.
+    """
+    rates: dict[int, float] = {}
+    waits: list[Waits] = []
+    for count in workers:
+        console.print(f"{lifecycles:,} orders of {order_load.LINES} lines from capture to the ERP, workers: {count}")
+        with (
+            _settings(workers=count, canary_seconds=0.0) as plain,
+            replay.with_erp(plain, console) as settings,
+            running(settings) as product,
+        ):
+            order_load.send(product.core_url, order_load.receipts())
+            _drained(product)
+            rates[count] = round(_lifecycles_per_s(product, lifecycles), 1)
+            waits = waits or _answered(product, seconds, console)
+    report = CoreReport(lifecycles, rates, *waits)
+    return [
+        Figure("core.lifecycles_per_s", report.best, 500, 1_000),
+        Figure("core.lines_per_s", report.best * order_load.LINES, 5_000, 10_000),
+        Figure("core.order_post_p99_ms", report.order_post.p99_ms, 100, 30, most=True),
+        Figure("core.availability_p99_ms", report.availability.p99_ms, 20, 10, most=True),
+    ], report
+
+
+def show_core(report: CoreReport, console: Console) -> None:
+    """What has no target: each number of workers, and the middle of the answers."""
+    table = Table("core", "measured", box=None)
+    for workers, rate in report.lifecycles_per_s.items():
+        table.add_row(f"lifecycles a second, workers: {workers}", f"{rate:,.0f}")
+    for name, waits in (("POST /v1/orders", report.order_post), ("GET /v1/availability", report.availability)):
+        table.add_row(f"{name}, {waits.requests:,} requests", f"p50 {waits.p50_ms:,.1f} ms, p99 {waits.p99_ms:,.1f} ms")
+    console.print(table)
+
+
+def _lifecycles_per_s(product: Product, lifecycles: int) -> float:
+    bodies = order_load.lifecycles(lifecycles, "bench")
+    started = time.monotonic()
+    order_load.send(product.core_url, bodies)
+    found = _drained(product)
+    if found.inbox_parked or found.inbox_dead or found.outbox_refused or found.exceptions_open:
+        raise RemoteError(f"not every lifecycle came to its end: {found}")
+    return lifecycles / (time.monotonic() - started)
+
+
+def _answered(product: Product, seconds: float, console: Console) -> list[Waits]:
+    console.print(f"{ORDERS_PER_SECOND} orders a second, then {QUESTIONS_PER_SECOND} questions a second")
+    ask = order_load.questions(SKUS_IN_A_QUESTION)
+    order_load.at_rate(product.core_url, ask, per_second=50, seconds=1)  # the shelf reads each SKU once
+    orders = order_load.at_rate(
+        product.core_url, order_load.orders("post"), per_second=ORDERS_PER_SECOND, seconds=seconds
+    )
+    _drained(product)
+    return [orders, order_load.at_rate(product.core_url, ask, per_second=QUESTIONS_PER_SECOND, seconds=seconds)]
+
+
+def _drained(product: Product) -> Status:
+    """How the core stands when nothing is on its way any more."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while True:
+        found = read(f"{product.core_url}/v1/status", Status)
+        if not (found.inbox_queued or found.outbox_waiting or found.spans_waiting):
+            return found
+        if time.monotonic() > deadline:
+            raise RemoteError(f"not drained within {DRAIN_SECONDS:.0f} s: {found}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def _settings(**over: Any) -> Iterator[Settings]:
+    """An installation of its own, gone after the block."""
+    with tempfile.TemporaryDirectory(prefix="tallytrace-bench-") as name:
+        Path(name).chmod(0o755)
+        yield Settings(
+            home=name,
             core_port=replay.free_port(),
             plane_port=replay.free_port(),
             otlp_port=replay.free_port(),
             otlp_grpc_port=0,
+            **over,
         )
-        outcome = replay.run(settings, source, until_now=False, console=console)
-    return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]

@@ -6,9 +6,10 @@ Each command imports what it runs: all of it takes two seconds, ``--help`` and a
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -38,6 +39,7 @@ class Bench(StrEnum):
     ALL = "all"
     REPLAY = "replay"
     COLLECTOR = "collector"
+    CORE = "core"
 
 
 class Action(StrEnum):
@@ -341,37 +343,41 @@ def export_what(
 
 @app.command("bench")
 def run_bench(
-    what: Annotated[Bench, typer.Argument(help="replay, collector, or both.")] = Bench.ALL,
+    what: Annotated[Bench, typer.Argument(help="replay, collector, core, or all of them.")] = Bench.ALL,
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
     ] = None,
     lines: Annotated[int, typer.Option(min=100, help="Generated lines to replay.")] = 100_000,
     seconds: Annotated[int, typer.Option(min=1, help="Load of the collector: so long at 110,000 spans/s.")] = 60,
+    orders: Annotated[int, typer.Option(min=250, help="Order lifecycles through the core.")] = 10_000,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine against the targets, in a home of its own.
 
-    Examples: tallytrace bench --json; tallytrace bench collector --seconds 60
+    Examples: tallytrace bench --json; tallytrace bench collector --seconds 60; tallytrace bench core
     """
     from tallytrace import bench
 
-    figures, report = [], None
+    figures, extra, tables = [], dict[str, object](), list[Callable[[], None]]()
     with _refusals():
-        if what is not Bench.COLLECTOR:
+        if what in (Bench.ALL, Bench.REPLAY):
             figures += bench.replayed(lines=lines, file=file, console=err)
-        if what is not Bench.REPLAY:
+        if what in (Bench.ALL, Bench.COLLECTOR):
             measured, report = bench.collected(spans=seconds * bench.SPANS_PER_SECOND)
             figures += measured
+            extra |= {"collector.small_requests": report.small_requests, "collector.report": report}
+            tables.append(partial(bench.show_collector, report, out))
+        if what in (Bench.ALL, Bench.CORE):
+            measured, core = bench.cored(lifecycles=orders, seconds=10, console=err)
+            figures += measured
+            extra["core.report"] = core
+            tables.append(partial(bench.show_core, core, out))
     if as_json:
-        told: dict[str, object] = {one.name: one for one in figures}
-        if report is not None:
-            told["collector.small_requests"] = report.small_requests
-            told["collector.report"] = report
-        out.print_json(msgspec.json.encode(told).decode())
+        out.print_json(msgspec.json.encode({one.name: one for one in figures} | extra).decode())
         return
     bench.show(figures, out)
-    if report is not None:
-        bench.show_collector(report, out)
+    for show in tables:
+        show()
 
 
 @app.command("demo")
