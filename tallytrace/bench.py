@@ -19,8 +19,9 @@ import collector
 from collector.bench import Report
 from sync_core.api import Status
 from tallytrace import order_load, replay, synthetic_trade
+from tallytrace.errors import RemoteError
 from tallytrace.order_load import Waits
-from tallytrace.remote import RemoteError, read
+from tallytrace.remote import read
 from tallytrace.settings import Settings
 from tallytrace.supervisor import Product, running
 
