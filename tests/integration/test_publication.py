@@ -235,7 +235,7 @@ def test_a_replay_of_the_exception_tries_at_once(
     assert web.shown == {}
     [down] = http.get("/v1/exceptions").json()
     told = http.post("/v1/exceptions/replay", json={"ids": [down["exception_id"]], "by": "ann", "reason": "it is back"})
-    assert [one["outcome"] for one in told.json()] == ["done"]
+    assert [one["outcome"] for one in told.json()["outcomes"]] == ["done"]
     publish(publisher)
     assert web.shown == {("A1", ""): 5}
     assert estate.exceptions() == []
