@@ -8,7 +8,7 @@ import msgspec
 MILESTONES: Final = {
     "order": (
         "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_accepted routed "
-        "acknowledged released ready_for_pickup edited cancelled notified closed"
+        "acknowledged released ready_for_pickup edited partially_shipped fulfilled cancelled notified closed"
     ),
     "fulfilment": "released picked packed shipped delivery_promised delivered picked_up",
     "return": (

@@ -93,8 +93,22 @@ class Status(Struct, frozen=True):
     erp: Literal["up", "down", "none"]
 
 
+class LineState(Struct, frozen=True):
+    """A line of an order as it stands: units ordered, and what became of them."""
+
+    line_no: int
+    sku: str
+    kind: str
+    quantity: int
+    amount_minor: int
+    reserved: int
+    shipped: int
+    cancelled: int
+    returned: int
+
+
 class OrderState(Struct, frozen=True):
-    """An order as it stands; amounts in minor units, ``amount_minor`` net of tax."""
+    """An order as it stands; amounts in minor units, ``amount_minor`` net of tax; ``due_minor`` is yet to be paid."""
 
     correlation_id: str
     origin: str
@@ -107,6 +121,8 @@ class OrderState(Struct, frozen=True):
     amount_minor: int
     tax_minor: int
     paid_minor: int
+    due_minor: int
+    lines: list[LineState]
 
 
 class OpenException(Struct, frozen=True):
@@ -335,8 +351,7 @@ def _decided(core: Core, event: OrderCaptured) -> Response[list[OrderState]]:
             raise ProblemError(409, "Order refused", reason, field="order_id")
         where = {"Location": f"/v1/orders/{event.order_id}"}
         if rows:
-            orders = [OrderState(row[0].hex(), *row[1:]) for row in rows if row[1] == event.origin]
-            return Response(orders, status_code=201, headers=where)
+            return Response(_orders([row for row in rows if row[1] == event.origin]), status_code=201, headers=where)
         if time.monotonic() > until:
             return Response([], status_code=202, headers=where)
         time.sleep(pause)
@@ -350,7 +365,12 @@ def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
         rows = session.rows("order_state", order_id=order_id)
     if not rows:
         raise ProblemError(404, "Not found", f"no order {order_id!r}")
-    return [OrderState(row[0].hex(), *row[1:]) for row in rows]
+    return _orders(rows)
+
+
+def _orders(rows: list[tuple[Any, ...]]) -> list[OrderState]:
+    named = [(row[0].hex(), *row[1:-1], [LineState(*line) for line in row[-1]]) for row in rows]
+    return [OrderState(*one) for one in named]
 
 
 @get("/v1/availability")

@@ -3,7 +3,7 @@
 import datetime as dt
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from collector.semconv import correlation_id
 from sync_core import (
+    amendments,
     compensation,
     inbox,
     inventory,
@@ -22,6 +23,7 @@ from sync_core import (
     receivables,
     replenishment,
     returns,
+    shipments,
     store,
     transfers,
     watermarks,
@@ -36,11 +38,13 @@ from sync_core.messages import (
     ChannelServed,
     ChargeRaised,
     CreditMemoIssued,
+    Event,
     FeedReported,
     LocationRegistered,
     Message,
     OrderCancelled,
     OrderCaptured,
+    OrderEdited,
     OrderStepped,
     Payment,
     PaymentAuthorised,
@@ -67,9 +71,10 @@ from sync_core.messages import (
     derived,
     message,
 )
+from sync_core.model import Hop
 from sync_core.store import Claimed, Session, Store
 from sync_core.telemetry import encode
-from sync_core.unit import FeedKey, Step, StockKey, Unit, Verdict
+from sync_core.unit import FeedKey, Step, StockKey, Told, Unit, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +90,9 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     PaymentCaptured: orders.pay,
     PaymentSettlementAnnounced: payments.announce,
     PaymentSettled: payments.settle,
-    ShipmentShipped: orders.ship,
-    OrderCancelled: orders.cancel,
+    ShipmentShipped: shipments.ship,
+    OrderCancelled: amendments.cancel,
+    OrderEdited: amendments.edit,
     OrderStepped: progress.advance,
     BackorderOffered: orders.supply,
     ReturnReceived: returns.receive,
@@ -211,6 +217,7 @@ class Processor:
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, verdicts, now)
         store.save_spans(session, spans.result(), now)
+        _withdraw(session, unit, now)
         publication.queue(session, unit, now)
         _offer(session, unit, claimed[-1].message, now)
 
@@ -221,6 +228,8 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     events = [one.message.event for one in claimed]
     order_ids: set[bytes] = set()
     return_ids: set[bytes] = set()
+    changing: set[bytes] = set()
+    amended: set[bytes] = set()
     stepped: set[bytes] = set()
     pairs: set[tuple[str, str]] = set()
     stock: set[StockKey] = set()
@@ -235,7 +244,11 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
             case PaymentSettled():
                 stepped.add(correlation_id(event.origin, event.order_id))
-            case Payment() | ShipmentShipped() | OrderCancelled() | BackorderOffered():
+            case ShipmentShipped():
+                changing.add(correlation_id(event.origin, event.order_id))
+            case OrderCancelled() | OrderEdited():
+                amended.add(correlation_id(event.origin, event.order_id))
+            case Payment() | BackorderOffered():
                 order_ids.add(correlation_id(event.origin, event.order_id))
             case OrderStepped():
                 stepped.add(correlation_id(event.origin, event.order_id))
@@ -269,8 +282,9 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
-    store.load_orders(session, unit, sorted(order_ids | stepped))
-    store.load_order_steps(session, unit, sorted(stepped))
+    store.load_orders(session, unit, sorted(order_ids | stepped | changing | amended))
+    store.load_order_documents(session, unit, sorted(changing | amended))
+    store.load_order_steps(session, unit, sorted(stepped | amended))
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
@@ -281,6 +295,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids}))
     for identity, order in unit.orders.items():
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
+    stock.update(_edited_stock(unit, events))
     requested = {correlation_id(e.origin, e.transfer_id): e for e in events if isinstance(e, TransferRequested)}
     for identity in transfer_ids:
         about = unit.transfers.get(identity) or requested.get(identity)
@@ -294,6 +309,38 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             skus_counted = sorted({line.sku for line in event.lines})
             store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus_counted)
     return unit
+
+
+def _edited_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:
+    """What edits may add, where their orders take goods from."""
+    places = {correlation_id(e.origin, e.order_id): e.location for e in events if isinstance(e, OrderCaptured)}
+    places |= {identity: order.location for identity, order in unit.orders.items()}
+    for event in events:
+        if isinstance(event, OrderEdited) and (place := places.get(correlation_id(event.origin, event.order_id))):
+            yield from ((line.sku, place) for line in event.lines if line.kind == "goods")
+
+
+def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:
+    """Keep from the ERP what it has not been offered yet and a cancellation has reversed; the journal keeps both."""
+    reversals = {one.journal_id: (one, cause, offset) for one, cause, offset in unit.journals
+                 if one.document == "cancellation"}  # fmt: skip
+    if not reversals or not session.one("lock_postings")[0]:  # the relay may be offering them just now
+        return
+    orders_of = [unit.orders[one.correlation_id] for one, _, _ in reversals.values()]
+    rows = session.rows("withdraw_postings", reversal_id=list(reversals),
+                        journal_id=[f"{order.origin}:order/{order.order_id}" for order in orders_of])  # fmt: skip
+    told = []
+    for reversal_id, journal_id in rows:
+        reversal, cause, offset = reversals[reversal_id]
+        order = unit.orders[reversal.correlation_id]
+        journaled = Hop("posting.journal", "transformation", order.correlation_id, order.origin, "posting",
+                        f"{reversal.document}/{reversal.entity_id}", "journaled")  # fmt: skip
+        entity_id = journal_id.removeprefix(f"{order.origin}:")
+        about = {"journal_id": journal_id, "reason": f"reversed by {reversal_id} before the ERP was offered it"}
+        hop = Hop("posting.reverse", "transformation", order.correlation_id, order.origin, "posting", entity_id,
+                  "reversed", outcome="compensated", attributes=orders.dimensions(order) | about)  # fmt: skip
+        told.append(Told(hop, cause.cause, now + offset, parent=journaled))
+    store.save_spans(session, encode(told), now)
 
 
 def _offer(session: Session, unit: Unit, last: Message, now: dt.datetime) -> None:

@@ -108,23 +108,64 @@ class PaymentSettled(Payment, frozen=True, kw_only=True, forbid_unknown_fields=T
     fee_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
 
 
+class OrderUnits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Units of one SKU of an order; of the line ``line_no`` (from 1), or with 0 of whichever is open, in order."""
+
+    sku: Name
+    quantity: Positive
+    line_no: Annotated[int, Meta(ge=0, le=10**6)] = 0
+
+
 class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that is reserved for an order left ``location``."""
+    """Goods of an order left ``location``: ``lines``, or without any everything that is reserved for it."""
 
     origin: Origin
     order_id: Name
     shipment_id: Name
     location: Name
     tracking_id: str = ""
+    lines: Annotated[tuple[OrderUnits, ...], Meta(max_length=5000)] = ()
 
 
 class OrderCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What has not been shipped of an order is not wanted any more."""
+    """``lines`` of an order are not wanted any more, or without any everything that has not been shipped."""
 
     origin: Origin
     order_id: Name
     cancellation_id: Name
     reason: str = ""
+    lines: Annotated[tuple[OrderUnits, ...], Meta(max_length=5000)] = ()
+
+
+class EditedLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A line as it is ordered from now on; a new ``line_no`` adds it, ``quantity`` 0 removes it.
+
+    Cancellations that are told by events of their own are not deducted, and what has been shipped is included.
+    """
+
+    line_no: Annotated[int, Meta(ge=1, le=10**6)]
+    sku: Name
+    quantity: Annotated[int, Meta(ge=0, le=10**9)]
+    amount_minor: Amount
+    kind: LineKind = "goods"
+    unit_price_micros: int | None = None
+
+
+class OrderEdited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order was changed after its capture: ``lines`` as they are now, and where it goes when ``address`` is given.
+
+    Of two edits of one line the one that happened later holds, in whatever order they arrive. Without ``tax_minor``,
+    the tax of what is wanted now, tax changes with the amount.
+    """
+
+    origin: Origin
+    order_id: Name
+    edit_id: Name
+    currency: Currency
+    lines: Annotated[tuple[EditedLine, ...], Meta(max_length=5000)] = ()
+    tax_minor: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    address: Annotated[str, Meta(max_length=1000)] = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -424,6 +465,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.settled.v1": PaymentSettled,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
+    "tallytrace.order.edited.v1": OrderEdited,
     "tallytrace.order.stepped.v1": OrderStepped,
     "tallytrace.backorder.offered.v1": BackorderOffered,
     "tallytrace.return.received.v1": ReturnReceived,
@@ -458,6 +500,7 @@ Event = (
     | PaymentSettled
     | ShipmentShipped
     | OrderCancelled
+    | OrderEdited
     | OrderStepped
     | BackorderOffered
     | ReturnReceived
@@ -612,7 +655,15 @@ def message(
 def sequence_of(event: Event) -> str:
     """The key under which an event is ordered when its sender names none: the transaction that it changes."""
     match event:
-        case OrderCaptured() | Payment() | ShipmentShipped() | OrderCancelled() | OrderStepped() | BackorderOffered():
+        case (
+            OrderCaptured()
+            | Payment()
+            | ShipmentShipped()
+            | OrderCancelled()
+            | OrderEdited()
+            | OrderStepped()
+            | BackorderOffered()
+        ):
             return f"{event.origin}\x1f{event.order_id}"
         case ReturnReceived() | RefundIssued():
             return f"{event.origin}\x1f{event.return_id}"

@@ -7,8 +7,9 @@ from msgspec import Struct, field
 
 from sync_core.ledger import JournalLine
 from sync_core.messages import Provenance
+from sync_core.money import cumulative_share
 
-OrderState = Literal["reserved", "backordered", "shipped", "cancelled"]
+OrderState = Literal["reserved", "backordered", "partially_shipped", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
 ExceptionKind = Literal[
     "backorder", "oversold", "payment_failed", "payment_differs", "second_payment", "payment_after_cancellation",
@@ -19,7 +20,7 @@ ExceptionKind = Literal[
     "return_without_sale", "credit_above_sale", "refund_above_approved", "identity_conflict", "out_of_sequence",
     "dead_letter", "posting_rejected", "posting_dead", "stock_shortfall", "wrong_source", "transfer_short",
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",
-    "replenishment",
+    "replenishment", "edit_not_possible", "changed_after_release",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
@@ -35,7 +36,10 @@ class KindTotal(Struct):
 
 
 class OrderLine(Struct):
-    """A line of an order; what is neither cancelled nor returned is open."""
+    """A line of an order; what is neither cancelled nor returned is open.
+
+    ``quantity`` and ``amount_minor`` are what is ordered, ``edited_at`` since when.
+    """
 
     correlation_id: bytes
     line_no: int
@@ -48,14 +52,33 @@ class OrderLine(Struct):
     reserved: int
     cancelled: int = 0
     returned: int = 0
+    shipped: int = 0
+    edited_at: dt.datetime | None = None
 
     @property
     def open(self) -> int:
         return self.quantity - self.cancelled - self.returned
 
+    @property
+    def unshipped(self) -> int:
+        return self.quantity - self.cancelled - self.shipped
+
+    @property
+    def returnable(self) -> int:
+        return self.shipped - self.returned
+
+    def worth(self, units: int) -> int:
+        """What the next ``units`` to be shipped or cancelled are worth: all of them come to the line's amount."""
+        used = self.cancelled + self.shipped
+        return cumulative_share(self.amount_minor, used, units, self.quantity) if self.quantity else 0
+
 
 class Order(Struct):
-    """An order and its money: ``contract`` is what is paid and not yet shipped, by kind, in minor units."""
+    """An order and its money, by kind and in minor units, as ordered, edits and partial cancellations included.
+
+    ``contract`` is what is paid and not yet shipped. ``edited`` is by how much the order has changed since it was paid
+    for, or captured while it is unpaid; its key ``tax`` is the tax of that.
+    """
 
     correlation_id: bytes
     origin: str
@@ -75,7 +98,13 @@ class Order(Struct):
     paid_minor: int = 0
     provider: str = ""
     contract: dict[str, int] = field(default_factory=dict)
+    edited: dict[str, int] = field(default_factory=dict)
     partition: int = 0  # of the inbox, in which the events of this order are in sequence
+
+    @property
+    def due_minor(self) -> int:
+        """What is to be paid, tax included; below zero what is owed back."""
+        return sum(self.edited.values()) if self.provider else self.amount_minor + self.tax_minor
 
 
 class Return(Struct):

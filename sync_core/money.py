@@ -39,6 +39,14 @@ def cumulative_share(total: int, before: int, now: int, whole: int) -> int:
     return total * (before + now) // whole - total * before // whole
 
 
+def share_of_rest(rest: int, now: int, left: int) -> int:
+    """The part of ``rest`` that falls to ``now`` of what is ``left``, to the nearest unit; the last part is all of it.
+
+    Shared out so, one after the other, parts sum to the whole, whatever changes the rest in between.
+    """
+    return (2 * rest * now + left) // (2 * left) if now != left else rest
+
+
 def text(amount_minor: int) -> str:
     """Minor units as a decimal of the major unit: -1320 is '-13.20'."""
     sign = "-" if amount_minor < 0 else ""

@@ -1,26 +1,28 @@
-"""Orders: captured, reserved, paid, shipped, cancelled. Decisions only; nothing here does I/O."""
+"""Orders: captured, reserved, paid. Decisions only; nothing here does I/O."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from collector.semconv import EVENT_LINE, correlation_id
-from sync_core.checks import STEPS, failure_of, held_by
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
     BackorderOffered,
     Line,
-    OrderCancelled,
     OrderCaptured,
+    OrderUnits,
     PaymentCaptured,
     Provenance,
-    ShipmentShipped,
     derived,
 )
 from sync_core.model import ExceptionKind, Hop, KindTotal, Order, OrderLine, Severity
+from sync_core.money import share_of_rest
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
+
+Chosen = dict[int, int] | str
+"""Units by line number, or in words why there are none."""
 
 
 def capture(step: Step, event: OrderCaptured) -> Verdict:
@@ -33,87 +35,43 @@ def capture(step: Step, event: OrderCaptured) -> Verdict:
     order = _accepted(step, event, reserved=not short)
     step.tell(_captured(step, order, event))
     if short:
-        _back_order(step, order, demand, short)
+        _back_order(step, order, sum(demand.values()), short)
     else:
-        _reserve(step, order, demand)
+        _reserve(step, order, demand, f"{order.origin}:order/{order.order_id}")
     return DONE
 
 
 def pay(step: Step, event: PaymentCaptured) -> Verdict:
-    """Money for an order: from now on we owe the goods (contract liability) and the tax."""
+    """Money for an order, or for what an edit added to it: from now on we owe the goods (contract) and the tax.
+
+    A first payment of the order as it was captured is taken after an edit too: what it has too much is owed back, what
+    it lacks is due.
+    """
     identity = correlation_id(event.origin, event.order_id)
     order = step.unit.orders.get(identity)
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if order.provider:
+    if order.provider and order.due_minor <= 0:
         detail = f"payment {event.payment_id} comes after the order was paid"
-        return _exception(step, order, "second_payment", "payments", detail, event.amount_minor)
+        return refuse(step, order, "second_payment", "payments", detail, event.amount_minor)
     if order.state == "cancelled":
         detail = f"payment {event.payment_id} comes after the order was cancelled"
-        return _exception(step, order, "payment_after_cancellation", "payments", detail, event.amount_minor)
-    due = order.amount_minor + order.tax_minor
-    if event.amount_minor != due or event.currency != order.currency:
+        return refuse(step, order, "payment_after_cancellation", "payments", detail, event.amount_minor)
+    due, captured_minor = order.due_minor, order.due_minor - sum(order.edited.values())
+    wanted_minor = (due,) if order.provider else (due, captured_minor)
+    if event.amount_minor not in wanted_minor or event.currency != order.currency:
         paid, wanted = f"{event.amount_minor} {event.currency}", f"{due} {order.currency}"
         detail = f"payment {event.payment_id} is {paid}, the order {wanted}"
-        return _exception(step, order, "payment_differs", "payments", detail, event.amount_minor)
-    order.paid_minor, order.provider = event.amount_minor, event.provider
-    credited = order.contract  # what credit memos gave back before the payment came
-    order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
+        return refuse(step, order, "payment_differs", "payments", detail, event.amount_minor)
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     step.resolve_exceptions(identity, order.origin, "payment_failed", f"captured: {event.payment_id}")
     _tell_payment(step, order, event)
-    _post_payment(step, order, event)
-    return DONE
-
-
-def ship(step: Step, event: ShipmentShipped) -> Verdict:
-    """Everything reserved leaves: stock goes down, what we owed becomes revenue, the goods become cost."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if order.state == "cancelled" and step.message.provenance == "generated":
-        return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
-    if order.state != "reserved":
-        detail = f"shipment {event.shipment_id} of an order that is {order.state}"
-        return _exception(step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor)
-    if not order.provider:
-        return Verdict("parked", f"order {event.order_id} is not paid", identity)
-    if held := held_by(step, order):
-        detail = f"shipment {event.shipment_id} left although {' and '.join(held)} had failed"
-        raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
-    units, cost_minor = _take_out(step, order, event.shipment_id)
-    order.state = "shipped"
-    step.unit.arrived.add(identity)
-    step.unit.shipments.append((identity, event.shipment_id, event.location, step.message.occurred_at))
-    _tell_shipment(step, order, event, units)
-    _post_shipment(step, order, event.shipment_id, cost_minor)
-    return DONE
-
-
-def cancel(step: Step, event: OrderCancelled) -> Verdict:
-    """Give up an order that has not been shipped: free its stock, owe back what was paid."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if order.state in ("shipped", "cancelled"):
-        detail = f"the order is {order.state}"
-        return _exception(step, order, "cancellation_too_late", "customer service", detail, order.amount_minor)
-    for line in step.unit.lines[identity]:
-        line.cancelled += line.open
-        _free(step, order, line, line.reserved, f"{order.origin}:cancellation/{event.cancellation_id}")
-    order.state = "cancelled"
-    step.unit.changed_orders[identity] = order
-    step.unit.arrived.add(identity)
-    about = {"reason": event.reason, "amount_minor": order.amount_minor}
-    step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
-    given_up: list[ExceptionKind] = ["backorder", "payment_failed", *map(failure_of, STEPS)]
-    for kind in given_up:
-        step.resolve_exceptions(identity, order.origin, kind, "the order was cancelled")
     if order.provider:
-        _post_cancellation(step, order, event.cancellation_id)
+        _post_addition(step, order, event)
+    else:
+        _post_payment(step, order, event, event.amount_minor - due)
+    order.paid_minor += event.amount_minor
     return DONE
 
 
@@ -121,29 +79,142 @@ def supply(step: Step, event: BackorderOffered) -> Verdict:
     """Reserve the goods of a back-ordered order if all of them are free now."""
     identity = correlation_id(event.origin, event.order_id)
     order = step.unit.orders.get(identity)
-    if order is None or order.state != "backordered":
+    if order is None or order.state not in ("backordered", "partially_shipped"):
         return Verdict("done", f"order {event.order_id} waits for nothing")
-    waiting = [line for line in step.unit.lines[identity] if line.kind == MOVES_STOCK and line.open > 0]
+    if short := cover(step, order, f"{order.origin}:supply/{order.order_id}/{step.message.event_id}"):
+        return Verdict("done", f"still short of {', '.join(sorted(short))[:200]}")
+    return DONE
+
+
+def cover(step: Step, order: Order, business_key: str) -> dict[str, int]:
+    """Reserve what is not yet reserved of an order, all or none; returns what is short, by SKU."""
+    identity = order.correlation_id
+    waiting = [one for one in step.unit.lines[identity] if one.kind == MOVES_STOCK and one.unshipped > one.reserved]
     demand: dict[str, int] = defaultdict(int)
     for line in waiting:
-        demand[line.sku] += line.open
+        demand[line.sku] += line.unshipped - line.reserved
     if short := _shortage(step, order.location, demand):
-        return Verdict("done", f"still short of {', '.join(sorted(short))[:200]}")
+        return short
     for line in waiting:
-        line.reserved = line.open
+        line.reserved = line.unshipped
         step.unit.changed_lines[(identity, line.line_no)] = line
-    order.state = "reserved"
-    step.unit.changed_orders[identity] = order
-    step.unit.arrived.add(identity)
-    _reserve(step, order, dict(sorted(demand.items())), "supply")
+    if demand:
+        _reserve(step, order, dict(sorted(demand.items())), business_key)
+        restate(step, order)
     step.resolve_exceptions(identity, order.origin, "backorder", "the goods are there now")
-    return DONE
+    return {}
+
+
+def cover_or_back_order(step: Step, order: Order, business_key: str) -> None:
+    """Reserve what an order lacks after a change of it; what is short has an owner."""
+    if short := cover(step, order, business_key):
+        restate(step, order)
+        if not step.unit.open_exceptions.get((order.correlation_id, "backorder")):
+            _back_order(step, order, sum(short.values()), short)
+
+
+def restate(step: Step, order: Order) -> None:
+    """The state of an order that has goods, from its lines."""
+    step.unit.changed_orders[order.correlation_id] = order
+    step.unit.arrived.add(order.correlation_id)
+    goods = [line for line in step.unit.lines[order.correlation_id] if line.kind == MOVES_STOCK]
+    sent, left = any(line.shipped for line in goods), any(line.unshipped for line in goods)
+    if not goods:
+        return
+    if not left:
+        order.state = "cancelled"
+        if sent:
+            complete(step, order)
+    elif sent:
+        order.state = "partially_shipped"
+    else:
+        order.state = "backordered" if any(line.unshipped > line.reserved for line in goods) else "reserved"
+
+
+def complete(step: Step, order: Order) -> None:
+    """Nothing of an order is still to be shipped: its state says so of every line."""
+    order.state = "shipped"
+    for line in step.unit.lines[order.correlation_id]:
+        line.reserved, line.shipped = 0, max(0, line.quantity - line.cancelled)
+
+
+def known_document(step: Step, order: Order, kind: str, document_id: str) -> bool:
+    """Whether a document of an order has been applied; notes it as applied when it has not."""
+    place = (order.correlation_id, kind, document_id)
+    if place in step.unit.order_documents:
+        return True
+    step.unit.order_documents[place] = step.message.occurred_at
+    step.unit.new_order_documents.append((*place, step.message.occurred_at))
+    return False
+
+
+def chosen(lines: Sequence[OrderLine], wanted: Sequence[OrderUnits], units: Callable[[OrderLine], int]) -> Chosen:
+    """The units that each line gives of what is wanted, never more than ``units`` of it, or what it lacks in words."""
+    left = {line.line_no: units(line) for line in lines}
+    taken: dict[int, int] = defaultdict(int)
+    for one in wanted:
+        lacking = one.quantity
+        for line in lines:
+            if line.sku == one.sku and one.line_no in (0, line.line_no):
+                given = min(lacking, max(0, left[line.line_no]))
+                taken[line.line_no] += given
+                left[line.line_no] -= given
+                lacking -= given
+        if lacking:
+            return f"{one.quantity} of {one.sku} where {one.quantity - lacking} are open"
+    return {line_no: count for line_no, count in taken.items() if count}
+
+
+def weight(lines: Sequence[OrderLine], taken: Mapping[int, int]) -> tuple[int, int]:
+    """What is taken of the goods that have not been shipped, and all of these: by value, or by units if it has none."""
+    goods = [line for line in lines if line.kind == MOVES_STOCK]
+    left = sum(line.worth(line.unshipped) for line in goods)
+    if left > 0:
+        return sum(line.worth(taken.get(line.line_no, 0)) for line in goods), left
+    return sum(taken.get(line.line_no, 0) for line in goods), sum(line.unshipped for line in goods)
+
+
+def shares(amounts: Mapping[str, int], now: int, left: int) -> dict[str, int]:
+    """Of each amount the part that goes with ``now`` of what is ``left``; with the last of it all the rest."""
+    return {kind: share_of_rest(amount, now, left) for kind, amount in amounts.items()}
+
+
+def changed_lines(step: Step, order: Order) -> list[JournalLine]:
+    """The journal lines that take what was edited into what is owed; the caller's journal balances them with money."""
+    made, rules = step.message.provenance, step.rules
+    tax_minor = order.edited.pop("tax", 0)
+    lines = [JournalLine(rules.accounts.sales_tax, -tax_minor, made)]
+    for kind, amount in sorted(order.edited.items()):
+        order.contract[kind] = order.contract.get(kind, 0) + amount
+        lines.append(JournalLine(rules.kinds[kind].contract, -amount, made))
+    order.edited = {}
+    return lines
+
+
+def earned_lines(step: Step, order: Order, earned: Mapping[str, int]) -> list[JournalLine]:
+    """The journal lines that make ``earned`` of what is owed revenue."""
+    made, kinds = derived(order.provenance), step.rules.kinds
+    lines = []
+    for kind, amount in sorted(earned.items()):
+        if kinds[kind].revenue and amount:
+            lines += [JournalLine(kinds[kind].contract, amount, made), JournalLine(kinds[kind].revenue, -amount, made)]
+        order.contract[kind] -= amount
+    return lines
 
 
 def release(step: Step, order: Order, line: OrderLine, quantity: int, business_key: str) -> None:
     """Cancel ``quantity`` of a line that has not been shipped and free what was reserved for it."""
     line.cancelled += quantity
-    _free(step, order, line, min(quantity, line.reserved), business_key)
+    fit_reservation(step, order, line, business_key)
+
+
+def fit_reservation(step: Step, order: Order, line: OrderLine, business_key: str) -> None:
+    """Free what is reserved for a line beyond what is still to be shipped of it; the line has changed."""
+    if more := max(0, line.reserved - line.unshipped):
+        line.reserved -= more
+        key = f"{business_key}/{order.order_id}/{line.line_no}"
+        step.move(key, "release", line.sku, order.location, more, order.correlation_id)
+    step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
 
 
 def kind_totals(lines: Sequence[Line]) -> list[KindTotal]:
@@ -188,7 +259,7 @@ def source_hop(
         entity_id=entity_id,
         milestone=milestone,
         occurred_at=step.message.occurred_at,
-        attributes=_dimensions(order) | about,
+        attributes=dimensions(order) | about,
     )
 
 
@@ -273,17 +344,16 @@ def _told_line(line: Line) -> dict[str, str | int]:
     return told
 
 
-def _reserve(step: Step, order: Order, demand: dict[str, int], document: str = "order") -> None:
-    key = f"{order.origin}:{document}/{order.order_id}"
+def _reserve(step: Step, order: Order, demand: dict[str, int], business_key: str) -> None:
     for sku, quantity in demand.items():
-        step.move(key, "reservation", sku, order.location, quantity, order.correlation_id)
+        step.move(business_key, "reservation", sku, order.location, quantity, order.correlation_id)
     step.tell(_reservation(order, "reserved", "ok", {"quantity": sum(demand.values())}))
 
 
-def _back_order(step: Step, order: Order, demand: dict[str, int], short: dict[str, int]) -> None:
+def _back_order(step: Step, order: Order, units: int, short: dict[str, int]) -> None:
     worst = ", ".join(f"{missing} of {sku}" for sku, missing in sorted(short.items(), key=lambda item: -item[1])[:3])
     detail = f"short by {worst}" + (f" and {len(short) - 3} more" if len(short) > 3 else "")
-    about = {"quantity": sum(demand.values()), "reason": detail, "owner": "inventory"}
+    about = {"quantity": units, "reason": detail, "owner": "inventory"}
     step.tell(_reservation(order, "backordered", "parked", about))
     raise_about(step, order, "backorder", "inventory", detail, order.amount_minor)
 
@@ -299,7 +369,7 @@ def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, An
         entity_id=order.order_id,
         milestone=milestone,
         outcome=outcome,
-        attributes=_dimensions(order) | about,
+        attributes=dimensions(order) | about,
     )
 
 
@@ -308,67 +378,32 @@ def _tell_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
     step.tell(source_hop(step, order, "payment.capture", "payment", event.payment_id, "captured", about))
 
 
-def _post_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
-    rules = step.rules
+def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_minor: int) -> None:
+    """What the order stated is owed now, and what was edited since, unless that is still to be paid."""
+    rules, made, stated = step.rules, step.message.provenance, derived(order.provenance)
+    credited = order.contract  # what credit memos gave back before the payment came
+    order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
+    order.provider = event.provider
     lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
-    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, step.message.provenance))
-    lines.append(JournalLine(rules.accounts.sales_tax, -order.tax_minor, derived(order.provenance)))
-    _post(step, order, "order", order.order_id, lines)
+    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, made))
+    lines.append(JournalLine(rules.accounts.sales_tax, order.edited.get("tax", 0) - order.tax_minor, stated))
+    if above_due_minor >= 0:
+        lines += changed_lines(step, order)
+        lines.append(JournalLine(rules.clearing(event.provider), -above_due_minor, made))
+    post(step, order, "order", order.order_id, lines)
 
 
-def _take_out(step: Step, order: Order, shipment_id: str) -> tuple[int, int]:
-    """Move what is reserved for an order out of stock; returns the units and their cost in minor units."""
-    reserved: dict[str, int] = defaultdict(int)
-    for line in step.unit.lines[order.correlation_id]:
-        reserved[line.sku] += line.reserved
-    key = f"{order.origin}:shipment/{shipment_id}"
-    cost_minor = 0
-    for sku, quantity in sorted(reserved.items()):
-        if quantity:
-            step.move(key, "shipment", sku, order.location, quantity, order.correlation_id)
-            cost_minor += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
-    return sum(reserved.values()), cost_minor
+def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
+    """What an edit added is paid; of an order that has been shipped it is earned as well."""
+    lines = [JournalLine(step.rules.clearing(event.provider), event.amount_minor, step.message.provenance)]
+    lines += changed_lines(step, order)
+    if order.state == "shipped":
+        lines += earned_lines(step, order, dict(order.contract))
+    post(step, order, "capture", event.payment_id, lines)
 
 
-def _tell_shipment(step: Step, order: Order, event: ShipmentShipped, units: int) -> None:
-    keys = {"shipment_id": event.shipment_id, "tracking_id": event.tracking_id}
-    about = {"quantity": units, "amount_minor": sum(order.contract.values()), **keys}
-    step.tell(source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about))
-
-
-def _post_shipment(step: Step, order: Order, shipment_id: str, cost_minor: int) -> None:
-    made, accounts = derived(order.provenance), step.rules.accounts
-    lines = [JournalLine(accounts.cost_of_goods, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
-    for kind, left in sorted(order.contract.items()):
-        revenue = step.rules.kinds[kind].revenue
-        if revenue and left:
-            lines += [JournalLine(step.rules.kinds[kind].contract, left, made), JournalLine(revenue, -left, made)]
-    order.contract = {}
-    step.unit.changed_orders[order.correlation_id] = order
-    _post(step, order, "shipment", shipment_id, lines)
-
-
-def _free(step: Step, order: Order, line: OrderLine, quantity: int, business_key: str) -> None:
-    """Give back ``quantity`` of what is reserved for a line, and note that the line has changed."""
-    if quantity:
-        line.reserved -= quantity
-        key = f"{business_key}/{order.order_id}/{line.line_no}"
-        step.move(key, "release", line.sku, order.location, quantity, order.correlation_id)
-    step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
-
-
-def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
-    """Give back what is still owed of an order: credit memos may have given back a part of what was paid."""
-    rules, made = step.rules, step.message.provenance
-    owed_minor = sum(order.contract.values()) + order.open_tax_minor
-    lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
-    lines.append(JournalLine(rules.accounts.sales_tax, order.open_tax_minor, made))
-    lines.append(JournalLine(rules.clearing(order.provider), -owed_minor, made))
-    _post(step, order, "cancellation", cancellation_id, lines)
-    order.contract, order.open_tax_minor = {}, 0
-
-
-def _post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
+def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
+    """Add a journal of an order."""
     step.post(
         origin=order.origin,
         correlation_id=order.correlation_id,
@@ -381,7 +416,7 @@ def _post(step: Step, order: Order, document: str, entity_id: str, lines: list[J
     )
 
 
-def _dimensions(order: Order) -> dict[str, Any]:
+def dimensions(order: Order) -> dict[str, Any]:
     return {"channel": order.channel, "location": order.location, "currency": order.currency}
 
 
@@ -393,14 +428,16 @@ def raise_about(
     detail: str,
     amount_minor: int,
     severity: Severity = "major",
+    *,
+    document_id: str = "",
 ) -> None:
-    """Open an exception about an order."""
+    """Open an exception about an order, or about one of its documents."""
     step.raise_exception(
         kind,
         origin=order.origin,
         correlation_id=order.correlation_id,
         entity="order",
-        entity_id=order.order_id,
+        entity_id=f"{order.order_id}/{document_id}" if document_id else order.order_id,
         owner=owner,
         detail=detail,
         amount_minor=amount_minor,
@@ -410,6 +447,9 @@ def raise_about(
     )
 
 
-def _exception(step: Step, order: Order, kind: ExceptionKind, owner: str, detail: str, amount_minor: int) -> Verdict:
-    raise_about(step, order, kind, owner, detail, amount_minor)
+def refuse(
+    step: Step, order: Order, kind: ExceptionKind, owner: str, detail: str, amount_minor: int, *, document_id: str = ""
+) -> Verdict:
+    """Reject what cannot be applied to an order; an exception says whose it is."""
+    raise_about(step, order, kind, owner, detail, amount_minor, document_id=document_id)
     return Verdict("rejected", f"{kind}: {detail}")

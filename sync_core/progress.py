@@ -32,6 +32,7 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     else:
         step.resolve_exceptions(identity, order.origin, failure_of(event.step), f"passed: {event.system}")
         if event.step == "released":
+            step.resolve_exceptions(identity, order.origin, "changed_after_release", "released again")
             _watch_release(step, order)
     return DONE
 

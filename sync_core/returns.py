@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
@@ -70,13 +70,15 @@ def receive(step: Step, event: ReturnReceived) -> Verdict:
     """Goods of one order are back: they wait for inspection, and their value is owed to the customer."""
     waiting = correlation_id(event.order_origin, event.order_id)
     order = step.unit.orders.get(waiting)
-    if order is None or order.state != "shipped":
+    if order is None or order.state not in ("shipped", "partially_shipped"):
         return Verdict("parked", f"order {event.order_id} has not been shipped", waiting)
     if correlation_id(event.origin, event.return_id) in step.unit.returns:
         return Verdict("rejected", f"return {event.return_id} of {event.origin} exists already")
     back = _opened(step, event, event.return_id)
     amount_minor = sum(line.amount_minor for line in event.lines)
     refusal = _use_up(step, order, event)
+    if refusal and order.state == "partially_shipped":
+        return Verdict("parked", f"{refusal}; more of it is still to be shipped", waiting)
     if refusal:
         _raise(step, back, "return_not_covered", event.return_id, PARKED_OWNER, refusal, amount_minor)
         return Verdict("rejected", refusal)
@@ -144,12 +146,11 @@ def _keep(step: Step, back: Return) -> None:
 def _credit_goods(memo: _Memo, number: int, line: Line) -> None:
     """Use up open order lines for one credited line, and park what no order line covers."""
     credited, wanted, used = -line.amount_minor, -line.quantity, 0
-    for piece_no, order_line in enumerate(_candidates(memo, line), 1):
+    for piece_no, (order_line, outcome, there) in enumerate(_parts(_candidates(memo, line)), 1):
         if used == wanted:
             break
-        quantity = min(order_line.open, wanted - used)
+        quantity = min(there, wanted - used)
         amount = cumulative_share(credited, used, quantity, wanted)
-        outcome = _outcome(memo, order_line)
         _take(
             memo, line, CreditPiece(memo.back.correlation_id, number, piece_no, order_line, quantity, amount, outcome)
         )
@@ -184,9 +185,13 @@ def _same_books(event: CreditMemoIssued, order: Order) -> bool:
     return (order.origin, order.currency) == (event.origin, event.currency)
 
 
-def _outcome(memo: _Memo, order_line: OrderLine) -> Literal["cancelled", "returned"]:
-    """What has not been shipped cannot come back: a credit for it gives up the order."""
-    return "returned" if memo.step.unit.orders[order_line.correlation_id].state == "shipped" else "cancelled"
+def _parts(lines: Sequence[OrderLine]) -> Iterator[tuple[OrderLine, Literal["cancelled", "returned"], int]]:
+    """What of each line can be credited: what has not been shipped cannot come back, a credit for it gives it up."""
+    for line in lines:
+        if line.unshipped > 0:
+            yield line, "cancelled", line.unshipped
+        if line.returnable > 0:
+            yield line, "returned", line.returnable
 
 
 def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
@@ -264,8 +269,8 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     """Give up a part of an order, or the whole of it when nothing of its goods is left."""
     step, order = memo.step, share.order
     whole = all(line.open == 0 for line in step.unit.lines[order.correlation_id] if line.kind == orders.MOVES_STOCK)
+    orders.restate(step, order)
     if whole:
-        order.state = "cancelled"
         step.resolve_exceptions(order.correlation_id, order.origin, "backorder", "the order was cancelled")
     order.contract["goods"] = order.contract.get("goods", 0) - share.amount_minor
     share.tax_minor = _take_tax(order, share.amount_minor, everything=whole)
@@ -355,11 +360,11 @@ def _use_up(step: Step, order: Order, event: ReturnReceived) -> str:
     wanted = _units(event.lines)
     held = step.unit.lines[order.correlation_id]
     for sku, quantity in wanted.items():
-        left = sum(line.open for line in held if line.sku == sku)
+        left = sum(line.returnable for line in held if line.sku == sku)
         if quantity < 1 or quantity > left:
             return f"{quantity} of {sku} come back where {left} are open on order {order.order_id}"
     for line in held:
-        taken = min(wanted.get(line.sku, 0), line.open)
+        taken = min(wanted.get(line.sku, 0), line.returnable)
         if taken > 0:
             line.returned += taken
             wanted[line.sku] -= taken

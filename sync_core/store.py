@@ -150,12 +150,15 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
     if not wanted:
         return
     for row in session.rows("load_orders", ids=wanted):
-        *plain, totals, paid, provider, contract, partition = row
-        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, partition)
+        *plain, totals, paid, provider, contract, edited, partition = row
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited, partition)
         unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
-        unit.lines[row[0]].append(OrderLine(*row))
+        line = OrderLine(*row)
+        if unit.orders[line.correlation_id].state == "shipped":
+            line.reserved, line.shipped = 0, max(0, line.quantity - line.cancelled)
+        unit.lines[row[0]].append(line)
 
 
 def load_open_lines(session: Session, unit: Unit, pairs: Sequence[tuple[str, str]]) -> None:
@@ -180,6 +183,11 @@ def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
 def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for identity, step, occurred_at in session.rows("load_order_steps", ids=ids) if ids else ():
         unit.order_steps[(identity, step)] = occurred_at
+
+
+def load_order_documents(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for identity, kind, document_id, occurred_at in session.rows("load_order_documents", ids=ids) if ids else ():
+        unit.order_documents[(identity, kind, document_id)] = occurred_at
 
 
 def load_open_exceptions(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -313,13 +321,13 @@ def _save_orders(session: Session, unit: Unit) -> None:
         (
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
-            "paid_minor", "provider", "contract", "partition",
+            "paid_minor", "provider", "contract", "edited", "partition",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
-                _json(o.totals), o.paid_minor, o.provider, _json(o.contract), o.partition,
+                _json(o.totals), o.paid_minor, o.provider, _json(o.contract), _json(o.edited), o.partition,
             )
             for o in unit.new_orders
         ),
@@ -328,12 +336,13 @@ def _save_orders(session: Session, unit: Unit) -> None:
         "order_lines",
         (
             "correlation_id", "line_no", "sku", "kind", "quantity", "amount_minor", "unit_price_micros", "position",
-            "reserved", "cancelled", "returned",
+            "reserved", "cancelled", "returned", "shipped", "edited_at",
         ),
         (
             (
                 line.correlation_id, line.line_no, line.sku, line.kind, line.quantity, line.amount_minor,
-                line.unit_price_micros, line.position, line.reserved, line.cancelled, line.returned,
+                line.unit_price_micros, line.position, line.reserved, line.cancelled, line.returned, line.shipped,
+                line.edited_at,
             )
             for line in unit.new_lines
         ),
@@ -343,15 +352,19 @@ def _save_orders(session: Session, unit: Unit) -> None:
     _columns(
         session, "save_orders", changed,
         id=lambda o: o.correlation_id, state=lambda o: o.state, open_tax_minor=lambda o: o.open_tax_minor,
-        paid_minor=lambda o: o.paid_minor, provider=lambda o: o.provider, contract=lambda o: _json(o.contract),
+        amount_minor=lambda o: o.amount_minor, tax_minor=lambda o: o.tax_minor, paid_minor=lambda o: o.paid_minor,
+        provider=lambda o: o.provider, contract=lambda o: _json(o.contract), edited=lambda o: _json(o.edited),
     )  # fmt: skip
-    lines = [line for (identity, _), line in unit.changed_lines.items() if identity not in new]
+    added = {(line.correlation_id, line.line_no) for line in unit.new_lines}
+    lines = [line for place, line in unit.changed_lines.items() if place not in added]
     _columns(
         session, "save_lines", lines,
-        id=lambda one: one.correlation_id, line_no=lambda one: one.line_no, reserved=lambda one: one.reserved,
-        cancelled=lambda one: one.cancelled, returned=lambda one: one.returned,
+        id=lambda one: one.correlation_id,
+        **{name: attrgetter(name) for name in ("line_no", "quantity", "amount_minor", "unit_price_micros", "reserved",
+                                               "cancelled", "returned", "shipped", "edited_at")},
     )  # fmt: skip
-    session.copy("shipments", ("correlation_id", "shipment_id", "location", "shipped_at"), unit.shipments)
+    documents = ("correlation_id", "kind", "document_id", "occurred_at")
+    session.copy("order_documents", documents, unit.new_order_documents)
 
 
 def _save_stock(session: Session, unit: Unit) -> None:
@@ -519,7 +532,7 @@ def _still_waiting(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> di
     session.run("lock_transactions", ids=sorted(waited | unit.arrived))
     now = {row[0]: row[1:] for row in session.rows("transaction_states", ids=sorted(waited - unit.arrived))}
     seen = {
-        identity: (order.state, bool(order.provider)) if order else ("received", False) if back else None
+        identity: (order.state, order.paid_minor, order.due_minor) if order else ("received", 0, 0) if back else None
         for identity in waited
         for order, back in ((unit.orders.get(identity), unit.returns.get(identity)),)
     }

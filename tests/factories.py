@@ -14,13 +14,16 @@ from sync_core.messages import (
     ChargeRaised,
     CountLine,
     CreditMemoIssued,
+    EditedLine,
     Event,
     FeedReported,
     Line,
     Message,
     OrderCancelled,
     OrderCaptured,
+    OrderEdited,
     OrderStepped,
+    OrderUnits,
     Payment,
     PaymentCaptured,
     Provenance,
@@ -78,6 +81,23 @@ def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:
 
 def cancellation(order_id: str = "1", **over: Any) -> OrderCancelled:
     return OrderCancelled(**{"origin": "shop", "cancellation_id": f"X{order_id}", "order_id": order_id} | over)
+
+
+def units(sku: str = "A1", quantity: int = 1, line_no: int = 0) -> OrderUnits:
+    return OrderUnits(sku=sku, quantity=quantity, line_no=line_no)
+
+
+def edited(order_id: str = "1", *lines: EditedLine, **over: Any) -> OrderEdited:
+    """``lines`` as they are from now on, or the first of two A1 at 10.00 each."""
+    given: dict[str, Any] = {"origin": "shop", "edit_id": f"E{order_id}", "currency": "GBP"}
+    return OrderEdited(**given | {"order_id": order_id, "lines": lines or (edited_line(quantity=2),)} | over)
+
+
+def edited_line(
+    line_no: int = 1, sku: str = "A1", quantity: int = 1, price_minor: int = 1000, **over: Any
+) -> EditedLine:
+    given: dict[str, Any] = {"amount_minor": price_minor * quantity, "unit_price_micros": price_minor * 10_000}
+    return EditedLine(line_no=line_no, sku=sku, quantity=quantity, **given | over)
 
 
 def stepped(step: Any, order_id: str = "1", **over: Any) -> OrderStepped:

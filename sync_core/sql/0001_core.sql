@@ -69,7 +69,7 @@ create table core.orders (
     customer_ref    text not null,
     captured_at     timestamptz not null,
     business_date   date not null,
-    state           text not null check (state in ('reserved', 'backordered', 'shipped', 'cancelled')),
+    state           text not null check (state in ('reserved', 'backordered', 'partially_shipped', 'shipped', 'cancelled')),
     amount_minor    bigint not null,
     tax_minor       bigint not null,
     open_tax_minor  bigint not null,
@@ -77,11 +77,13 @@ create table core.orders (
     provider        text not null default '',
     totals          jsonb not null,
     contract        jsonb not null default '{}',
+    edited          jsonb not null default '{}',
     provenance      text not null,
     partition       smallint not null,
     unique (origin, order_id)
 );
-create index orders_backordered on core.orders (location, captured_at) where state = 'backordered';
+create index orders_backordered on core.orders (location, captured_at)
+    where state in ('backordered', 'partially_shipped');
 create index orders_date on core.orders (business_date);
 create index orders_customer on core.orders (customer_ref) where customer_ref <> '';
 
@@ -97,9 +99,13 @@ create table core.order_lines (
     reserved           bigint not null check (reserved >= 0),
     cancelled          bigint not null default 0 check (cancelled >= 0),
     returned           bigint not null default 0 check (returned >= 0),
+    shipped            bigint not null default 0 check (shipped >= 0),
+    edited_at          timestamptz,
     primary key (correlation_id, line_no),
-    check (quantity < 0 or cancelled + returned <= quantity)
+    check (quantity < 0 or cancelled + greatest(shipped, returned) <= quantity)
 );
+comment on table core.order_lines is
+    'Of a shipped order all that is not cancelled has been shipped: its lines are not written for that.';
 
 create table core.order_steps (
     correlation_id  bytea not null,
@@ -108,12 +114,12 @@ create table core.order_steps (
     primary key (correlation_id, step)
 );
 
-create table core.shipments (
+create table core.order_documents (
     correlation_id  bytea not null,
-    shipment_id     text not null,
-    location        text not null,
-    shipped_at      timestamptz not null,
-    primary key (correlation_id, shipment_id)
+    kind            text not null check (kind in ('shipment', 'cancellation', 'edit')),
+    document_id     text not null,
+    occurred_at     timestamptz not null,
+    primary key (correlation_id, kind, document_id)
 );
 
 create table core.returns (
@@ -314,7 +320,8 @@ create trigger journal_lines_append_only before update or delete or truncate on 
 
 create table core.postings (
     journal_id    text primary key references core.journals,
-    state         text not null default 'waiting' check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated')),
+    state         text not null default 'waiting'
+                  check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
     body          bytea,
     attempts      smallint not null default 0,
     not_before    timestamptz not null,

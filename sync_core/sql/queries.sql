@@ -58,24 +58,24 @@ order by seq limit %(limit)s
 -- name: load_orders
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
-       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, partition
+       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: backorders_of
 -- Orders that wait for one of the SKUs at a location, longest first.
 select origin, order_id, partition from core.orders
-where state = 'backordered' and location = any(%(location)s::text[]) and exists (
+where state in ('backordered', 'partially_shipped') and location = any(%(location)s::text[]) and exists (
     select from core.order_lines
     join unnest(%(sku)s::text[], %(location)s::text[]) as new (sku, location) on new.sku = order_lines.sku
     where order_lines.correlation_id = orders.correlation_id and new.location = orders.location
-        and order_lines.kind = 'goods'
+        and order_lines.kind = 'goods' and reserved < quantity - cancelled - shipped
 )
 order by captured_at, correlation_id limit %(limit)s
 
 -- name: load_lines
 -- The lines of orders.
 select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_micros, position, reserved, cancelled,
-       returned
+       returned, shipped, edited_at
 from core.order_lines where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, line_no
 
 -- name: find_open_lines
@@ -103,6 +103,11 @@ select sku, location, good, damaged, return_pending, quarantine, refurbish, rese
 from core.stock
 where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
 order by sku, location for update
+
+-- name: load_order_documents
+-- The shipments, cancellations and edits of orders.
+select correlation_id, kind, document_id, occurred_at from core.order_documents
+where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_order_steps
 -- When each step of orders was last taken.
@@ -455,19 +460,26 @@ group by sku
 -- name: save_orders
 -- Write back what changes on an order.
 update core.orders
-set state = new.state, open_tax_minor = new.open_tax_minor, paid_minor = new.paid_minor, provider = new.provider,
-    contract = new.contract
-from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(paid_minor)s::bigint[],
-            %(provider)s::text[], %(contract)s::jsonb[])
-     as new (id, state, open_tax_minor, paid_minor, provider, contract)
+set state = new.state, open_tax_minor = new.open_tax_minor, amount_minor = new.amount_minor,
+    tax_minor = new.tax_minor, paid_minor = new.paid_minor, provider = new.provider, contract = new.contract,
+    edited = new.edited
+from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(amount_minor)s::bigint[],
+            %(tax_minor)s::bigint[], %(paid_minor)s::bigint[], %(provider)s::text[], %(contract)s::jsonb[],
+            %(edited)s::jsonb[])
+     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited)
 where orders.correlation_id = new.id
 
 -- name: save_lines
 -- Write back what changes on an order line.
 update core.order_lines
-set reserved = new.reserved, cancelled = new.cancelled, returned = new.returned
-from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(reserved)s::bigint[], %(cancelled)s::bigint[],
-            %(returned)s::bigint[]) as new (id, line_no, reserved, cancelled, returned)
+set quantity = new.quantity, amount_minor = new.amount_minor, unit_price_micros = new.unit_price_micros,
+    reserved = new.reserved, cancelled = new.cancelled, returned = new.returned, shipped = new.shipped,
+    edited_at = new.edited_at
+from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(quantity)s::bigint[], %(amount_minor)s::bigint[],
+            %(unit_price_micros)s::bigint[], %(reserved)s::bigint[], %(cancelled)s::bigint[], %(returned)s::bigint[],
+            %(shipped)s::bigint[], %(edited_at)s::timestamptz[])
+     as new (id, line_no, quantity, amount_minor, unit_price_micros, reserved, cancelled, returned, shipped,
+             edited_at)
 where order_lines.correlation_id = new.id and order_lines.line_no = new.line_no
 
 -- name: save_returns
@@ -613,9 +625,12 @@ from (select id from unnest(%(ids)s::bytea[]) as asked (id) order by id) as aske
 
 -- name: transaction_states
 -- How far orders and returns are now.
-select correlation_id, state, provider <> '' from core.orders where correlation_id = any(%(ids)s::bytea[])
+select correlation_id, state, paid_minor,
+       case when provider = '' then amount_minor + tax_minor
+            else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end
+from core.orders where correlation_id = any(%(ids)s::bytea[])
 union all
-select correlation_id, 'received', false from core.returns where correlation_id = any(%(ids)s::bytea[])
+select correlation_id, 'received', 0, 0 from core.returns where correlation_id = any(%(ids)s::bytea[])
 
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.
@@ -659,6 +674,21 @@ order by postings.queued_at, postings.journal_id limit %(limit)s
 -- name: lock_postings
 -- Only one relay posts at a time.
 select pg_try_advisory_xact_lock(7402, 1)
+
+-- name: withdraw_postings
+-- Take back journals that the ERP was never offered together with the entries that reverse them to nothing.
+with pairs as (
+    select * from unnest(%(journal_id)s::text[], %(reversal_id)s::text[]) as pair (journal_id, reversal_id)
+), even as (
+    select journal_id, reversal_id from pairs join core.postings using (journal_id)
+    where state = 'waiting' and attempts = 0 and not exists (
+        select from core.journal_lines where journal_lines.journal_id in (pairs.journal_id, pairs.reversal_id)
+        group by account having sum(amount_minor) <> 0
+    )
+)
+update core.postings set state = 'withdrawn', body = null, reason = 'reversed by ' || reversal_id
+from even where postings.journal_id in (even.journal_id, even.reversal_id)
+returning reversal_id, postings.journal_id
 
 -- name: postings_answered
 -- What the ERP said of journals.
@@ -720,7 +750,8 @@ from core.inbox where business_date = %(day)s and document <> '' group by channe
 
 -- name: unpaid_orders
 -- Orders of a day that no payment has reached yet: they are posted with it.
-select channel, currency, sum(amount_minor) from core.orders
+select channel, currency, sum((total ->> 'amount_minor')::bigint)
+from core.orders cross join jsonb_array_elements(totals) as total
 where business_date = %(day)s and provider = '' group by channel, currency
 
 -- name: parked_value
@@ -797,7 +828,14 @@ returning shift_weeks
 -- name: order_state
 -- One order as it stands.
 select correlation_id, origin, order_id, channel, location, currency, captured_at, state, amount_minor, tax_minor,
-       paid_minor
+       paid_minor,
+       case when provider = '' then amount_minor + tax_minor - paid_minor
+            else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end,
+       (select json_agg(json_build_array(line_no, sku, kind, quantity, amount_minor,
+                                         case when state = 'shipped' then 0 else reserved end,
+                                         case when state = 'shipped' then quantity - cancelled else shipped end,
+                                         cancelled, returned) order by line_no)
+        from core.order_lines where order_lines.correlation_id = orders.correlation_id)
 from core.orders where order_id = %(order_id)s order by origin
 
 -- name: event_time

@@ -19,6 +19,8 @@ from tests.factories import (
     NOON,
     cancellation,
     credit_memo,
+    edited,
+    edited_line,
     goods_back,
     goods_in,
     line,
@@ -28,6 +30,7 @@ from tests.factories import (
     sent,
     shipment,
 )
+from tests.factories import units as units_of
 from tests.unit.sync_core.shop import Shop
 
 ORDERS: Final[dict[str, tuple[Line, ...]]] = {
@@ -35,6 +38,14 @@ ORDERS: Final[dict[str, tuple[Line, ...]]] = {
     "1": (line("A1", 2, 333), line("B2", 1), line("POST", 1, 350, kind="shipping")),
     "2": (line("A1", 2), line("A1", 2, 900)),
     "3": (line("B2", 2), line("GIFT", 1, 500, kind="gift")),
+}
+
+
+EDITED_THIRD: Final = {
+    "0": edited_line(3, "B2", 1, 70),
+    "1": edited_line(3, "POST", 1, 70, kind="shipping"),
+    "2": edited_line(3, "A1", 2, 70),
+    "3": edited_line(3, "B2", 0),
 }
 
 
@@ -61,6 +72,11 @@ KINDS: Final = (
     "refund",
     "memo",
     "restock",
+    "part",
+    "part",
+    "less",
+    "edit",
+    "edit",
 )
 DEEDS = st.builds(
     Deed,
@@ -85,6 +101,13 @@ def event(number: int, deed: Deed) -> Event:
             return shipment(order_id)
         case "cancel":
             return cancellation(order_id, cancellation_id=f"X{number}")
+        case "part":
+            return shipment(order_id, shipment_id=f"S{number}", lines=(units_of("A1", units),))
+        case "less":
+            return cancellation(order_id, cancellation_id=f"X{number}", lines=(units_of("A1", units),))
+        case "edit":
+            changed = (edited_line(1, ORDERS[order_id][0].sku, units, 333), EDITED_THIRD[order_id])
+            return edited(order_id, *changed[: deed.target % 2 + 1], edit_id=f"E{number}")
         case "return":
             return goods_back(f"R{number}", line("A1", units), order_id=order_id, tax_minor=200 * units)
         case "refund":
@@ -154,13 +177,15 @@ class Books:
         assert core.one(f"select count(*) {returns} and refunded_minor > approved_minor", warehouse) == 0
         held = (
             "select stock.sku, stock.reserved from core.stock where location = %s except"
-            " select sku, sum(case when state = 'reserved' then reserved else 0 end)::bigint"
+            " select sku, sum(case when state <> 'shipped' then reserved else 0 end)::bigint"
             " from core.orders join core.order_lines using (correlation_id)"
             " where location = %s and kind = 'goods' group by sku"
         )
         assert [row for row in core.rows(held, warehouse, warehouse) if row[1]] == []
         closed = "select coalesce(sum(value::bigint), 0) from core.orders, jsonb_each_text(contract)"
         assert core.one(f"{closed} where location = %s and state = 'shipped' and key = 'goods'", warehouse) == 0
+        waits = "select coalesce(sum(value::bigint), 0) from core.orders, jsonb_each_text(edited)"
+        assert core.one(f"{waits} where location = %s and provider <> ''", warehouse) >= 0
 
 
 def _moved(one: Message, run: int) -> Message:

@@ -122,6 +122,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "settlement": (factories.payment_word(PaymentSettled, payout_id="PO1"), "shop\x1f1"),
     "shipment": (factories.shipment(), "shop\x1f1"),
     "cancellation": (factories.cancellation(), "shop\x1f1"),
+    "edit": (factories.edited(), "shop\x1f1"),
     "step": (factories.stepped("taxed"), "shop\x1f1"),
     "back-order": (BackorderOffered(origin="shop", order_id="1"), "shop\x1f1"),
     "return": (factories.goods_back(), "shop\x1fR1"),

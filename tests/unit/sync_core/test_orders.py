@@ -131,7 +131,7 @@ def test_a_shipment_turns_what_we_owed_into_revenue_and_the_goods_into_cost() ->
     assert (shop.order().state, shop.order().contract) == ("shipped", {})
     assert shop.balance("liabilities:contract") == 0
     assert shop.balance("liabilities:gift cards") == -500
-    assert shop.unit.shipments == [(ID, "S1", "WH1", NOON + dt.timedelta(minutes=90))]
+    assert shop.unit.new_order_documents == [(ID, "shipment", "S1", NOON + dt.timedelta(minutes=90))]
     assert {("shipment_id", "S1", ID), ("tracking_id", "T1", ID)} <= shop.keys
 
 

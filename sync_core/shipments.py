@@ -1,0 +1,138 @@
+"""Shipments: the goods of an order leave, all at once or in parts. Decisions only; nothing here does I/O."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from collector.semconv import EVENT_LINE, correlation_id
+from sync_core.checks import held_by
+from sync_core.ledger import JournalLine
+from sync_core.messages import ShipmentShipped, derived
+from sync_core.model import Hop, Order, OrderLine
+from sync_core.orders import (
+    MOVES_STOCK,
+    Chosen,
+    chosen,
+    complete,
+    dimensions,
+    earned_lines,
+    known_document,
+    post,
+    raise_about,
+    refuse,
+    restate,
+    shares,
+    source_hop,
+    weight,
+)
+from sync_core.unit import DONE, Step, Verdict
+
+
+def ship(step: Step, event: ShipmentShipped) -> Verdict:
+    """Goods leave: stock goes down, what we owed for them becomes revenue, the goods become cost."""
+    identity = correlation_id(event.origin, event.order_id)
+    order = step.unit.orders.get(identity)
+    if order is None:
+        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
+    if (identity, "shipment", event.shipment_id) in step.unit.order_documents:
+        return Verdict("done", f"shipment {event.shipment_id} is known")
+    if order.state == "cancelled" and step.message.provenance == "generated":
+        return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
+    taken = _leaving(step, order, event)
+    if isinstance(taken, str):
+        detail = f"shipment {event.shipment_id} {taken}"
+        return refuse(
+            step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor,
+            document_id=event.shipment_id if event.lines else "",
+        )  # fmt: skip
+    if not order.provider or order.due_minor > 0:
+        return Verdict("parked", f"order {event.order_id} is not paid", identity)
+    if held := held_by(step, order):
+        detail = f"shipment {event.shipment_id} left although {' and '.join(held)} had failed"
+        raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
+    known_document(step, order, "shipment", event.shipment_id)
+    _apply(step, order, event, taken)
+    return DONE
+
+
+def _leaving(step: Step, order: Order, event: ShipmentShipped) -> Chosen:
+    """The units that leave, by line number; or why they cannot, as the end of a sentence."""
+    goods = [line for line in step.unit.lines[order.correlation_id] if line.kind == MOVES_STOCK]
+    reserved = {line.line_no: line.reserved for line in goods if line.reserved}
+    if order.state in ("shipped", "cancelled") or (goods and not reserved):
+        return f"of an order that is {order.state.replace('_', ' ')}"
+    if not event.lines:
+        return reserved
+    found = chosen(goods, event.lines, lambda line: line.reserved)
+    return f"has {found}" if isinstance(found, str) else found
+
+
+def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int, int]) -> None:
+    identity = order.correlation_id
+    lines = step.unit.lines[identity]
+    in_parts = order.state == "partially_shipped"
+    now, left = weight(lines, taken)
+    earned = shares(order.contract, now, left)
+    told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if event.lines else []
+    cost_minor = _take_out(step, order, event.shipment_id, taken)
+    restate(step, order)
+    last = order.state != "partially_shipped"
+    if last:
+        complete(step, order)
+        earned = dict(order.contract)
+    else:
+        earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
+        for line in lines:
+            step.unit.changed_lines[(identity, line.line_no)] = line
+    _tell(step, order, event, sum(taken.values()), sum(earned.values()), told)
+    _post(step, order, event.shipment_id, cost_minor, earned)
+    if in_parts or not last:
+        step.tell(_progress(order, "fulfilled" if last else "partially_shipped", sum(order.contract.values())))
+
+
+def _told(line: OrderLine, units: int) -> tuple[str, dict[str, Any]]:
+    return EVENT_LINE, {"sku": line.sku, "quantity": units, "amount_minor": line.worth(units)}
+
+
+def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, int]) -> int:
+    """Move units out of stock; returns their cost in minor units."""
+    units: dict[str, int] = defaultdict(int)
+    for line in step.unit.lines[order.correlation_id]:
+        count = taken.get(line.line_no, 0)
+        units[line.sku] += count
+        line.reserved -= count
+        line.shipped += count
+    key = f"{order.origin}:shipment/{shipment_id}"
+    cost_minor = 0
+    for sku, quantity in sorted(units.items()):
+        if quantity:
+            step.move(key, "shipment", sku, order.location, quantity, order.correlation_id)
+            cost_minor += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
+    return cost_minor
+
+
+def _tell(
+    step: Step, order: Order, event: ShipmentShipped, units: int, amount_minor: int,
+    lines: list[tuple[str, dict[str, Any]]],
+) -> None:  # fmt: skip
+    keys = {"shipment_id": event.shipment_id, "tracking_id": event.tracking_id}
+    about = {"quantity": units, "amount_minor": amount_minor, **keys}
+    hop = source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about)
+    hop.events.extend(lines)
+    step.tell(hop)
+
+
+def _post(step: Step, order: Order, shipment_id: str, cost_minor: int, earned: Mapping[str, int]) -> None:
+    made, accounts = derived(order.provenance), step.rules.accounts
+    lines = [JournalLine(accounts.cost_of_goods, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
+    lines += earned_lines(step, order, earned)
+    order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
+    post(step, order, "shipment", shipment_id, lines)
+
+
+def _progress(order: Order, milestone: str, left_minor: int) -> Hop:
+    """How far an order that leaves in parts has come; what is left has its value."""
+    return Hop(
+        "order.progress", "transformation", order.correlation_id, order.origin, "order", order.order_id, milestone,
+        attributes=dimensions(order) | {"amount_minor": left_minor},
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""Orders that leave in parts, are edited and cancelled, told over HTTP and read back there and in lineage."""
+
+import datetime as dt
+from typing import Any
+
+import httpx
+import pytest
+
+from lineage.model import Journey
+from tests.core import Core
+from tests.estate import Estate, Tell
+from tests.factories import (
+    NOON,
+    cancellation,
+    edited,
+    edited_line,
+    goods_in,
+    line,
+    order,
+    payment,
+    shipment,
+    stepped,
+    units,
+)
+
+
+def stands(http: httpx.Client, order_id: str = "1") -> dict[str, Any]:
+    [found] = http.get(f"/v1/orders/{order_id}").json()
+    kept: dict[str, Any] = found
+    return kept
+
+
+def balances(http: httpx.Client, prefix: str) -> int:
+    """Debits less credits, in minor units, of the accounts that begin so, from the exported journal."""
+    rows = [row.split(",") for row in http.get("/v1/journal", params={"format": "canonical"}).text.splitlines()]
+    head = rows[0]
+    account, amount = head.index("account"), head.index("amount_minor")
+    return sum(int(row[amount]) for row in rows[1:] if row[account].startswith(prefix))
+
+
+def hops(told: Journey, name: str) -> list[tuple[str, int]]:
+    return [(hop.milestone, hop.amount.amount_minor if hop.amount else 0) for hop in told.hops if hop.name == name]
+
+
+@pytest.mark.proves(49)
+def test_an_order_leaves_in_three_parts(estate: Estate, http: httpx.Client, core: Core, journey: Tell) -> None:
+    estate.tell(goods_in(units={"A1": 3, "B2": 2}))
+    estate.tell(order("1", line("A1", 3, amount_minor=1000), line("B2", 2), line("POST", 1, 350, kind="shipping")))
+    estate.tell(payment("1", 3350), shipment("1", shipment_id="S1", lines=(units("A1", 1),)))
+    assert stands(http)["state"] == "partially_shipped"
+    assert [(one["shipped"], one["reserved"]) for one in stands(http)["lines"]] == [(1, 2), (0, 2), (0, 0)]
+    told = journey("1")
+    assert told.header.state == "partially shipped"
+    [rest] = [one for one in told.expected if one.milestone == "fulfilled"]
+    assert (rest.owner, rest.amount.amount_minor if rest.amount else 0) == ("warehouse", 3350 - 333 - 39)
+    estate.tell(shipment("1", shipment_id="S1", lines=(units("A1", 1),)))  # told again, as another event
+    estate.tell(shipment("1", shipment_id="S9", lines=(units("A1", 3),)))  # more than there is to leave
+    assert estate.exceptions() == [("shipment_not_reserved", "warehouse", 3350)]
+    estate.tell(
+        shipment("1", shipment_id="S2", lines=(units("B2", 2), units("A1", 1))), shipment("1", shipment_id="S3")
+    )
+    assert stands(http)["state"] == "shipped"
+    assert [one["shipped"] for one in stands(http)["lines"]] == [3, 2, 1]
+    assert estate.at() == estate.at(sku="B2") == {}
+    assert balances(http, "revenue") == -3350
+    assert balances(http, "liabilities:contract") == 0
+    assert balances(http, "expenses:cost of goods") == 5 * 400
+    told = journey("1")
+    assert [milestone for milestone, _ in hops(told, "order.ship")] == ["shipped"] * 3
+    assert sum(amount for _, amount in hops(told, "order.ship")) == 3350
+    waiting = core.rows("select journal_id from core.postings where state = 'waiting' order by 1")
+    assert [one for (one,) in waiting if "shipment" in one] == [f"shop:shipment/S{number}" for number in (1, 2, 3)]
+    assert told.header.state != "partially shipped"
+    assert not [one for one in told.expected if one.milestone == "fulfilled"]
+    assert estate.sound()
+
+
+@pytest.mark.proves(48, 186)
+def test_orders_are_cancelled_in_part_and_whole_and_the_books_are_even(
+    estate: Estate, http: httpx.Client, core: Core, journey: Tell
+) -> None:
+    estate.tell(goods_in(units={"A1": 9}))
+    estate.tell(order("1", line("A1", 4), tax_minor=800), payment("1", 4800))
+    estate.tell(cancellation("1", lines=(units("A1", 1),)), cancellation("1", lines=(units("A1", 1),)))
+    assert estate.at()["reserved"] == 3
+    assert balances(http, "assets:clearing:card") == 3600
+    estate.tell(shipment("1", lines=(units("A1", 2),)), cancellation("1", cancellation_id="X2"))
+    assert (stands(http)["state"], stands(http)["lines"][0]["cancelled"]) == ("shipped", 2)
+    assert balances(http, "assets:clearing:card") == 2400 == -balances(http, "revenue") + 400
+    assert balances(http, "liabilities:contract") == 0
+    assert estate.at() == {"on_hand": 7, "good": 7, "free": 7, "sellable": 7}
+    assert estate.exceptions() == []
+    estate.tell(cancellation("1", cancellation_id="X3"))
+    assert estate.exceptions() == [("cancellation_too_late", "customer service", 2000)]
+    # before anything is known of it, and before the ERP was offered its journal
+    estate.tell(cancellation("2"), order("2", line("A1", 2)), order("3", line("A1", 2)), payment("3", 2000))
+    assert stands(http, "2")["state"] == "cancelled"
+    assert [one.step for one in journey("3").expected if one.flow == "posting"] == ["erp-accepted"]
+    estate.tell(cancellation("3"))
+    withdrawn = core.rows("select journal_id from core.postings where state = 'withdrawn' order by 1")
+    assert withdrawn == [("shop:cancellation/X3",), ("shop:order/3",)]
+    told = journey("3")
+    assert [hop.entity_id for hop in told.hops if hop.milestone == "reversed"] == ["cancellation/X3", "order/3"]
+    assert (told.header.state, told.expected) == ("cancelled", ())
+    assert balances(http, "assets:clearing:card") == 2400
+    assert estate.sound()
+
+
+@pytest.mark.proves(47)
+def test_an_order_is_edited_before_and_after_it_ships(estate: Estate, http: httpx.Client, journey: Tell) -> None:
+    estate.tell(edited("1", edited_line(1, "A1", 3)), at=NOON + dt.timedelta(minutes=1))  # before its order
+    estate.tell(goods_in(units={"A1": 5, "B2": 5}))
+    estate.tell(order("1", line("A1", 2)))
+    assert (estate.at()["reserved"], stands(http)["due_minor"]) == (3, 3000)
+    estate.tell(payment("1", 3000))
+    estate.tell(
+        edited("1", edited_line(2, "B2", 2, 500), edit_id="E2", address="2 New Street"),
+        at=NOON + dt.timedelta(minutes=3),
+    )
+    estate.tell(edited("1", edited_line(2, "B2", 5, 700), edit_id="E0"), at=NOON + dt.timedelta(minutes=2))  # late
+    assert (stands(http)["due_minor"], estate.at(sku="B2")["reserved"]) == (1000, 2)
+    estate.tell(payment("1", 1000, payment_id="P2"), shipment("1", lines=(units("A1", 2),)))
+    estate.tell(edited("1", edited_line(1, "A1", 2), edit_id="E4"), at=NOON + dt.timedelta(minutes=5))
+    assert balances(http, "assets:clearing:card") == 3000
+    estate.tell(edited("1", edited_line(1, "A1", 1), edit_id="E5"), at=NOON + dt.timedelta(minutes=6))
+    assert estate.exceptions() == [("edit_not_possible", "customer service", 3000)]
+    estate.tell(shipment("1", shipment_id="S2"))
+    told = journey("1")
+    assert [amount for _, amount in hops(told, "order.edit")] == [1000, 0, 1000, -1000]
+    assert not any("New Street" in str(hop) for hop in told.hops)
+    assert (balances(http, "revenue"), balances(http, "liabilities:contract")) == (-3000, 0)
+    assert estate.at() == {"on_hand": 3, "good": 3, "free": 3, "sellable": 3}
+    assert estate.sound()
+
+
+def test_a_change_after_the_release_has_an_owner(estate: Estate) -> None:
+    estate.tell(goods_in(), order("1"), stepped("released"), edited("1", edited_line(1, "A1", 2)))
+    assert estate.exceptions() == [("changed_after_release", "warehouse", 2000)]
