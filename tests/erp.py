@@ -23,10 +23,22 @@ class Erp:
         self.refused: dict[str, str] = {}
         self.silent: set[str] = set()
         self.offered: list[list[str]] = []
+        self.gate = threading.Event()  # while it is closed every request hangs
+        self.gate.set()
+        self.most_at_once = self._at_once = 0
         self.bodies: dict[str, dict[str, Any]] = {}
         self.amounts: defaultdict[str, list[int]] = defaultdict(list)  # of what it took, by account
 
     def take(self, body: bytes) -> Reply:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            assert self.gate.wait(60)
+            return self._answer(body)
+        finally:
+            self._at_once -= 1
+
+    def _answer(self, body: bytes) -> Reply:
         journals = msgspec.json.decode(body)
         keys = [journal["idempotency_key"] for journal in journals]
         self.offered.append(keys)

@@ -7,17 +7,42 @@ from typing import Any
 
 import httpx
 
+from collector.segments import SegmentLog
+from collector.storage import Storage
+from lineage import flows, slas
 from lineage.model import Journey
+from lineage.queries import Queries
+from lineage.service import Lineage
 from sync_core.messages import TYPE_OF, Event
 from tests.core import Core, later
 from tests.factories import NOON, cloudevent
 
 Tell = Callable[[str], Journey]
-"""What lineage tells of an order."""
+"""What lineage tells of a number."""
 
 
 def milestones(told: Journey) -> list[str]:
     return [hop.milestone for hop in told.hops if hop.milestone]
+
+
+def telling(core: Core, storage: Storage, log: SegmentLog) -> Tell:
+    """What lineage tells of a number once every span that the core has committed is stored."""
+    service = Lineage(Queries(storage), flows.load(), slas.load(), lambda: core.now + dt.timedelta(minutes=1))
+
+    stored = 0
+
+    def tell(number: str) -> Journey:
+        nonlocal stored
+        committed = core.span_requests()
+        for body in committed[stored:]:
+            log.append(body).result(10)
+        assert log.wait_stored(30)
+        stored = len(committed)
+        found = service.journey(number)
+        assert isinstance(found, Journey), found
+        return found
+
+    return tell
 
 
 class Estate:

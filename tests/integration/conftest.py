@@ -1,6 +1,5 @@
 """A sync core over a database of its own, and its API over a real socket."""
 
-import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,6 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from lineage import flows, slas
-from lineage.model import Journey
-from lineage.queries import Queries
-from lineage.service import Lineage
 from sync_core import api
 from sync_core.files import FileReader
 from sync_core.reading import Reader
@@ -21,7 +16,7 @@ from sync_core.shelf import Shelves
 from sync_core.workers import Loop
 from tallytrace import webserver
 from tests.core import Core, opened
-from tests.estate import Estate, Tell
+from tests.estate import Estate, Tell, telling
 
 
 @pytest.fixture
@@ -61,15 +56,4 @@ def estate(http: httpx.Client, core: Core) -> Estate:
 
 @pytest.fixture
 def journey(core: Core, storage: Storage, log: SegmentLog) -> Tell:
-    """What lineage tells of an order once every span that the core has committed is stored."""
-    service = Lineage(Queries(storage), flows.load(), slas.load(), lambda: core.now + dt.timedelta(minutes=1))
-
-    def tell(order_id: str) -> Journey:
-        for body in core.span_requests():
-            log.append(body).result(10)
-        assert log.wait_stored(30)
-        found = service.journey(order_id)
-        assert isinstance(found, Journey), found
-        return found
-
-    return tell
+    return telling(core, storage, log)
