@@ -8,9 +8,10 @@ import msgspec
 MILESTONES: Final = {
     "order": (
         "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_accepted routed "
-        "acknowledged released ready_for_pickup edited partially_shipped fulfilled cancelled notified closed"
+        "acknowledged released ready_for_pickup edited lapsed renewed acknowledgement_awaited "
+        "partially_shipped fulfilled cancelled notified closed"
     ),
-    "fulfilment": "released picked packed shipped delivery_promised delivered picked_up",
+    "fulfilment": "released picked packed shipped confirmation_awaited confirmed delivery_promised delivered picked_up",
     "return": (
         "requested authorised refused expired in_transit received verified inspected dispositioned refund_approved "
         "restocked refunded closed"

@@ -108,7 +108,10 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}
     step.tell(source_hop(step, order, "order.cancel", "order", order.order_id, "cancelled", about))
-    given_up: list[ExceptionKind] = ["backorder", "payment_failed", *map(failure_of, STEPS)]
+    given_up: list[ExceptionKind] = [
+        "backorder", "payment_failed", "acknowledgement_overdue", "suspected_duplicate", "reservation_lapsed",
+        *map(failure_of, STEPS),
+    ]  # fmt: skip
     for kind in given_up:
         step.resolve_exceptions(identity, order.origin, kind, "the order was cancelled")
     if order.provider:
@@ -196,6 +199,8 @@ def _settle(step: Step, order: Order, document: str, entity_id: str) -> None:
 
 def _restate(step: Step, order: Order, business_key: str) -> None:
     before = order.state
+    if before == "lapsed":
+        return
     cover_or_back_order(step, order, business_key)
     restate(step, order)
     if order.state == "shipped" != before:

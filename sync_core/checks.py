@@ -28,6 +28,7 @@ STEPS: Final[dict[str, Kind]] = {
     "released": Kind("order", "warehouse", "released_failed"),
     "picked": Kind("fulfilment", "warehouse", "picked_failed"),
     "packed": Kind("fulfilment", "warehouse", "packed_failed"),
+    "shipment_confirmed": Kind("fulfilment", "marketplaces", "shipment_confirmed_failed", after_shipping=True),
     "ready_for_pickup": Kind("order", "stores", "ready_for_pickup_failed"),
     "picked_up": Kind("fulfilment", "stores", "picked_up_failed"),
     "delivery_promised": Kind("fulfilment", "delivery", "delivery_promised_failed"),
@@ -38,9 +39,10 @@ STEPS: Final[dict[str, Kind]] = {
 
 
 def held_by(step: Step, order: Order) -> list[str]:
-    """The steps that an order failed and that keep its goods from leaving."""
-    opened = step.unit.open_exceptions
-    return [name for name, kind in STEPS.items() if kind.holds and opened.get((order.correlation_id, failure_of(name)))]
+    """What keeps the goods of an order from leaving, each as a part of a sentence."""
+    opened, identity = step.unit.open_exceptions, order.correlation_id
+    held = [f"{name} failed" for name, kind in STEPS.items() if kind.holds and opened.get((identity, kind.failure))]
+    return held + (["it is a suspected duplicate"] if opened.get((identity, "suspected_duplicate")) else [])
 
 
 def failure_of(name: str) -> ExceptionKind:

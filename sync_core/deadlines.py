@@ -8,6 +8,7 @@ from sync_core.clock import Clock
 from sync_core.messages import (
     Cause,
     Event,
+    OrderDeadlinePassed,
     Payment,
     RefundIssued,
     ReturnReceived,
@@ -35,7 +36,7 @@ class Deadlines:
 
     def run_once(self) -> int:
         """Do what is due; returns how much was new."""
-        return self._write_off() + self._tell_of_waiting()
+        return self._write_off() + self._pass_deadlines() + self._tell_of_waiting()
 
     def _tell_of_waiting(self) -> int:
         """An event that has waited too long for another is its owner's."""
@@ -50,6 +51,22 @@ class Deadlines:
             ]
             save_spans(session, encode(told), now)
             return len(items)
+
+    def _pass_deadlines(self) -> int:
+        """What was to happen to orders by now."""
+        now = self._clock()
+        with self._db.transaction() as session:
+            due = session.rows("order_deadlines_due", now=now)
+            events = [
+                message(
+                    OrderDeadlinePassed(origin=origin, order_id=order_id, deadline=deadline, reference=reference),
+                    source=SOURCE,
+                    event_id=f"{origin}:{order_id}/{deadline}/{reference}/{at.isoformat()}",
+                    occurred_at=at,
+                )
+                for origin, order_id, _, deadline, reference, at in due
+            ]
+            return inbox.accept(session, events, now, [row[2] for row in due]).count("accepted")
 
     def _write_off(self) -> int:
         now = self._clock()

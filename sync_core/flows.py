@@ -14,6 +14,7 @@ from sync_core import (
     amendments,
     compensation,
     inbox,
+    intake,
     inventory,
     orders,
     payments,
@@ -27,6 +28,7 @@ from sync_core import (
     store,
     transfers,
     watermarks,
+    windows,
 )
 from sync_core.buckets import FREES
 from sync_core.clock import Clock
@@ -36,6 +38,7 @@ from sync_core.messages import (
     BackorderOffered,
     ChannelConnected,
     ChannelServed,
+    ChannelTermsSet,
     ChargeRaised,
     CreditMemoIssued,
     Event,
@@ -44,6 +47,7 @@ from sync_core.messages import (
     Message,
     OrderCancelled,
     OrderCaptured,
+    OrderDeadlinePassed,
     OrderEdited,
     OrderStepped,
     Payment,
@@ -71,7 +75,7 @@ from sync_core.messages import (
     derived,
     message,
 )
-from sync_core.model import Hop
+from sync_core.model import Hop, Terms
 from sync_core.store import Claimed, Session, Store
 from sync_core.telemetry import encode
 from sync_core.unit import FeedKey, Step, StockKey, Told, Unit, Verdict
@@ -83,17 +87,18 @@ OFFERS: Final = 500
 """Back-orders that one unit of work offers its stock to, at most: the longest waiting ones."""
 
 DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
-    OrderCaptured: orders.capture,
+    OrderCaptured: intake.take,
     PaymentAuthorised: payments.authorise,
     PaymentFailed: payments.fail,
     PaymentVoided: payments.void,
-    PaymentCaptured: orders.pay,
+    PaymentCaptured: intake.pay,
     PaymentSettlementAnnounced: payments.announce,
     PaymentSettled: payments.settle,
     ShipmentShipped: shipments.ship,
     OrderCancelled: amendments.cancel,
     OrderEdited: amendments.edit,
     OrderStepped: progress.advance,
+    OrderDeadlinePassed: windows.pass_deadline,
     BackorderOffered: orders.supply,
     ReturnReceived: returns.receive,
     RefundIssued: returns.refund,
@@ -113,6 +118,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     LocationRegistered: policies.register_location,
     ChannelServed: policies.serve_channel,
     ChannelConnected: policies.connect_channel,
+    ChannelTermsSet: policies.set_terms,
     StockRuleSet: policies.set_rule,
     FeedReported: inventory.report_feed,
 }
@@ -226,11 +232,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     """Everything that the decisions over these events may read, with the stock rows locked."""
     unit = Unit(rules, partition)
     events = [one.message.event for one in claimed]
-    order_ids: set[bytes] = set()
     return_ids: set[bytes] = set()
-    changing: set[bytes] = set()
-    amended: set[bytes] = set()
-    stepped: set[bytes] = set()
     pairs: set[tuple[str, str]] = set()
     stock: set[StockKey] = set()
     locations: set[str] = set()
@@ -240,20 +242,8 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     for event in events:
         match event:
             case OrderCaptured():
-                order_ids.add(correlation_id(event.origin, event.order_id))
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
-            case PaymentSettled():
-                stepped.add(correlation_id(event.origin, event.order_id))
-            case ShipmentShipped():
-                changing.add(correlation_id(event.origin, event.order_id))
-            case OrderCancelled() | OrderEdited():
-                amended.add(correlation_id(event.origin, event.order_id))
-            case Payment() | BackorderOffered():
-                order_ids.add(correlation_id(event.origin, event.order_id))
-            case OrderStepped():
-                stepped.add(correlation_id(event.origin, event.order_id))
             case ReturnReceived():
-                order_ids.add(correlation_id(event.order_origin, event.order_id))
                 return_ids.add(correlation_id(event.origin, event.return_id))
                 stock.update((line.sku, event.location) for line in event.lines)
             case RefundIssued():
@@ -282,9 +272,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
-    store.load_orders(session, unit, sorted(order_ids | stepped | changing | amended))
-    store.load_order_documents(session, unit, sorted(changing | amended))
-    store.load_order_steps(session, unit, sorted(stepped | amended))
+    _load_orders(session, unit, [one.message for one in claimed])
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_returns(session, unit, sorted(return_ids))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
@@ -309,6 +297,42 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             skus_counted = sorted({line.sku for line in event.lines})
             store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus_counted)
     return unit
+
+
+def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> None:
+    """The orders that events are about, and what their decisions read of each."""
+    read: set[bytes] = set()
+    changed: set[bytes] = set()
+    stepped: set[bytes] = set()
+    captured = [(one, one.event) for one in messages if isinstance(one.event, OrderCaptured)]
+    for one in messages:
+        match event := one.event:
+            case PaymentSettled() | OrderStepped() | OrderDeadlinePassed():
+                stepped.add(correlation_id(event.origin, event.order_id))
+            case ShipmentShipped():
+                changed.add(correlation_id(event.origin, event.order_id))
+            case OrderCancelled() | OrderEdited():
+                changed.add(correlation_id(event.origin, event.order_id))
+                stepped.add(correlation_id(event.origin, event.order_id))
+            case OrderCaptured() | Payment() | BackorderOffered():
+                read.add(correlation_id(event.origin, event.order_id))
+            case ReturnReceived():
+                read.add(correlation_id(event.order_origin, event.order_id))
+            case _:
+                pass
+    store.load_orders(session, unit, sorted(read | changed | stepped))
+    channels = {event.channel for _, event in captured}
+    channels |= {unit.orders[identity].channel for identity in changed if identity in unit.orders}
+    store.load_terms(session, unit, channels)
+    confirmed = changed if any(one.confirm_shipment_seconds for one in unit.terms.values()) else set()
+    store.load_order_documents(session, unit, sorted(changed))
+    store.load_order_steps(session, unit, sorted(stepped | confirmed))
+    live = [(one.occurred_at, event) for one, event in captured if one.provenance == "live" and event.customer_ref]
+    if live:
+        longest = max((one.duplicate_seconds for one in (*unit.terms.values(), Terms(""))), default=0)
+        within = dt.timedelta(seconds=longest)
+        since, until = min(at for at, _ in live) - within, max(at for at, _ in live) + within
+        store.load_baskets(session, unit, [intake.basket_of(event) for _, event in live], since, until)
 
 
 def _edited_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:

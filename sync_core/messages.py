@@ -25,8 +25,11 @@ Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Provenance = Literal["live", "file", "generated"]
 OrderStepName = Literal[
     "validated", "payment_confirmed", "fraud_cleared", "taxed", "routed", "acknowledged", "released", "picked",
-    "packed", "ready_for_pickup", "picked_up", "delivery_promised", "delivered", "notified", "closed",
+    "packed", "shipment_confirmed", "ready_for_pickup", "picked_up", "delivery_promised", "delivered", "notified",
+    "closed",
 ]  # fmt: skip
+OrderDeadline = Literal["acknowledgement", "shipment_confirmation", "payment"]
+MOST_SECONDS: Final = 366 * 86_400
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
 
 
@@ -52,7 +55,10 @@ class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A customer's order was accepted by a channel. ``location`` is where its goods are to be taken from."""
+    """A customer's order was accepted by a channel. ``location`` is where its goods are to be taken from.
+
+    ``acknowledge_by`` is until when the channel wants to be told that we have it; without it its terms say so.
+    """
 
     origin: Origin
     order_id: Name
@@ -62,6 +68,7 @@ class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
     tax_minor: Amount = 0
     customer_ref: str = ""
+    acknowledge_by: Moment | None = None
 
 
 class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,6 +178,7 @@ class OrderEdited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a system did for an order that moves neither goods nor money: a check, a release, a message to somebody.
 
+    ``shipment_confirmed`` is that the channel was told of a shipment, whose ID is the ``reference``.
     ``failed`` is a check that the order did not pass, or a step that could not be done; the step may come again.
     """
 
@@ -190,6 +198,15 @@ class BackorderOffered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     origin: Origin
     order_id: Name
+
+
+class OrderDeadlinePassed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A time by which something was to happen to an order has come; the core sends this itself."""
+
+    origin: Origin
+    order_id: Name
+    deadline: OrderDeadline
+    reference: Annotated[str, Meta(max_length=200)] = ""  # the shipment that is to be confirmed
 
 
 class ReturnReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -414,6 +431,23 @@ class ChannelConnected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
 
 
+class ChannelTermsSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is agreed with a channel, in seconds; 0: nothing is.
+
+    Within ``acknowledge_seconds`` of its capture an order is acknowledged, within ``confirm_shipment_seconds`` of its
+    leaving a shipment is confirmed to the channel. A reservation lapses ``reservation_seconds`` after the capture when
+    nobody has paid.
+    The same basket of the same customer within ``duplicate_seconds`` is a suspected duplicate.
+    """
+
+    origin: Origin
+    channel: Name
+    acknowledge_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 0
+    confirm_shipment_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 0
+    reservation_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 0
+    duplicate_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 600
+
+
 class StockRuleSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A rule of availability; set again under its ID it replaces itself, with ``quantity`` and ``percent`` 0 it ends.
 
@@ -467,6 +501,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.order.cancelled.v1": OrderCancelled,
     "tallytrace.order.edited.v1": OrderEdited,
     "tallytrace.order.stepped.v1": OrderStepped,
+    "tallytrace.order.deadline_passed.v1": OrderDeadlinePassed,
     "tallytrace.backorder.offered.v1": BackorderOffered,
     "tallytrace.return.received.v1": ReturnReceived,
     "tallytrace.refund.issued.v1": RefundIssued,
@@ -486,6 +521,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.location.registered.v1": LocationRegistered,
     "tallytrace.channel.served.v1": ChannelServed,
     "tallytrace.channel.connected.v1": ChannelConnected,
+    "tallytrace.channel_terms.set.v1": ChannelTermsSet,
     "tallytrace.stock_rule.set.v1": StockRuleSet,
     "tallytrace.feed.reported.v1": FeedReported,
 }
@@ -502,6 +538,7 @@ Event = (
     | OrderCancelled
     | OrderEdited
     | OrderStepped
+    | OrderDeadlinePassed
     | BackorderOffered
     | ReturnReceived
     | RefundIssued
@@ -521,6 +558,7 @@ Event = (
     | LocationRegistered
     | ChannelServed
     | ChannelConnected
+    | ChannelTermsSet
     | StockRuleSet
     | FeedReported
 )
@@ -662,6 +700,7 @@ def sequence_of(event: Event) -> str:
             | OrderCancelled()
             | OrderEdited()
             | OrderStepped()
+            | OrderDeadlinePassed()
             | BackorderOffered()
         ):
             return f"{event.origin}\x1f{event.order_id}"
@@ -675,7 +714,7 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
             return f"{event.origin}\x1f{event.transfer_id}"
-        case LocationRegistered() | ChannelServed() | ChannelConnected() | StockRuleSet():
+        case LocationRegistered() | ChannelServed() | ChannelConnected() | ChannelTermsSet() | StockRuleSet():
             return f"rules\x1f{event.origin}"
         case FeedReported():
             return f"feed\x1f{event.feed}"

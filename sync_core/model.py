@@ -9,7 +9,7 @@ from sync_core.ledger import JournalLine
 from sync_core.messages import Provenance
 from sync_core.money import cumulative_share
 
-OrderState = Literal["reserved", "backordered", "partially_shipped", "shipped", "cancelled"]
+OrderState = Literal["reserved", "backordered", "lapsed", "partially_shipped", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
 ExceptionKind = Literal[
     "backorder", "oversold", "payment_failed", "payment_differs", "second_payment", "payment_after_cancellation",
@@ -20,7 +20,8 @@ ExceptionKind = Literal[
     "return_without_sale", "credit_above_sale", "refund_above_approved", "identity_conflict", "out_of_sequence",
     "dead_letter", "posting_rejected", "posting_dead", "stock_shortfall", "wrong_source", "transfer_short",
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",
-    "replenishment", "edit_not_possible", "changed_after_release",
+    "replenishment", "edit_not_possible", "changed_after_release", "acknowledgement_overdue",
+    "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
@@ -100,11 +101,22 @@ class Order(Struct):
     contract: dict[str, int] = field(default_factory=dict)
     edited: dict[str, int] = field(default_factory=dict)
     partition: int = 0  # of the inbox, in which the events of this order are in sequence
+    basket: bytes = b""  # equal for equal orders of one customer; empty when nobody asks
 
     @property
     def due_minor(self) -> int:
         """What is to be paid, tax included; below zero what is owed back."""
         return sum(self.edited.values()) if self.provider else self.amount_minor + self.tax_minor
+
+
+class Terms(Struct, frozen=True):
+    """What is agreed with a channel, in seconds; 0: nothing is."""
+
+    channel: str
+    acknowledge_seconds: int = 0
+    confirm_shipment_seconds: int = 0
+    reservation_seconds: int = 0
+    duplicate_seconds: int = 600
 
 
 class Return(Struct):

@@ -1,7 +1,7 @@
 """What is known of locations, channels and rules of availability: data that events set. Decisions only, no I/O."""
 
 from sync_core.availability import Rule
-from sync_core.messages import ChannelConnected, ChannelServed, LocationRegistered, StockRuleSet
+from sync_core.messages import ChannelConnected, ChannelServed, ChannelTermsSet, LocationRegistered, StockRuleSet
 from sync_core.unit import DONE, Step, Verdict
 
 
@@ -49,6 +49,17 @@ def connect_channel(step: Step, event: ChannelConnected) -> Verdict:
         ("forget_publications", {"channel": event.channel}),
         ("publish_channel", {"channel": event.channel, "now": step.wall}),
     ]
+    return DONE
+
+
+def set_terms(step: Step, event: ChannelTermsSet) -> Verdict:
+    """What is agreed with a channel from now on."""
+    agreed = {
+        name: getattr(event, name)
+        for name in ("channel", "acknowledge_seconds", "confirm_shipment_seconds", "reservation_seconds",
+                     "duplicate_seconds")
+    }  # fmt: skip
+    step.unit.settings.append(("save_channel_terms", agreed | {"set_at": step.message.occurred_at}))
     return DONE
 
 

@@ -10,8 +10,9 @@ from sync_core.messages import OrderStepped
 from sync_core.model import Order, Severity
 from sync_core.orders import raise_about, source_hop
 from sync_core.unit import DONE, Step, Verdict
+from sync_core.windows import close_window, step_key
 
-OPEN_STATES: Final = ("reserved", "backordered")
+OPEN_STATES: Final = ("reserved", "backordered", "lapsed", "partially_shipped")
 
 
 def advance(step: Step, event: OrderStepped) -> Verdict:
@@ -21,16 +22,18 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
     _tell(step, order, event)
-    before = step.unit.order_steps.get((identity, event.step))
+    key = step_key(event.step, event.reference)
+    before = step.unit.order_steps.get((identity, key))
     if before is not None and before >= step.message.occurred_at:
         return Verdict("done", f"{event.step} of a later time is known")
-    step.unit.order_steps[(identity, event.step)] = step.message.occurred_at
-    values = {"correlation_id": identity, "step": event.step, "occurred_at": step.message.occurred_at}
+    step.unit.order_steps[(identity, key)] = step.message.occurred_at
+    values = {"correlation_id": identity, "step": key, "occurred_at": step.message.occurred_at}
     step.unit.settings.append(("save_order_step", values))
     if event.failed:
         _fail(step, order, event)
     else:
         step.resolve_exceptions(identity, order.origin, failure_of(event.step), f"passed: {event.system}")
+        close_window(step, order, event)
         if event.step == "released":
             step.resolve_exceptions(identity, order.origin, "changed_after_release", "released again")
             _watch_release(step, order)
@@ -48,7 +51,7 @@ def _fail(step: Step, order: Order, event: OrderStepped) -> None:
 
 
 def _watch_release(step: Step, order: Order) -> None:
-    reasons = [f"{name} failed" for name in held_by(step, order)]
+    reasons = held_by(step, order)
     if order.state == "backordered":
         reasons.insert(0, "its goods are not there")
     if order.state == "cancelled":
@@ -62,6 +65,8 @@ def _tell(step: Step, order: Order, event: OrderStepped) -> None:
     kind = STEPS[event.step]
     about = {"system": event.system, "owner": kind.owner, "reference": event.reference, "reason": event.reason,
              "location": event.location or order.location, "due_at": event.due_at or ""}  # fmt: skip
-    milestone = "" if event.failed else event.step
-    hop = source_hop(step, order, f"order.{event.step}", kind.entity, order.order_id, milestone, about)
+    confirmed = event.step == "shipment_confirmed"
+    milestone = "" if event.failed else "confirmed" if confirmed else event.step
+    entity_id = event.reference if confirmed else order.order_id
+    hop = source_hop(step, order, f"order.{event.step}", kind.entity, entity_id, milestone, about)
     step.tell(msgspec.structs.replace(hop, outcome="rejected") if event.failed else hop)

@@ -1,5 +1,6 @@
 """Shipments: the goods of an order leave, all at once or in parts. Decisions only; nothing here does I/O."""
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from sync_core.orders import (
     weight,
 )
 from sync_core.unit import DONE, Step, Verdict
+from sync_core.windows import open_window, terms_of
 
 
 def ship(step: Step, event: ShipmentShipped) -> Verdict:
@@ -38,6 +40,8 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
         return Verdict("done", f"shipment {event.shipment_id} is known")
     if order.state == "cancelled" and step.message.provenance == "generated":
         return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
+    if order.state == "lapsed":
+        return Verdict("parked", f"order {event.order_id} is not paid", identity)
     taken = _leaving(step, order, event)
     if isinstance(taken, str):
         detail = f"shipment {event.shipment_id} {taken}"
@@ -48,9 +52,12 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
     if not order.provider or order.due_minor > 0:
         return Verdict("parked", f"order {event.order_id} is not paid", identity)
     if held := held_by(step, order):
-        detail = f"shipment {event.shipment_id} left although {' and '.join(held)} had failed"
+        detail = f"shipment {event.shipment_id} left although {' and '.join(held)}"
         raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
     known_document(step, order, "shipment", event.shipment_id)
+    if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
+        due_at = step.message.occurred_at + dt.timedelta(seconds=seconds)
+        open_window(step, order, "shipment_confirmation", event.shipment_id, due_at)
     _apply(step, order, event, taken)
     return DONE
 

@@ -30,6 +30,7 @@ from sync_core.model import (
     Return,
     Signal,
     Stock,
+    Terms,
     Transfer,
     TransferLine,
 )
@@ -150,8 +151,8 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
     if not wanted:
         return
     for row in session.rows("load_orders", ids=wanted):
-        *plain, totals, paid, provider, contract, edited, partition = row
-        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited, partition)
+        *plain, totals, paid, provider, contract, edited, partition, basket = row
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited, partition, basket)
         unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
@@ -183,6 +184,21 @@ def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
 def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for identity, step, occurred_at in session.rows("load_order_steps", ids=ids) if ids else ():
         unit.order_steps[(identity, step)] = occurred_at
+
+
+def load_terms(session: Session, unit: Unit, channels: Iterable[str]) -> None:
+    wanted = sorted(set(channels))
+    for row in session.rows("load_channel_terms", channels=wanted) if wanted else ():
+        unit.terms[row[0]] = Terms(*row)
+
+
+def load_baskets(
+    session: Session, unit: Unit, baskets: Sequence[bytes], since: dt.datetime, until: dt.datetime
+) -> None:
+    """Bring in which orders have the same basket as new ones."""
+    rows = session.rows("load_baskets", baskets=sorted(set(baskets)), since=since, until=until) if baskets else ()
+    for basket, identity, order_id, captured_at in rows:
+        unit.baskets.setdefault(basket, []).append((identity, order_id, captured_at))
 
 
 def load_order_documents(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -321,13 +337,14 @@ def _save_orders(session: Session, unit: Unit) -> None:
         (
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
-            "paid_minor", "provider", "contract", "edited", "partition",
+            "paid_minor", "provider", "contract", "edited", "partition", "basket",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
                 _json(o.totals), o.paid_minor, o.provider, _json(o.contract), _json(o.edited), o.partition,
+                o.basket,
             )
             for o in unit.new_orders
         ),

@@ -27,6 +27,7 @@ from sync_core.model import (
     Severity,
     Signal,
     Stock,
+    Terms,
     Transfer,
 )
 
@@ -81,6 +82,8 @@ class Unit(Struct):
     orders: dict[bytes, Order] = field(default_factory=dict)
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
+    terms: dict[str, Terms] = field(default_factory=dict)  # by channel
+    baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
     stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need

@@ -11,6 +11,7 @@ import msgspec
 from sync_core.messages import (
     TYPES,
     BucketLine,
+    ChannelTermsSet,
     ChargeRaised,
     CountLine,
     CreditMemoIssued,
@@ -98,6 +99,10 @@ def edited_line(
 ) -> EditedLine:
     given: dict[str, Any] = {"amount_minor": price_minor * quantity, "unit_price_micros": price_minor * 10_000}
     return EditedLine(line_no=line_no, sku=sku, quantity=quantity, **given | over)
+
+
+def terms(channel: str = "web", **over: Any) -> ChannelTermsSet:
+    return ChannelTermsSet(**{"origin": "erp", "channel": channel} | over)
 
 
 def stepped(step: Any, order_id: str = "1", **over: Any) -> OrderStepped:

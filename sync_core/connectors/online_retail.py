@@ -17,7 +17,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -302,7 +302,7 @@ def _events(document: list[Row], at: dt.datetime) -> Iterator[Message]:
 
 
 def _order(
-    invoice: str, at: dt.datetime, lines: tuple[Line, ...], customer: str, common: dict[str, str]
+    invoice: str, at: dt.datetime, lines: tuple[Line, ...], customer: str, common: dict[str, Any]
 ) -> Iterator[Message]:
     net = sum(line.amount_minor for line in lines)
     tax = at_rate(net, 175_000 if at.date() < VAT_RISE else 200_000)

@@ -69,7 +69,7 @@ create table core.orders (
     customer_ref    text not null,
     captured_at     timestamptz not null,
     business_date   date not null,
-    state           text not null check (state in ('reserved', 'backordered', 'partially_shipped', 'shipped', 'cancelled')),
+    state           text not null check (state in ('reserved', 'backordered', 'lapsed', 'partially_shipped', 'shipped', 'cancelled')),
     amount_minor    bigint not null,
     tax_minor       bigint not null,
     open_tax_minor  bigint not null,
@@ -80,8 +80,10 @@ create table core.orders (
     edited          jsonb not null default '{}',
     provenance      text not null,
     partition       smallint not null,
+    basket          bytea not null,
     unique (origin, order_id)
 );
+create index orders_basket on core.orders (basket, captured_at) where basket <> '';
 create index orders_backordered on core.orders (location, captured_at)
     where state in ('backordered', 'partially_shipped');
 create index orders_date on core.orders (business_date);
@@ -113,6 +115,15 @@ create table core.order_steps (
     occurred_at     timestamptz not null,
     primary key (correlation_id, step)
 );
+
+create table core.order_deadlines (
+    correlation_id  bytea not null,
+    deadline        text not null check (deadline in ('acknowledgement', 'shipment_confirmation', 'payment')),
+    reference       text not null,
+    due_at          timestamptz not null,
+    primary key (correlation_id, deadline, reference)
+);
+create index order_deadlines_due on core.order_deadlines (due_at);
 
 create table core.order_documents (
     correlation_id  bytea not null,
@@ -249,6 +260,15 @@ create table core.publications (
 create index publications_waiting on core.publications (channel, waiting_since)
     where waiting_since is not null and not set_aside;
 create index publications_behind on core.publications (channel, location, moved_at) where moved_at is not null;
+
+create table core.channel_terms (
+    channel                   text primary key,
+    acknowledge_seconds       integer not null,
+    confirm_shipment_seconds  integer not null,
+    reservation_seconds       integer not null,
+    duplicate_seconds         integer not null,
+    set_at                    timestamptz not null
+);
 
 create table core.stock_rules (
     rule_id   text primary key,

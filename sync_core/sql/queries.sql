@@ -58,7 +58,8 @@ order by seq limit %(limit)s
 -- name: load_orders
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
-       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition
+       amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition,
+       basket
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: backorders_of
@@ -103,6 +104,45 @@ select sku, location, good, damaged, return_pending, quarantine, refurbish, rese
 from core.stock
 where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
 order by sku, location for update
+
+-- name: load_baskets
+-- Orders of the same baskets that are not cancelled, within a time.
+select basket, correlation_id, order_id, captured_at from core.orders
+where basket = any(%(baskets)s::bytea[]) and basket <> '' and state <> 'cancelled'
+  and captured_at between %(since)s and %(until)s
+
+-- name: load_channel_terms
+-- What is agreed with channels.
+select channel, acknowledge_seconds, confirm_shipment_seconds, reservation_seconds, duplicate_seconds
+from core.channel_terms where channel = any(%(channels)s::text[])
+
+-- name: save_channel_terms
+-- What is agreed with a channel now; what was agreed earlier never replaces what was agreed later.
+insert into core.channel_terms (channel, acknowledge_seconds, confirm_shipment_seconds, reservation_seconds,
+                                duplicate_seconds, set_at)
+values (%(channel)s, %(acknowledge_seconds)s, %(confirm_shipment_seconds)s, %(reservation_seconds)s,
+        %(duplicate_seconds)s, %(set_at)s)
+on conflict (channel) do update set acknowledge_seconds = excluded.acknowledge_seconds,
+    confirm_shipment_seconds = excluded.confirm_shipment_seconds,
+    reservation_seconds = excluded.reservation_seconds, duplicate_seconds = excluded.duplicate_seconds,
+    set_at = excluded.set_at
+where channel_terms.set_at <= excluded.set_at
+
+-- name: save_order_deadline
+-- By when something must happen to an order.
+insert into core.order_deadlines (correlation_id, deadline, reference, due_at)
+values (%(correlation_id)s, %(deadline)s, %(reference)s, %(due_at)s) on conflict do nothing
+
+-- name: drop_order_deadline
+-- It has happened, or its time has come.
+delete from core.order_deadlines
+where correlation_id = %(correlation_id)s and deadline = %(deadline)s and reference = %(reference)s
+
+-- name: order_deadlines_due
+-- Times that have come and something that was to happen to an order by then has not.
+select orders.origin, orders.order_id, orders.partition, deadline, reference, due_at
+from core.order_deadlines join core.orders using (correlation_id)
+where due_at <= %(now)s order by due_at limit 500
 
 -- name: load_order_documents
 -- The shipments, cancellations and edits of orders.

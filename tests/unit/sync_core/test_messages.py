@@ -14,6 +14,7 @@ from sync_core.messages import (
     ChannelServed,
     Event,
     LocationRegistered,
+    OrderDeadlinePassed,
     PaymentAuthorised,
     PaymentFailed,
     PaymentSettled,
@@ -143,6 +144,8 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
     "channel": (ChannelServed(origin="erp", channel="web", locations=("L",)), "rules\x1ferp"),
     "address": (ChannelConnected(origin="erp", channel="web", url="http://shop/"), "rules\x1ferp"),
+    "terms": (factories.terms(), "rules\x1ferp"),
+    "deadline": (OrderDeadlinePassed(origin="shop", order_id="1", deadline="payment"), "shop\x1f1"),
     "rule": (StockRuleSet(origin="erp", rule_id="1", kind="safety"), "rules\x1ferp"),
     "feed": (factories.feed_report(), "feed\x1fshop"),
 }
