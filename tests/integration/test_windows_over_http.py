@@ -93,7 +93,7 @@ def test_a_reservation_that_nobody_pays_for_lapses_and_a_payment_renews_it(
 def test_the_same_basket_twice_within_minutes_is_held_until_somebody_decides(
     estate: Estate, core: Core, http: httpx.Client
 ) -> None:
-    estate.tell(goods_in(units={"A1": 9}))
+    estate.tell(goods_in(units={"A1": 20}))
     at = core.now
     for minutes, name, count in ((0, "1", 2), (3, "2", 2), (3, "other", 1), (5, "3", 2), (30, "much later", 2)):
         estate.tell(order(name, line("A1", count), customer_ref="100"), at=at + dt.timedelta(minutes=minutes))

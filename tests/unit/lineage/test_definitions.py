@@ -68,8 +68,9 @@ def test_the_delivered_flows() -> None:
     steps = {one.name: one for one in loaded.listed}
     assert [one.flow for one in loaded.expecting if one not in loaded.listed] == ["canary", "canary"]
     assert list(steps) == [
-        "reserved", "supplied", "payment-settled", "shipped", "fulfilled", "delivered", "shipment-journaled",
-        "refunded", "refund-in-ledger", "erp-accepted", "resolved", "closed",
+        "acknowledged", "reserved", "supplied", "payment-settled", "shipped", "shipped-after-renewal", "fulfilled",
+        "delivered", "confirmed", "shipment-journaled", "refunded", "refund-in-ledger", "erp-accepted", "resolved",
+        "closed",
     ]  # fmt: skip
     assert steps["refund-in-ledger"].deadline == Deadline(text="4 h", seconds=4 * 3600)
     assert steps["refund-in-ledger"].object_id("C538698") == "refund/C538698"
