@@ -81,9 +81,7 @@ def settle(step: Step, event: PaymentSettled) -> Verdict:
         return _differs(
             step, order, event, f"payment {event.payment_id} is settled with {paid}, captured were {wanted}"
         )
-    step.unit.order_steps[(identity, settled)] = step.message.occurred_at
-    values = {"correlation_id": identity, "step": settled, "occurred_at": step.message.occurred_at}
-    step.unit.settings.append(("save_order_step", values))
+    step.take(identity, settled)
     step.tell(_hop(step, order, event, "settlement.match", "settled", payout_id=event.payout_id))
     accounts, made = step.rules.accounts, step.message.provenance
     step.post(

@@ -26,9 +26,7 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     before = step.unit.order_steps.get((identity, key))
     if before is not None and before >= step.message.occurred_at:
         return Verdict("done", f"{event.step} of a later time is known")
-    step.unit.order_steps[(identity, key)] = step.message.occurred_at
-    values = {"correlation_id": identity, "step": key, "occurred_at": step.message.occurred_at}
-    step.unit.settings.append(("save_order_step", values))
+    step.take(identity, key)
     if event.failed:
         _fail(step, order, event)
     else:

@@ -382,6 +382,10 @@ def _save_orders(session: Session, unit: Unit) -> None:
     )  # fmt: skip
     documents = ("correlation_id", "kind", "document_id", "occurred_at")
     session.copy("order_documents", documents, unit.new_order_documents)
+    _columns(
+        session, "save_order_steps", list(unit.new_steps.items()),
+        id=lambda s: s[0][0], step=lambda s: s[0][1], occurred_at=lambda s: s[1],
+    )  # fmt: skip
 
 
 def _save_stock(session: Session, unit: Unit) -> None:

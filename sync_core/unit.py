@@ -84,6 +84,7 @@ class Unit(Struct):
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
     terms: dict[str, Terms] = field(default_factory=dict)  # by channel
     baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
+    new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
     stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need
@@ -149,6 +150,10 @@ class Step(Struct):
         if held is None:
             held = self.unit.stock[key] = Stock(sku, location)
         return held
+
+    def take(self, order: bytes, name: str) -> None:
+        """A step of an order was taken."""
+        self.unit.order_steps[(order, name)] = self.unit.new_steps[(order, name)] = self.message.occurred_at
 
     def move(self, business_key: str, kind: str, sku: str, location: str, quantity: int, correlation_id: bytes) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""

@@ -20,6 +20,8 @@ from sync_core.messages import (
     Line,
     OrderCancelled,
     OrderCaptured,
+    OrderStepName,
+    OrderStepped,
     PaymentCaptured,
     RefundIssued,
     ReturnReceived,
@@ -49,6 +51,18 @@ MOST_ORDERS_PER_SECOND: Final = 8
 SCARCE_EVERY: Final = 120  # of history's orders: one a day asks for what is not there
 SCARCE_SHARE: Final = 0.004
 RETURN_SHARE: Final = 0.15
+COLLECT_SHARE: Final = 0.15  # of the web shop's orders: the customer comes to a store for them
+REVIEW_SHARE: Final = 0.02  # of them: held until somebody has looked at the customer
+LATE_SHARE: Final = 0.03  # of parcels: later than the carrier promised
+FAILS: Final[dict[str, tuple[float, str]]] = {
+    "taxed": (0.005, "no answer within 5 s"),
+    "payment_confirmed": (0.02, "declined by the issuer"),
+    "acknowledged": (0.01, "throttled by the marketplace"),
+    "picked": (0.01, "not found in its bin"),
+    "delivered": (0.02, "nobody at home"),
+    "notified": (0.005, "mailbox is full"),
+}
+"""How often a step fails at first, and why; later it is done all the same."""
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 _TYPES: Final = {struct: name for name, struct in TYPES.items()}
@@ -68,12 +82,19 @@ class Pace(Struct, frozen=True, kw_only=True):
     ship: tuple[float, float]
     bring_back: tuple[float, float]
     refund: tuple[float, float]
+    review: tuple[float, float]
+    deliver: tuple[float, float]
+    promise: float  # from the shipment until the carrier means to deliver
 
 
 PAST: Final = Pace(
-    pay=(2, 60), cancel=(120, 1800), ship=(7_200, 72_000), bring_back=(43_200, 172_800), refund=(1_800, 7_200)
-)
-LIVE: Final = Pace(pay=(0.2, 1), cancel=(1, 3), ship=(1, 4), bring_back=(1, 5), refund=(0.3, 1.5))
+    pay=(2, 60), cancel=(120, 1800), ship=(7_200, 72_000), bring_back=(43_200, 172_800), refund=(1_800, 7_200),
+    review=(1_800, 14_400), deliver=(21_600, 151_200), promise=172_800,
+)  # fmt: skip
+LIVE: Final = Pace(
+    pay=(0.2, 1), cancel=(1, 3), ship=(1, 4), bring_back=(1, 5), refund=(0.3, 1.5), review=(10, 60), deliver=(3, 20),
+    promise=60,
+)  # fmt: skip
 
 
 class Happening(Struct, frozen=True):
@@ -119,6 +140,10 @@ class Life(Struct, frozen=True, kw_only=True):
     cancelled_at: datetime | None
     paid_at: datetime
     shipped_at: datetime
+    collected: bool
+    reviewed_at: datetime | None
+    promised_at: datetime
+    delivered_at: datetime
     returned: Line | None
     returned_at: datetime
     refunded_at: datetime
@@ -164,8 +189,15 @@ def history(seed: int, now: datetime) -> list[Happening]:
     return sorted(told, key=lambda each: each.at)
 
 
+def steps_of_history(seed: int, now: datetime) -> list[Happening]:
+    """What systems and people did for the orders of these five days beside moving goods and money."""
+    products = catalogue(seed)
+    told = [each for slot in _slots(now) for each in _steps_of(_past_life(seed, slot, products))]
+    return sorted(told, key=lambda each: each.at)
+
+
 def live(seed: int, second: int, orders_per_second: float) -> list[Happening]:
-    """All that begins in one second (of the Unix epoch); its consequences lie up to a minute later."""
+    """All that begins in one second (of the Unix epoch); its consequences lie up to three minutes later."""
     products = catalogue(seed)
     at = datetime.fromtimestamp(second, UTC)
     chance = Random(f"{seed}:{second}")
@@ -174,7 +206,8 @@ def live(seed: int, second: int, orders_per_second: float) -> list[Happening]:
     for number in range(arrivals):
         captured_at = at + timedelta(milliseconds=chance.randrange(1000))
         scarce = chance.random() < SCARCE_SHARE
-        told.extend(_events_of(_life(chance, products, captured_at, second * 10 + number, LIVE, scarce)))
+        life = _life(chance, products, captured_at, second * 10 + number, LIVE, scarce)
+        told.extend((*_events_of(life), *_steps_of(life)))
     if second % FEED_SECONDS == 0:
         told.extend(signs_of_life(at))
     if second % ADJUSTMENT_SECONDS == 0:
@@ -238,12 +271,23 @@ def _life(
     shipped_at = paid_at + (timedelta(milliseconds=100) if leaves_at_once else _within(chance, pace.ship))
     cancels = not leaves_at_once and chance.random() < (0.5 if scarce else 0.05)
     comes_back = not cancels and not scarce and chance.random() < RETURN_SHARE
+    own = Random(order_id)
+    collected = channel == "web" and not scarce and own.random() < COLLECT_SHARE
+    reviewed = channel == "web" and not cancels and not scarce and own.random() < REVIEW_SHARE
+    reviewed_at = paid_at + _within(own, pace.review) if reviewed else None
+    shipped_at += reviewed_at - paid_at if reviewed_at else timedelta()
     returned_at = shipped_at + _within(chance, pace.bring_back)
+    promised_at = shipped_at + timedelta(seconds=pace.promise)
+    delivered_at = shipped_at + _within(own, pace.deliver)
+    if comes_back:
+        delivered_at = min(delivered_at, shipped_at + (returned_at - shipped_at) / 2)
+    elif own.random() < LATE_SHARE:
+        delivered_at += timedelta(seconds=pace.promise)
     return Life(
         channel=channel,
         origin=origin,
         order_id=order_id,
-        location=location,
+        location=own.choice(STORES) if collected else location,
         provider=provider,
         captured_at=captured_at,
         lines=lines,
@@ -252,6 +296,10 @@ def _life(
         cancelled_at=paid_at + _within(chance, pace.cancel) if cancels else None,
         paid_at=paid_at,
         shipped_at=max(shipped_at, paid_at + timedelta(seconds=pace.cancel[1] + 1)) if cancels else shipped_at,
+        collected=collected,
+        reviewed_at=reviewed_at,
+        promised_at=promised_at,
+        delivered_at=delivered_at,
         returned=_some_of(chance, lines[0]) if comes_back else None,
         returned_at=returned_at,
         refunded_at=returned_at + _within(chance, pace.refund),
@@ -326,8 +374,72 @@ def _events_of(life: Life) -> Iterator[Happening]:
             yield from _return(life, life.returned)
 
 
+def _keeper(life: Life) -> str:
+    """The system that knows when goods of an order leave or come back."""
+    return "wms" if life.location == WAREHOUSE else f"pos:{life.location.lower()}"
+
+
+def _steps_of(life: Life) -> Iterator[Happening]:
+    """What was done for an order; what fails at first is done at half the time to the next step."""
+    if life.channel == "store":
+        return
+    chance = Random(f"{life.order_id}/steps")
+    steps = [*_checks_of(life), *(_handling_of(life) if life.keeps_goods else ())]
+    if life.reviewed_at:
+        yield _step(life, life.paid_at, "fraud_cleared", "risk engine", "address and card of two countries")
+    for number, (at, step, system) in enumerate(steps):
+        share, reason = FAILS.get(step, (0.0, ""))
+        if chance.random() < share:
+            yield _step(life, at, step, system, reason)
+            following = steps[number + 1][0] if number + 1 < len(steps) else at + (at - life.captured_at) / 4
+            at += (following - at) / 2
+        yield _step(life, at, step, system)
+
+
+def _checks_of(life: Life) -> Iterator[tuple[datetime, OrderStepName, str]]:
+    """Before the warehouse hears of it."""
+    paying = life.paid_at - life.captured_at
+    if life.channel == "marketplace":
+        yield life.captured_at + paying / 4, "acknowledged", life.origin
+        return
+    yield life.captured_at + paying / 8, "validated", "oms"
+    yield life.captured_at + paying / 4, "taxed", "tax engine"
+    yield life.captured_at + paying / 2, "payment_confirmed", life.provider
+    yield life.reviewed_at or life.captured_at + paying * 3 / 4, "fraud_cleared", "risk engine"
+
+
+def _handling_of(life: Life) -> Iterator[tuple[datetime, OrderStepName, str]]:
+    """From the route to the customer's hands."""
+    start = life.reviewed_at or life.paid_at
+    handling = life.shipped_at - start
+    keeper = _keeper(life)
+    yield start + handling / 8, "routed", "oms"
+    yield start + handling / 4, "released", keeper
+    yield start + handling / 2, "picked", keeper
+    if life.collected:
+        yield start + handling * 5 / 8, "ready_for_pickup", keeper
+        yield start + handling * 3 / 4, "notified", "mail"
+        yield life.shipped_at, "picked_up", keeper
+        return
+    yield start + handling * 3 / 4, "packed", keeper
+    parcel = life.delivered_at - life.shipped_at
+    yield life.shipped_at + parcel / 16, "delivery_promised", "carrier"
+    yield life.shipped_at + parcel / 8, "notified", "mail"
+    yield life.delivered_at, "delivered", "carrier"
+
+
+def _step(life: Life, at: datetime, step: OrderStepName, system: str, failure: str = "") -> Happening:
+    event = OrderStepped(
+        origin=life.origin, order_id=life.order_id, step=step, system=system, location=life.location,
+        due_at=life.promised_at if step == "delivery_promised" else None, failed=bool(failure), reason=failure,
+    )  # fmt: skip
+    attempt = "failed" if failure else "done"
+    return Happening(at, system.replace(" ", "-"), f"{step}/{attempt}/{life.order_id}", event)
+
+
 def _shipment(life: Life) -> Happening:
-    prefix, source = ("PU", life.origin) if life.channel == "store" else ("SH", "wms")
+    source = _keeper(life)
+    prefix = "SH" if source == "wms" else "PU"
     event = ShipmentShipped(
         origin=life.origin, order_id=life.order_id, shipment_id=f"{prefix}-{life.number}", location=life.location,
         tracking_id=f"TK{life.number}" if prefix == "SH" else "",
@@ -336,7 +448,7 @@ def _shipment(life: Life) -> Happening:
 
 
 def _return(life: Life, line: Line) -> Iterator[Happening]:
-    source = life.origin if life.channel == "store" else "wms"
+    source = _keeper(life)
     tax = _tax((line,))
     received = ReturnReceived(
         origin=life.origin, return_id=f"RT-{life.number}", order_origin=life.origin, order_id=life.order_id,

@@ -92,6 +92,7 @@ class Traffic:
 
     def _live(self, began: datetime) -> None:
         started = self._clock()
+        self._plan(estate.steps_of_history(self._seed, began))
         next_second = int(began.timestamp()) + 1
         weathered = 0.0
         while not self._stop.wait(POLL_SECONDS):

@@ -153,9 +153,10 @@ where correlation_id = any(%(ids)s::bytea[])
 -- When each step of orders was last taken.
 select correlation_id, step, occurred_at from core.order_steps where correlation_id = any(%(ids)s::bytea[])
 
--- name: save_order_step
--- When a step of an order was last taken.
-insert into core.order_steps (correlation_id, step, occurred_at) values (%(correlation_id)s, %(step)s, %(occurred_at)s)
+-- name: save_order_steps
+-- When steps of orders were last taken.
+insert into core.order_steps (correlation_id, step, occurred_at)
+select * from unnest(%(id)s::bytea[], %(step)s::text[], %(occurred_at)s::timestamptz[])
 on conflict (correlation_id, step) do update set occurred_at = excluded.occurred_at
 
 -- name: load_open_exceptions
