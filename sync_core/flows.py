@@ -86,6 +86,8 @@ OWN_SOURCE: Final = "tallytrace.stock"
 OFFERS: Final = 500
 """Back-orders that one unit of work offers its stock to, at most: the longest waiting ones."""
 
+TRANSFERS: Final = (TransferRequested, TransferShipped, TransferReceived, TransferCancelled, TransferWrittenOff)
+
 DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     OrderCaptured: intake.take,
     PaymentAuthorised: payments.authorise,
@@ -237,7 +239,6 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     stock: set[StockKey] = set()
     locations: set[str] = set()
     transfer_ids: set[bytes] = set()
-    moving: dict[bytes, set[str]] = {}
     reordering = False
     for event in events:
         match event:
@@ -263,12 +264,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
             case TransferRequested():
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
                 stock.update((line.sku, event.from_location) for line in event.lines)
-            case TransferShipped() | TransferReceived():
-                transfer_ids.add(correlation_id(event.origin, event.transfer_id))
-                moving.setdefault(correlation_id(event.origin, event.transfer_id), set()).update(
-                    line.sku for line in event.lines
-                )
-            case TransferCancelled() | TransferWrittenOff():
+            case TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
@@ -284,12 +280,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     for identity, order in unit.orders.items():
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
     stock.update(_edited_stock(unit, events))
-    requested = {correlation_id(e.origin, e.transfer_id): e for e in events if isinstance(e, TransferRequested)}
-    for identity in transfer_ids:
-        about = unit.transfers.get(identity) or requested.get(identity)
-        if about is not None:
-            skus = moving.get(identity, set()) | {line if isinstance(line, str) else line.sku for line in about.lines}
-            stock.update((sku, where) for sku in skus for where in (about.from_location, about.to_location))
+    stock.update(_transferred_stock(unit, events))
     store.load_stock(session, unit, stock)
     store.load_signals(session, unit, new_point=reordering)
     for one in claimed:
@@ -333,6 +324,22 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
         within = dt.timedelta(seconds=longest)
         since, until = min(at for at, _ in live) - within, max(at for at, _ in live) + within
         store.load_baskets(session, unit, [intake.basket_of(event) for _, event in live], since, until)
+
+
+def _transferred_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:
+    """What transfers move, at both their ends."""
+    requested = {correlation_id(e.origin, e.transfer_id): e for e in events if isinstance(e, TransferRequested)}
+    for event in events:
+        if not isinstance(event, TRANSFERS):
+            continue
+        identity = correlation_id(event.origin, event.transfer_id)
+        about = unit.transfers.get(identity) or requested.get(identity)
+        if about is not None:
+            skus = {line if isinstance(line, str) else line.sku for line in about.lines}
+            skus |= (
+                {line.sku for line in event.lines} if isinstance(event, TransferShipped | TransferReceived) else set()
+            )
+            yield from ((sku, where) for sku in skus for where in (about.from_location, about.to_location))
 
 
 def _edited_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:

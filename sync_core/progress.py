@@ -1,6 +1,6 @@
 """What systems do for an order beside moving goods and money: checks, routing, release, messages. Decisions only."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -61,8 +61,12 @@ def _watch_release(step: Step, order: Order) -> None:
 
 def _tell(step: Step, order: Order, event: OrderStepped) -> None:
     kind = STEPS[event.step]
-    about = {"system": event.system, "owner": kind.owner, "reference": event.reference, "reason": event.reason,
-             "location": event.location or order.location, "due_at": event.due_at or ""}  # fmt: skip
+    about: dict[str, Any] = {
+        "system": event.system, "owner": kind.owner, "reference": event.reference, "reason": event.reason,
+        "location": event.location or order.location, "due_at": event.due_at or "",
+    }  # fmt: skip
+    if event.due_at:
+        about["amount_minor"] = order.amount_minor  # what hangs on the promise
     confirmed = event.step == "shipment_confirmed"
     milestone = "" if event.failed else "confirmed" if confirmed else event.step
     entity_id = event.reference if confirmed else order.order_id

@@ -90,6 +90,8 @@ def test_a_carrier_that_is_late_is_overdue_and_what_it_says_of_it_has_an_owner(
     later(core, days=2)
     [owed] = [one for one in journey("parcel").expected if one.milestone == "delivered"]
     assert (owed.due_at, owed.overdue, owed.owner) == (NOON + DAY, True, "delivery")
+    assert owed.amount is not None
+    assert owed.amount.amount_minor == 1000
     estate.tell(step_of("delivered", "parcel", system="carrier", failed=True, reason="depot flooded"), at=core.now)
     assert estate.exceptions() == [("delivered_failed", "delivery", 1000)]
     later(core, days=1)

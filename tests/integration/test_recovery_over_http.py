@@ -72,7 +72,7 @@ def test_dead_letters_are_seen_and_replayed_together_once_their_cause_is_mended(
     core.change(
         "create function core.broken() returns trigger language plpgsql as"
         " $$ begin raise exception 'disk is full'; end $$",
-        "create trigger broken before insert on core.shipments for each row execute function core.broken()",
+        "create trigger broken before insert on core.order_documents for each row execute function core.broken()",
     )
     estate.tell(goods_in(), *(order(number) for number in "123"), *(payment(number) for number in "123"))
     estate.tell(*(shipment(number) for number in "123"))
@@ -98,7 +98,7 @@ def test_dead_letters_are_seen_and_replayed_together_once_their_cause_is_mended(
         later(core, minutes=2)
     [again] = [each for each in http.get("/v1/exceptions").json() if each["replays"]]
     assert again["exception_id"] == one
-    core.change("drop trigger broken on core.shipments")
+    core.change("drop trigger broken on core.order_documents")
     assert acting("replay", **letters)["done"] == 3
     core.work()
     assert (core.states(), estate.exceptions()) == ({"done": 10}, [])
