@@ -21,6 +21,7 @@ from msgspec import Struct
 from sync_core import audit, export, inbox, publication
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
+from sync_core.door import fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
@@ -219,6 +220,10 @@ async def receive_events(request: Request[Any, Any, State], state: State) -> Eve
 
 def _take(core: Core, body: bytes) -> EventResults:
     messages = _decoded(body)
+    for number, one in enumerate(messages):
+        if wrong := fault(one, core.clock()):
+            place = f"[{number}]." if body.lstrip()[:1] == b"[" else ""
+            raise ProblemError(422, "Event refused", wrong.detail, field=f"{place}{wrong.field}")
     with core.db.transaction() as session:
         if session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
@@ -310,11 +315,13 @@ def _submit(core: Core, body: bytes) -> Response[list[OrderState]]:
             400, "Malformed order", error.detail, field=error.field.removeprefix("data").lstrip(".")
         ) from error
     assert isinstance(event, OrderCaptured)
-    _check_order(event)
+    asked = message(event, source=event.origin, event_id=f"order/{event.order_id}", occurred_at=now)
+    if wrong := fault(asked, now):
+        raise ProblemError(422, "Order refused", wrong.detail, field=wrong.field.removeprefix("data."))
     with core.db.transaction() as session:
         known = session.rows("event_time", source=event.origin, event_id=f"order/{event.order_id}")
-        at = known[0][0] if known else now
-        asked = message(event, source=event.origin, event_id=f"order/{event.order_id}", occurred_at=at)
+        if known:
+            asked = message(event, source=asked.source, event_id=asked.event_id, occurred_at=known[0][0])
         if not known and session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         [receipt] = inbox.accept(session, [asked], now)
@@ -323,21 +330,6 @@ def _submit(core: Core, body: bytes) -> Response[list[OrderState]]:
         raise ProblemError(409, "Identity conflict", detail, field="order_id")
     core.wake()
     return _decided(core, event)
-
-
-def _check_order(event: OrderCaptured) -> None:
-    """What a channel must not send, beside what the schema says."""
-    for number, line in enumerate(event.lines):
-        if line.kind == "goods" and line.quantity < 1:
-            raise ProblemError(
-                422, "Order refused", "goods are ordered by the unit, from 1", field=f"lines[{number}].quantity"
-            )
-        if line.kind == "goods" and line.amount_minor < 0:
-            raise ProblemError(
-                422, "Order refused", "goods cost nothing or more", field=f"lines[{number}].amount_minor"
-            )
-    if sum(line.amount_minor for line in event.lines) < 0:
-        raise ProblemError(422, "Order refused", "its lines come to less than nothing", field="lines")
 
 
 def _decided(core: Core, event: OrderCaptured) -> Response[list[OrderState]]:

@@ -274,6 +274,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
     store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
     stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
+    locations.update(event.location for event in events if isinstance(event, OrderCaptured))
     store.load_locations(session, unit, locations)
     store.load_transfers(session, unit, sorted(transfer_ids))
     store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids}))

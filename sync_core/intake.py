@@ -8,7 +8,7 @@ import msgspec
 from collector.semconv import correlation_id
 from sync_core import orders
 from sync_core.messages import OrderCaptured, PaymentCaptured
-from sync_core.model import Order
+from sync_core.model import Order, location_identity
 from sync_core.unit import DONE, Step, Verdict
 from sync_core.windows import open_window, remember, renew, terms_of
 
@@ -24,6 +24,9 @@ def basket_of(event: OrderCaptured) -> bytes:
 
 def take(step: Step, event: OrderCaptured) -> Verdict:
     """Capture an order, and begin to wait for what its channel's terms ask for."""
+    if step.unit.only_registered and event.location not in step.unit.locations:
+        missing = f"location {event.location} is not registered"
+        return Verdict("parked", missing, location_identity(event.location))
     verdict = orders.capture(step, event)
     if verdict != DONE:
         return verdict

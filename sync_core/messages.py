@@ -67,7 +67,7 @@ class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     currency: Currency
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
     tax_minor: Amount = 0
-    customer_ref: str = ""
+    customer_ref: Annotated[str, Meta(max_length=200)] = ""
     acknowledge_by: Moment | None = None
 
 
@@ -130,7 +130,7 @@ class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     order_id: Name
     shipment_id: Name
     location: Name
-    tracking_id: str = ""
+    tracking_id: Annotated[str, Meta(max_length=200)] = ""
     lines: Annotated[tuple[OrderUnits, ...], Meta(max_length=5000)] = ()
 
 
@@ -140,7 +140,7 @@ class OrderCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     origin: Origin
     order_id: Name
     cancellation_id: Name
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
     lines: Annotated[tuple[OrderUnits, ...], Meta(max_length=5000)] = ()
 
 
@@ -244,7 +244,7 @@ class CreditMemoIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     location: Name
     currency: Currency
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
-    customer_ref: str = ""
+    customer_ref: Annotated[str, Meta(max_length=200)] = ""
 
 
 class ChargeRaised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -256,7 +256,7 @@ class ChargeRaised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     location: Name
     currency: Currency
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
-    customer_ref: str = ""
+    customer_ref: Annotated[str, Meta(max_length=200)] = ""
 
 
 class PostingCompensated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -298,7 +298,7 @@ class StockAdjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channel: Name
     currency: Currency
     lines: Annotated[tuple[StockLine, ...], Meta(min_length=1, max_length=10000)]
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class BucketLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -318,7 +318,7 @@ class StockReclassified(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     location: Name
     currency: Currency
     lines: Annotated[tuple[BucketLine, ...], Meta(min_length=1, max_length=10000)]
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class CountLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -340,7 +340,7 @@ class StockCounted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Name
     currency: Currency
     lines: Annotated[tuple[CountLine, ...], Meta(min_length=1, max_length=10000)]
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class UnitsLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -386,7 +386,7 @@ class TransferCancelled(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     origin: Origin
     transfer_id: Name
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class TransferWrittenOff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -633,7 +633,7 @@ def decode_event(type_name: str, body: bytes | msgspec.Raw) -> Event:
         raise UnknownEventTypeError(_unknown(type_name), "type")
     try:
         return decoder.decode(body)  # type: ignore[return-value]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidEventError(*_reason(error, "data")) from error
 
 
@@ -659,7 +659,7 @@ def from_cloudevents(body: bytes, *, batch: bool) -> list[Message]:
     """Checked messages of a CloudEvents body (one event, or a JSON array of them)."""
     try:
         envelopes = _ENVELOPES.decode(body) if batch else [_ENVELOPE.decode(body)]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidEventError(*_reason(error, "")) from error
     return [_message(envelope, f"[{index}]" if batch else "") for index, envelope in enumerate(envelopes)]
 
@@ -730,11 +730,15 @@ def _message(envelope: Envelope, place: str) -> Message:
     if envelope.dataschema and not envelope.dataschema.endswith(f"{SCHEMAS}/{envelope.type}"):
         detail = f"{envelope.dataschema!r} is not the schema of its type, which is {SCHEMAS}/{envelope.type}"
         raise InvalidEventError(detail, f"{place}.dataschema".lstrip("."))
+    try:
+        occurred_at = envelope.time.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise InvalidEventError("time is beyond any calendar", f"{place}.time".lstrip(".")) from error
     return Message(
         source=envelope.source,
         event_id=envelope.id,
         type=envelope.type,
-        occurred_at=envelope.time.astimezone(dt.UTC),
+        occurred_at=occurred_at,
         business_date=envelope.time.date(),
         body=bytes(envelope.data),
         payload_hash=payload_hash(envelope.type, envelope.time, bytes(envelope.data)),
@@ -744,7 +748,7 @@ def _message(envelope: Envelope, place: str) -> Message:
     )
 
 
-def _reason(error: msgspec.DecodeError, root: str) -> tuple[str, str]:
+def _reason(error: msgspec.DecodeError | UnicodeDecodeError, root: str) -> tuple[str, str]:
     """msgspec says "Expected `int`, got `str` - at `$.lines[0].quantity`": the sentence and the path."""
     detail, _, path = str(error).partition(" - at `$")
     return detail, f"{root}{path.rstrip('`')}".lstrip(".")

@@ -1,6 +1,7 @@
 """The things the sync core keeps: orders, lines, stock, returns, and what a unit of work adds to them."""
 
 import datetime as dt
+import hashlib
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -219,6 +220,11 @@ class Posted(Struct, frozen=True):
     state: str
     lines: list[JournalLine]
     movements: list[tuple[str, str, str, str, int]]  # business key, kind, location, SKU, units
+
+
+def location_identity(location: str) -> bytes:
+    """What an event waits for that cannot be applied until a location is registered."""
+    return hashlib.sha256(f"location\x1f{location}".encode()).digest()[:16]
 
 
 class CreditPiece(Struct, frozen=True):

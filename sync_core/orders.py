@@ -151,15 +151,22 @@ def known_document(step: Step, order: Order, kind: str, document_id: str) -> boo
 def chosen(lines: Sequence[OrderLine], wanted: Sequence[OrderUnits], units: Callable[[OrderLine], int]) -> Chosen:
     """The units that each line gives of what is wanted, never more than ``units`` of it, or what it lacks in words."""
     left = {line.line_no: units(line) for line in lines}
+    named = {line.line_no: [line] for line in lines}
+    of_sku: dict[str, list[OrderLine]] = defaultdict(list)
+    for line in reversed(lines):
+        of_sku[line.sku].append(line)
     taken: dict[int, int] = defaultdict(int)
     for one in wanted:
         lacking = one.quantity
-        for line in lines:
-            if line.sku == one.sku and one.line_no in (0, line.line_no):
-                given = min(lacking, max(0, left[line.line_no]))
-                taken[line.line_no] += given
-                left[line.line_no] -= given
-                lacking -= given
+        open_lines = named.get(one.line_no, []) if one.line_no else of_sku[one.sku]
+        while lacking and open_lines and open_lines[-1].sku == one.sku:
+            number = open_lines[-1].line_no
+            given = min(lacking, max(0, left[number]))
+            taken[number] += given
+            left[number] -= given
+            lacking -= given
+            if lacking:
+                open_lines.pop()
         if lacking:
             return f"{one.quantity} of {one.sku} where {one.quantity - lacking} are open"
     return {line_no: count for line_no, count in taken.items() if count}

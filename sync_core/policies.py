@@ -2,16 +2,20 @@
 
 from sync_core.availability import Rule
 from sync_core.messages import ChannelConnected, ChannelServed, ChannelTermsSet, LocationRegistered, StockRuleSet
+from sync_core.model import location_identity
 from sync_core.unit import DONE, Step, Verdict
 
 
 def register_location(step: Step, event: LocationRegistered) -> Verdict:
     """A location, and whose word counts there from now on."""
+    identity = location_identity(event.location)
+    step.unit.arrived.add(identity)
     step.unit.settings.append(
         (
             "save_location",
             {
                 "location": event.location,
+                "identity": identity,
                 "kind": event.kind,
                 "stock_source": event.stock_source,
                 "cost_source": event.cost_source,

@@ -256,6 +256,8 @@ def load_locations(session: Session, unit: Unit, locations: Iterable[str]) -> No
     for row in session.rows("load_locations", locations=wanted) if wanted else ():
         location, kind, stock_source, cost_source, near = row
         unit.locations[location] = Location(location, kind, stock_source, cost_source, tuple(near))
+    if unit.locations.keys() < set(wanted):
+        unit.only_registered = session.one("any_location")[0]
 
 
 def load_transfers(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:

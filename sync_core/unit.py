@@ -91,6 +91,7 @@ class Unit(Struct):
     signals: dict[StockKey, Signal] = field(default_factory=dict)
     transfers: dict[bytes, Transfer] = field(default_factory=dict)
     locations: dict[str, Location] = field(default_factory=dict)
+    only_registered: bool = False  # goods are only where locations are registered
     moved_since: dict[tuple[str, str, dt.datetime], int] = field(default_factory=dict)
     open_lines: dict[tuple[str, str], list[OrderLine]] = field(default_factory=dict)
     open_exceptions: dict[tuple[bytes, str], list[str]] = field(default_factory=dict)

@@ -216,6 +216,7 @@ create index transfers_variance on core.transfers (variance_due_at) where varian
 
 create table core.locations (
     location      text primary key,
+    identity      bytea not null unique,
     kind          text not null,
     stock_source  text not null,
     cost_source   text not null,

@@ -219,10 +219,14 @@ where stock.sku = new.sku and stock.location = new.location
 -- What is known of locations.
 select location, kind, stock_source, cost_source, near from core.locations where location = any(%(locations)s::text[])
 
+-- name: any_location
+-- Whether locations are registered at all.
+select exists (select from core.locations)
+
 -- name: save_location
 -- A location as it is now.
-insert into core.locations (location, kind, stock_source, cost_source, near)
-values (%(location)s, %(kind)s, %(stock_source)s, %(cost_source)s, %(near)s)
+insert into core.locations (location, identity, kind, stock_source, cost_source, near)
+values (%(location)s, %(identity)s, %(kind)s, %(stock_source)s, %(cost_source)s, %(near)s)
 on conflict (location) do update set kind = excluded.kind, stock_source = excluded.stock_source,
     cost_source = excluded.cost_source, near = excluded.near
 
@@ -672,6 +676,8 @@ select correlation_id, state, paid_minor,
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 union all
 select correlation_id, 'received', 0, 0 from core.returns where correlation_id = any(%(ids)s::bytea[])
+union all
+select identity, 'registered', 0, 0 from core.locations where identity = any(%(ids)s::bytea[])
 
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.
