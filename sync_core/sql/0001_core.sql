@@ -78,6 +78,7 @@ create table core.orders (
     totals          jsonb not null,
     contract        jsonb not null default '{}',
     edited          jsonb not null default '{}',
+    payments        jsonb not null default '{}',
     provenance      text not null,
     partition       smallint not null,
     basket          bytea not null,

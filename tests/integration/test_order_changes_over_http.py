@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from lineage.model import Journey
+from sync_core.messages import PaymentSettled
 from tests.core import Core
 from tests.estate import Estate, Tell
 from tests.factories import (
@@ -18,6 +19,7 @@ from tests.factories import (
     line,
     order,
     payment,
+    payment_word,
     shipment,
     stepped,
     units,
@@ -122,6 +124,9 @@ def test_an_order_is_edited_before_and_after_it_ships(estate: Estate, http: http
     estate.tell(payment("1", 1000, payment_id="P2"), shipment("1", lines=(units("A1", 2),)))
     estate.tell(edited("1", edited_line(1, "A1", 2), edit_id="E4"), at=NOON + dt.timedelta(minutes=5))
     assert balances(http, "assets:clearing:card") == 3000
+    for payment_id, amount_minor in (("P1", 3000), ("P2", 1000)):
+        estate.tell(payment_word(PaymentSettled, "1", amount_minor, payment_id=payment_id, payout_id="PO1"))
+    assert balances(http, "assets:payouts in transit") == 4000, "each payment is settled by itself"
     estate.tell(edited("1", edited_line(1, "A1", 1), edit_id="E5"), at=NOON + dt.timedelta(minutes=6))
     assert estate.exceptions() == [("edit_not_possible", "customer service", 3000)]
     estate.tell(shipment("1", shipment_id="S2"))
