@@ -1,10 +1,11 @@
 """The sync core over HTTP: events and files in, states, journal and audit out."""
 
+import asyncio
 import datetime as dt
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
 import anyio.to_thread
@@ -21,6 +22,7 @@ from msgspec import Struct
 from sync_core import audit, export, inbox, publication
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
+from sync_core.desk import Desk
 from sync_core.door import fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import Act, Acted, Action, Record, act, history
@@ -179,6 +181,7 @@ class Core(Struct, frozen=True):
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
+    desk = Desk(core.db, core.clock, core.wake, max_queued=MAX_QUEUED)
     taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions]
     telling = [
         file_status,
@@ -198,12 +201,19 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     ]
     return Litestar(
         [*taking, *telling, *more],
-        state=State({"core": core}),
+        state=State({"core": core, "desk": desk}),
+        lifespan=[_opened(desk)],
         request_max_body_size=MAX_BODY_BYTES,
         exception_handlers={ProblemError: _problem, HTTPException: _refused, Exception: _failed},
         openapi_config=OpenAPIConfig(title="Tallytrace: sync core", version="1", path="/schema"),
         logging_config=None,
     )
+
+
+@asynccontextmanager
+async def _opened(desk: Desk, *_: Litestar) -> AsyncIterator[None]:
+    with desk.open():
+        yield
 
 
 def _core(state: State) -> Core:
@@ -302,12 +312,19 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
     201: captured, and reserved or back-ordered. 202: on record, but not decided within two seconds; look at it under
     ``Location``. 409: the number is known with other content. The same order again is answered as it stands now.
     """
-    body = await request.body()
-    return await anyio.to_thread.run_sync(_submit, _core(state), body)
+    event = _decoded_order(await request.body(), _core(state).clock())
+    desk: Desk = state["desk"]
+    match await asyncio.wrap_future(desk.hand_in(event)):
+        case "conflict":
+            detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
+            raise ProblemError(409, "Identity conflict", detail, field="order_id")
+        case "full":
+            raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
+        case _:
+            return await _decided(_core(state), desk, event)
 
 
-def _submit(core: Core, body: bytes) -> Response[list[OrderState]]:
-    now = core.clock()
+def _decoded_order(body: bytes, now: dt.datetime) -> OrderCaptured:
     try:
         event = decode_event(TYPE_OF[OrderCaptured], body)
     except InvalidEventError as error:
@@ -318,36 +335,26 @@ def _submit(core: Core, body: bytes) -> Response[list[OrderState]]:
     asked = message(event, source=event.origin, event_id=f"order/{event.order_id}", occurred_at=now)
     if wrong := fault(asked, now):
         raise ProblemError(422, "Order refused", wrong.detail, field=wrong.field.removeprefix("data."))
+    return event
+
+
+async def _decided(core: Core, desk: Desk, event: OrderCaptured) -> Response[list[OrderState]]:
+    where = {"Location": f"/v1/orders/{event.order_id}"}
+    try:
+        async with asyncio.timeout(DECIDE_SECONDS):
+            state, reason = await asyncio.wrap_future(desk.decided(event))
+    except TimeoutError:
+        return Response([], status_code=202, headers=where)
+    if state == "rejected":
+        raise ProblemError(409, "Order refused", reason, field="order_id")
+    rows = await anyio.to_thread.run_sync(_order_rows, core, event.order_id)
+    orders = _orders([row for row in rows if row[1] == event.origin])
+    return Response(orders, status_code=201 if orders else 202, headers=where)
+
+
+def _order_rows(core: Core, order_id: str) -> list[Row]:
     with core.db.transaction() as session:
-        known = session.rows("event_time", source=event.origin, event_id=f"order/{event.order_id}")
-        if known:
-            asked = message(event, source=asked.source, event_id=asked.event_id, occurred_at=known[0][0])
-        if not known and session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
-            raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
-        [receipt] = inbox.accept(session, [asked], now)
-    if receipt == "conflict":
-        detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
-        raise ProblemError(409, "Identity conflict", detail, field="order_id")
-    core.wake()
-    return _decided(core, event)
-
-
-def _decided(core: Core, event: OrderCaptured) -> Response[list[OrderState]]:
-    until = time.monotonic() + DECIDE_SECONDS
-    pause = 0.002
-    while True:
-        with core.db.transaction() as session:
-            state, reason = session.one("event_state", source=event.origin, event_id=f"order/{event.order_id}")
-            rows = session.rows("order_state", order_id=event.order_id) if state == "done" else []
-        if state == "rejected":
-            raise ProblemError(409, "Order refused", reason, field="order_id")
-        where = {"Location": f"/v1/orders/{event.order_id}"}
-        if rows:
-            return Response(_orders([row for row in rows if row[1] == event.origin]), status_code=201, headers=where)
-        if time.monotonic() > until:
-            return Response([], status_code=202, headers=where)
-        time.sleep(pause)
-        pause = min(0.05, pause * 1.5)
+        return session.rows("order_state", order_id=order_id)
 
 
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)

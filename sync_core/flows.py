@@ -126,6 +126,15 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
 }
 
 
+COMMUTING: Final = frozenset({OrderCaptured, PaymentCaptured, ShipmentShipped, OrderStepped, FeedReported})
+"""Events that read nothing of stock but whether enough is free, and what it costs: others may change it meanwhile."""
+HELD_BATCHES: Final = 16
+"""After a batch that others came in the way of, so many hold their stock rows from the start."""
+
+PARTITIONS_IN_A_BATCH: Final = 4
+"""Over so many partitions a full batch is spread."""
+
+
 class Retry(Struct, frozen=True):
     """How often a failing event is tried again, and how long the pauses are."""
 
@@ -138,7 +147,7 @@ class Retry(Struct, frozen=True):
 
 
 class Processor:
-    """Processes partitions of the inbox; one instance per worker."""
+    """Processes partitions of the inbox, which it leases; one instance per worker."""
 
     def __init__(
         self, db: Store, rules: PostingRules, clock: Clock, *, batch: int = 400, retry: Retry | None = None
@@ -147,44 +156,56 @@ class Processor:
         self._rules = rules
         self._clock = clock
         self._batch = batch
+        self._share = max(1, batch // PARTITIONS_IN_A_BATCH)
+        self._last = -1  # of the partitions that were leased before: others come first now
         self._retry = retry or Retry()
         self._encoder = ThreadPoolExecutor(1, "span-encoder")
+        self._hold = 0  # so many batches more
 
     def run_once(self) -> int:
-        """Process every partition that has work and that no other worker holds; returns how many events."""
+        """Process one batch of partitions that no other worker holds; returns how many events."""
         with self._db.transaction() as session:
-            rows = session.rows("partitions_with_work", partitions=PARTITIONS, now=self._clock())
-        return sum(self._partition(row[0]) for row in rows)
-
-    def _partition(self, partition: int) -> int:
-        with self._db.transaction() as session:
-            if not session.one("try_lock_partition", partition=partition)[0]:
-                return 0
+            leased = self._lease(session)
             try:
-                return self._batch_of(session, partition)
+                return self._batch_of(session, leased) if leased else 0
             finally:
                 session.connection.rollback()
-                session.run("unlock_partition", partition=partition)
-                session.connection.commit()
+                if leased:
+                    session.run("unlock_partitions", partitions=leased)
+                    session.connection.commit()
 
-    def _batch_of(self, session: Session, partition: int) -> int:
-        claimed = store.claim(session, partition, self._batch, self._clock())
+    def _lease(self, session: Session) -> list[int]:
+        """Partitions enough for a batch: all that have work while it is little, a few when others can have the rest."""
+        work = session.rows("work", partitions=PARTITIONS, limit=self._share, now=self._clock())
+        leased: list[int] = []
+        events = 0
+        for partition, waiting in sorted(work, key=lambda row: (row[0] <= self._last, row[0])):
+            if events >= self._batch:
+                break
+            if session.one("try_lock_partition", partition=partition)[0]:
+                leased.append(partition)
+                events += waiting
+        self._last = leased[-1] if leased else -1
+        return leased
+
+    def _batch_of(self, session: Session, leased: Sequence[int]) -> int:
+        claimed = store.claim(session, leased, self._share, self._clock())
         if not claimed:
             return 0
         try:
-            self._process(session, claimed, partition)
+            self._process_freely(session, claimed)
             session.connection.commit()
         except Exception:
             session.connection.rollback()
-            log.exception("%d events of partition %d failed together; trying them one by one", len(claimed), partition)
+            log.exception("%d events failed together; trying them one by one", len(claimed))
             for one in claimed:
-                self._alone(session, one, partition)
+                self._alone(session, one)
         return len(claimed)
 
-    def _alone(self, session: Session, one: Claimed, partition: int) -> None:
+    def _alone(self, session: Session, one: Claimed) -> None:
         """Process a single event, so that the one that fails is the one that waits or is given up."""
         try:
-            self._process(session, [one], partition)
+            self._process(session, [one], hold=True)
         except Exception as error:
             session.connection.rollback()
             now, reason = self._clock(), f"{type(error).__name__}: {error}"[:500]
@@ -205,14 +226,27 @@ class Processor:
             correlation_id=correlation_id(one.message.source, one.message.event_id), owner="integration",
             detail=reason, severity="critical",
         )  # fmt: skip
-        store.save(session, unit, {}, now)
+        store.save(session, unit, now)
         store.save_spans(session, encode(unit.told), now)
         session.run("dead_letter", seq=one.seq, reason=reason)
 
-    def _process(self, session: Session, claimed: Sequence[Claimed], partition: int) -> None:
-        unit = load(session, claimed, self._rules, partition)
+    def _process_freely(self, session: Session, claimed: Sequence[Claimed]) -> None:
+        """Process without holding stock rows where that can be done, so that workers do not wait for each other."""
+        hold = self._hold > 0 or any(type(one.message.event) not in COMMUTING for one in claimed)
+        self._hold = max(0, self._hold - 1)
+        if not self._process(session, claimed, hold=hold):
+            session.connection.rollback()
+            self._hold = HELD_BATCHES
+            self._process(session, claimed, hold=True)
+
+    def _process(self, session: Session, claimed: Sequence[Claimed], *, hold: bool) -> bool:
+        """Decide and write; false when stock rows that were not held are no longer as the decisions need them."""
+        unit = load(session, claimed, self._rules, hold=hold)
+        if unit is None:
+            return False
         verdicts: dict[int, Verdict] = {}
         for one in claimed:
+            unit.partition = one.partition
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
             verdict = verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
             step.watch_stock()
@@ -223,16 +257,20 @@ class Processor:
         _publish(session, unit, claimed, self._clock())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
-        store.save(session, unit, verdicts, now)
+        store.save(session, unit, now)
         store.save_spans(session, spans.result(), now)
+        if not store.save_stock(session, unit):
+            return False
+        store.settle(session, unit, verdicts)
         _withdraw(session, unit, now)
         publication.queue(session, unit, now)
         _offer(session, unit, claimed[-1].message, now)
+        return True
 
 
-def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, partition: int) -> Unit:
-    """Everything that the decisions over these events may read, with the stock rows locked."""
-    unit = Unit(rules, partition)
+def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, hold: bool) -> Unit | None:
+    """Everything that the decisions over these events may read; None when stock rows that are not held are missing."""
+    unit = Unit(rules)
     events = [one.message.event for one in claimed]
     return_ids: set[bytes] = set()
     pairs: set[tuple[str, str]] = set()
@@ -282,8 +320,13 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, part
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
     stock.update(_edited_stock(unit, events))
     stock.update(_transferred_stock(unit, events))
-    store.load_stock(session, unit, stock)
+    if hold:
+        store.load_stock(session, unit, stock)
+    elif not store.read_stock(session, unit, stock):
+        return None
     store.load_signals(session, unit, new_point=reordering)
+    if not hold and any(unit.stock_rules.reorder(*key) for key in stock):
+        return None  # its point is passed by one event and one only
     for one in claimed:
         if isinstance(event := one.message.event, StockCounted):
             skus_counted = sorted({line.sku for line in event.lines})

@@ -282,11 +282,13 @@ def _demand(lines: Sequence[Line]) -> dict[str, int]:
 
 def _shortage(step: Step, location: str, demand: dict[str, int]) -> dict[str, int]:
     """Units per SKU that are wanted and not free."""
-    return {
+    short = {
         sku: needed - max(0, free)
         for sku, needed in demand.items()
         if (free := step.stock(sku, location).free) < needed
     }
+    step.unit.short |= bool(short)
+    return short
 
 
 def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:

@@ -44,6 +44,8 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7400
 _SQL: Final = named_sql.load("queries.sql")
+_KEY: Final = ("sku", "location")
+_COST: Final = ("unit_cost_minor", "currency")
 
 
 class Claimed(Struct, frozen=True):
@@ -53,6 +55,7 @@ class Claimed(Struct, frozen=True):
     message: Message
     clock_offset: dt.timedelta
     attempts: int
+    partition: int
 
 
 class Session:
@@ -95,9 +98,7 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self.url = url
-        self._pool = ConnectionPool(
-            url, min_size=1, max_size=connections, open=False, timeout=30, configure=_dump_lists_fast
-        )
+        self._pool = ConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=30, configure=_configure)
 
     def open(self) -> None:
         """Connect. Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
@@ -136,13 +137,35 @@ class Store:
                 connection.execute("select pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
 
-def _dump_lists_fast(connection: Connection[Any]) -> None:
+class Listener:
+    """Hears that there is new work, on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection[Row] | None = None
+
+    def heard(self, seconds: float) -> bool:
+        """Wait so long for somebody to say so. Raises what a connection that breaks raises; the next call mends it."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._url, autocommit=True)
+            self._connection.execute("listen core_inbox")
+            return True  # what was said before is not heard
+        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _configure(connection: Connection[Any]) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
+    connection.execute(_SQL["end_with_client"])
+    connection.commit()
 
 
-def claim(session: Session, partition: int, limit: int, now: dt.datetime) -> list[Claimed]:
-    """The next events of a partition, decoded."""
-    return [_claimed(row) for row in session.rows("claim", partition=partition, limit=limit, now=now)]
+def claim(session: Session, partitions: Sequence[int], limit: int, now: dt.datetime) -> list[Claimed]:
+    """The next events of partitions, so many of each, decoded."""
+    return [_claimed(row) for row in session.rows("claim", partitions=list(partitions), limit=limit, now=now)]
 
 
 def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
@@ -230,10 +253,23 @@ def load_posted(session: Session, unit: Unit, journal_ids: Sequence[str]) -> Non
         unit.posted[journal_id] = Posted(*values)
 
 
+def read_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> bool:
+    """Bring stock rows into a unit of work without holding them; false when some do not exist yet."""
+    wanted = sorted(set(keys))
+    found = session.rows("read_stock", **_keys(wanted)) if wanted else []
+    unit.stock.update({(row[0], row[1]): Stock(*row) for row in found})
+    unit.read_stock = {(row[0], row[1]): Stock(*row) for row in found}
+    return len(found) == len(wanted)
+
+
+def _keys(wanted: Sequence[StockKey]) -> dict[str, list[str]]:
+    return {"sku": [sku for sku, _ in wanted], "location": [location for _, location in wanted]}
+
+
 def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
     """Lock the stock rows of a unit of work in order of their key, making those that are missing."""
     wanted = sorted(set(keys))
-    columns = {"sku": [sku for sku, _ in wanted], "location": [location for _, location in wanted]}
+    columns = _keys(wanted)
     if not wanted:
         return
     found = session.rows("load_stock", **columns)
@@ -295,13 +331,38 @@ def load_moved_since(session: Session, unit: Unit, location: str, since: dt.date
     unit.moved_since.update({(sku, location, since): found.get(sku, 0) for sku in skus})
 
 
-def save(session: Session, unit: Unit, seqs: dict[int, Verdict], now: dt.datetime) -> None:
-    """Write everything that a unit of work adds or changes, its spans excepted: the caller adds them."""
+def save(session: Session, unit: Unit, now: dt.datetime) -> None:
+    """Write what a unit of work adds or changes. The caller adds its spans, then its stock, then its verdicts."""
     _save_orders(session, unit)
-    _save_stock(session, unit)
+    _save_movements(session, unit)
     _save_returns(session, unit)
     _save_journals(session, unit, now)
     _save_exceptions(session, unit)
+
+
+def save_stock(session: Session, unit: Unit) -> bool:
+    """Write the counters, those of rows that are not held under a guard; false when others took what was promised."""
+    changed = list(unit.changed_stock.values())
+    if unit.read_stock is None:
+        _columns(
+            session, "save_stock", changed,
+            **{name: attrgetter(name) for name in (*_KEY, *COUNTERS, "opening", *_COST, "oversold",
+                                                   "oversold_exception")},
+        )  # fmt: skip
+        return True
+    if not unit.commutes:
+        return False
+    if not changed:
+        return True
+    before = [unit.read_stock[one.sku, one.location] for one in changed]
+    values: dict[str, list[Any]] = {name: [getattr(one, name) for one in before] for name in (*_KEY, *_COST)}
+    for name in COUNTERS:
+        values[name] = [getattr(new, name) - getattr(old, name) for new, old in zip(changed, before, strict=True)]
+    return session.run("change_stock", **values).rowcount == len(changed)
+
+
+def settle(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> None:
+    """Write what became of the events of a unit of work, and queue those that waited for what it brought."""
     _settle(session, _still_waiting(session, unit, seqs))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
@@ -318,7 +379,7 @@ def save_spans(session: Session, spans: EncodedSpans, now: dt.datetime) -> None:
 
 
 def _claimed(row: Row) -> Claimed:
-    seq, source, event_id, type_name, payload_hash, provenance, occurred_at, business_date, offset, body, attempts = row
+    seq, source, event_id, type_name, payload_hash, provenance, occurred_at, business_date, offset, body, *rest = row
     message = Message(
         source=source,
         event_id=event_id,
@@ -331,7 +392,7 @@ def _claimed(row: Row) -> Claimed:
         payload_hash=payload_hash,
         provenance=provenance,
     )
-    return Claimed(seq, message, offset, attempts)
+    return Claimed(seq, message, offset, *rest)
 
 
 def _save_orders(session: Session, unit: Unit) -> None:
@@ -392,7 +453,7 @@ def _save_orders(session: Session, unit: Unit) -> None:
     )  # fmt: skip
 
 
-def _save_stock(session: Session, unit: Unit) -> None:
+def _save_movements(session: Session, unit: Unit) -> None:
     movements = unit.movements.values()
     numbers = [row[0] for row in session.rows("new_movement_ids", count=len(movements))] if movements else []
     session.copy(
@@ -408,11 +469,6 @@ def _save_stock(session: Session, unit: Unit) -> None:
         ("movement_id", "sku", "quantity"),
         ((number, *line) for number, one in zip(numbers, movements, strict=True) for line in one.units.items()),
     )
-    _columns(
-        session, "save_stock", list(unit.changed_stock.values()),
-        **{name: attrgetter(name) for name in ("sku", "location", *COUNTERS, "opening", "unit_cost_minor", "currency",
-                                               "oversold", "oversold_exception")},
-    )  # fmt: skip
     _columns(
         session, "save_signals", list(unit.changed_signals.values()),
         **{name: attrgetter(name) for name in ("sku", "location", "units", "below", "raised_at", "exception_id")},

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from collector.semconv import correlation_id as identity_of
 from sync_core.availability import Rules
-from sync_core.buckets import EFFECTS, PROMISES, SUPPLIES
+from sync_core.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
@@ -78,7 +78,7 @@ class Unit(Struct):
     """Rows loaded for a batch, and everything that the batch adds or changes."""
 
     rules: PostingRules
-    partition: int = 0  # of the inbox, that the batch is of
+    partition: int = 0  # of the inbox, that the event under way came from
     orders: dict[bytes, Order] = field(default_factory=dict)
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
@@ -89,6 +89,8 @@ class Unit(Struct):
     stock: dict[StockKey, Stock] = field(default_factory=dict)
     stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need
     signals: dict[StockKey, Signal] = field(default_factory=dict)
+    read_stock: dict[StockKey, Stock] | None = None  # as it was when nobody held it; None: this unit holds its rows
+    short: bool = False  # some event wanted more than was free
     transfers: dict[bytes, Transfer] = field(default_factory=dict)
     locations: dict[str, Location] = field(default_factory=dict)
     only_registered: bool = False  # goods are only where locations are registered
@@ -123,6 +125,17 @@ class Unit(Struct):
     """By event that waited: the exception about it, and the transaction it waited for."""
     arrived: set[bytes] = field(default_factory=set)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    @property
+    def commutes(self) -> bool:
+        """Whether all that it did to rows that it does not hold holds good whatever others do, if enough is there."""
+        read = self.read_stock
+        return (
+            read is not None
+            and all(FREES[movement.kind] <= 0 for movement in self.movements.values())
+            and not self.short
+            and not any(read[key].oversold for key in self.changed_stock)
+        )
 
 
 class Step(Struct):

@@ -5,6 +5,7 @@ Each command imports what it runs: all of it takes two seconds, ``--help`` and a
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,10 +81,10 @@ def _all(
 @app.command()
 def serve(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="core or plane: only that process, in the foreground.")] = "",
+    which: Annotated[str, typer.Argument(help="core, plane or worker-<number>: only that process.")] = "",
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
-    """Run the product until Ctrl-C: PostgreSQL if none is named, core and plane."""
+    """Run the product until Ctrl-C: PostgreSQL if none is named, workers, core and plane."""
     from tallytrace import role
 
     settings = _settings(context)
@@ -95,8 +96,10 @@ def serve(
                 from tallytrace import supervisor
 
                 supervisor.serve(settings, role.stop_event(), _say_where)
+            case _ if re.fullmatch(r"worker-[1-9]\d{0,4}", which):
+                role.run(which, settings, supervised=supervised)
             case _:
-                refuse(f"serve what? core or plane, not {which}")
+                refuse(f"serve what? core, plane or worker-<number>, not {which}")
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """The core process: the sync core's API, its workers and its relays, over one PostgreSQL."""
 
-import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -10,24 +9,21 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import api, clock, ledger
+from sync_core import api, clock
 from sync_core.deadlines import Deadlines
 from sync_core.erp.http import ErpClient
 from sync_core.files import Apart, FileReader
-from sync_core.flows import Processor, Retry
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.publication import Publisher, channels
 from sync_core.reconcile import Reconciler
 from sync_core.shelf import Shelves
 from sync_core.store import Store
 from sync_core.workers import Loop
-from tallytrace import health, webserver
+from tallytrace import health, webserver, worker
 from tallytrace.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 1.0
-IDLE_SECONDS: Final = 0.05
 FILE_SECONDS: Final = 0.25
 SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
@@ -36,12 +32,9 @@ RECONCILE_SECONDS: Final = 5.0
 
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises NotServedError, or msgspec.ValidationError for invalid posting rules."""
-    gc.set_threshold(50_000, 20, 50)  # a batch makes rows by the ten thousand; the default walks them again and again
-    rules = ledger.load_rules()
     with ExitStack() as undo:
-        db = Store(settings.postgres_url, connections=settings.workers + 12)
-        undo.callback(db.close)
-        if not _ready(db, until):
+        db = undo.enter_context(worker.opened(settings, settings.workers + 12))
+        if not worker.ready(db, until):
             return
         folder = settings.directory / "files"
         apart = Apart(settings.postgres_url, folder)
@@ -49,24 +42,21 @@ def run(settings: Settings, until: threading.Event) -> None:
         erp = undo.enter_context(_erp(settings, db)) if settings.erp_url else None
         spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
         undo.callback(spans.close)
-        retry = Retry(base_seconds=settings.retry_base_seconds)
-        workers = [
-            Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
-        ]
-        working = [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+        working = [] if settings.worker_processes else worker.processing(settings, db)
         loops = list(working)
         loops.append(Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS))
-        loops.append(Loop("span-relay", spans.run_once, idle_seconds=IDLE_SECONDS))
+        loops.append(Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS))
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         if erp is not None:
-            loops.append(Loop("erp-relay", erp.run_once, idle_seconds=IDLE_SECONDS))
+            loops.append(Loop("erp-relay", erp.run_once, idle_seconds=worker.IDLE_SECONDS))
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
-        loops.append(Loop("publisher", publisher.run_once, idle_seconds=IDLE_SECONDS))
+        loops.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
         shelves = Shelves(db, clock.wall)
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
-        undo.enter_context(_running(files, loops))
+        undo.enter_context(worker.looping(loops))
+        undo.callback(files.stop)
         app = api.create_app(
             api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working)),
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
@@ -90,34 +80,6 @@ def _erp(settings: Settings, db: Store) -> Iterator[ErpRelay]:
         )  # fmt: skip
     finally:
         client.close()
-
-
-@contextmanager
-def _running(files: FileReader, loops: list[Loop]) -> Iterator[None]:
-    for loop in loops:
-        loop.start()
-    try:
-        yield
-    finally:
-        files.stop()
-        for loop in loops:
-            loop.stop()
-
-
-def _ready(db: Store, until: threading.Event) -> bool:
-    """Connects and migrates, as soon as PostgreSQL answers; False when asked to stop before it did."""
-    opened = False
-    while not until.is_set():
-        try:
-            if not opened:
-                db.open()
-                opened = True
-            db.migrate()
-            return True
-        except (PoolTimeout, psycopg.OperationalError) as fault:
-            log.warning("PostgreSQL does not answer yet: %s", fault)
-            until.wait(RETRY_SECONDS)
-    return False
 
 
 def _waiting_for(db: Store) -> list[str]:

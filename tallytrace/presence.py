@@ -9,19 +9,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from tallytrace.errors import AlreadyRunningError
 
-Role = Literal["core", "plane", "supervisor"]
+Role = str
+"""core, plane, supervisor, or worker-<number>."""
 
 POLL_SECONDS: Final = 0.1
 
 
 class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that runs, by role. ``url`` is empty for the supervisor."""
+    """A process that runs, by role. ``url`` is empty for those that serve nothing."""
 
     role: Role
     pid: int

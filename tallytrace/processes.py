@@ -87,9 +87,9 @@ class Child:
 
 
 def is_ready(home: Path, role: presence.Role) -> bool:
-    """Whether the process that holds the role says that it can work."""
+    """Whether a process holds the role, and says that it can work if it serves anything."""
     found = presence.find(home, role)
-    return found is not None and answers(f"{found.url}/readyz")
+    return found is not None and (not found.url or answers(f"{found.url}/readyz"))
 
 
 def answers(url: str) -> bool:

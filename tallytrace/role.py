@@ -1,4 +1,4 @@
-"""One process of the product in the foreground: core or plane, until it is told to stop."""
+"""One process of the product in the foreground: core, plane or a worker, until it is told to stop."""
 
 import contextlib
 import logging
@@ -7,34 +7,32 @@ import signal
 import threading
 from importlib import import_module
 from types import FrameType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from tallytrace import lifeline, postgres
-from tallytrace.presence import Presence, claimed
+from tallytrace.presence import Presence, Role, claimed
 from tallytrace.settings import Settings, local_url
 
 log = logging.getLogger(__name__)
 
-RoleName = Literal["core", "plane"]
-
 PREDECESSOR_SECONDS: Final = 60.0  # a process whose supervisor was killed finishes its work before it leaves
 
 
-def run(role: RoleName, settings: Settings, *, supervised: bool) -> None:
+def run(role: Role, settings: Settings, *, supervised: bool) -> None:
     """Raises AlreadyRunningError, PostgresError or NotServedError."""
     until = stop_event()
     if supervised:
         lifeline.end_with_parent()
-    host, port = {
-        "core": (settings.core_host, settings.core_port),
-        "plane": (settings.plane_host, settings.plane_port),
-    }[role]
+    served = {
+        "core": local_url(settings.core_host, settings.core_port),
+        "plane": local_url(settings.plane_host, settings.plane_port),
+    }
     here = Presence(
         role=role,
         pid=os.getpid(),
-        url=local_url(host, port),
+        url=served.get(role, ""),
         collector_url=local_url(settings.otlp_host, settings.otlp_port) if role == "plane" else "",
     )
     with contextlib.ExitStack() as undo:
@@ -43,7 +41,9 @@ def run(role: RoleName, settings: Settings, *, supervised: bool) -> None:
         if not settings.postgres_url:
             url = undo.enter_context(postgres.serving(settings.directory))
             settings = msgspec.structs.replace(settings, postgres_url=url)
-        process = import_module(f"tallytrace.{role}")  # by name: core must not wait for the pages to be imported
+        process = import_module(
+            f"tallytrace.{role.partition('-')[0]}"
+        )  # by name: core must not wait for the pages to be imported
         process.run(settings, until)
 
 

@@ -67,7 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(ge=0, description="pause between two transactions sent to test ourselves; 0, or clock file: none")
     ] = 300.0
 
-    workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events in the sync core")] = 2
+    workers: Annotated[int, Meta(ge=1, le=64, description="threads that process events, in each process")] = 2
+    worker_processes: Annotated[
+        int, Meta(ge=0, le=64, description="processes of their own for these threads; 0: in the core")
+    ] = 0
     worker_batch: Annotated[int, Meta(ge=1, le=10_000, description="events a worker commits at once, at most")] = 1_000
     retry_max_attempts: Annotated[
         int, Meta(ge=1, le=10_000, description="attempts at a delivery before it is a dead letter")

@@ -1,4 +1,4 @@
-"""Runs the product's processes: PostgreSQL first, then core and plane; starts again what ends by itself."""
+"""Runs the product's processes: PostgreSQL first, then workers, core and plane; starts again what ends by itself."""
 
 import contextlib
 import logging
@@ -78,7 +78,7 @@ def pause_seconds(failures: int) -> float:
 class Supervisor:
     """Children of one installation. `logs`: directory for what they print; None for the terminal."""
 
-    def __init__(self, settings: Settings, roles: Sequence[presence.Role] = ROLES, *, logs: Path | None = None) -> None:
+    def __init__(self, settings: Settings, roles: Sequence[presence.Role], *, logs: Path | None = None) -> None:
         self._home = settings.directory
         self._own_postgres = not settings.postgres_url
         self._settings = settings
@@ -130,10 +130,15 @@ class Supervisor:
         return f"; see {self._logs}" if self._logs else ""
 
 
+def worker_roles(settings: Settings) -> list[presence.Role]:
+    """The worker processes of an installation: none when the core's own threads process events."""
+    return [f"worker-{number}" for number in range(1, settings.worker_processes + 1)]
+
+
 def serve(settings: Settings, until: threading.Event, on_ready: Callable[[Product], None]) -> None:
     """Runs the whole product until the event. Raises ServiceError, PostgresError or AlreadyRunningError."""
     home = settings.directory
-    supervisor = Supervisor(settings)
+    supervisor = Supervisor(settings, [*worker_roles(settings), *ROLES])
     with presence.claimed(home, presence.Presence(role="supervisor", pid=os.getpid())), supervisor.up():
         supervisor.wait_until_ready(until)
         if not until.is_set():
@@ -150,7 +155,8 @@ def running(settings: Settings) -> Iterator[Product]:
     home = settings.directory
     with contextlib.ExitStack() as undo:
         missing = [role for role in ROLES if not _runs(settings, role)]
-        supervisor = Supervisor(settings, missing, logs=home / "logs")
+        workers = worker_roles(settings) if "core" in missing else []
+        supervisor = Supervisor(settings, [*workers, *missing], logs=home / "logs")
         if missing:
             log.info("starting %s; what they print is in %s", " and ".join(missing), home / "logs")
             undo.enter_context(supervisor.up())

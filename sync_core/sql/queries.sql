@@ -33,27 +33,46 @@ set accepted = deliveries.accepted + excluded.accepted,
 -- How many events wait to be processed.
 select count(*) from (select 1 from core.inbox where state = 'queued' limit %(limit)s) as waiting
 
--- name: partitions_with_work
--- The partitions that hold events which may be processed now.
-select number from generate_series(0, %(partitions)s - 1) as number
-where exists (select 1 from core.inbox
-              where state = 'queued' and partition = number and (not_before is null or not_before <= %(now)s))
+-- name: work
+-- How many events may be processed now in each partition that has any, counted up to a limit.
+select number, waiting.events
+from generate_series(0, %(partitions)s - 1) as number cross join lateral (
+    select count(*) as events
+    from (select from core.inbox
+          where state = 'queued' and partition = number and (not_before is null or not_before <= %(now)s)
+          limit %(limit)s) as next
+) as waiting
+where waiting.events > 0
 order by number
 
+-- name: end_with_client
+-- What a connection holds is free a second after its process died, and within ten when its machine did.
+set client_connection_check_interval = '1s'; set tcp_keepalives_idle = 4;
+set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3
+
+-- name: wake_workers
+-- Tell worker processes that there is something to do.
+notify core_inbox
+
 -- name: try_lock_partition
--- Take a partition for this connection; it is free again when the connection ends.
+-- Lease a partition to this connection; it is free again when the connection ends.
 select pg_try_advisory_lock(7401, %(partition)s)
 
--- name: unlock_partition
--- Give a partition back.
-select pg_advisory_unlock(7401, %(partition)s)
+-- name: unlock_partitions
+-- Give partitions back.
+select pg_advisory_unlock(7401, partition) from unnest(%(partitions)s::integer[]) as leased (partition)
 
 -- name: claim
--- The next events of a partition, in order of arrival.
-select seq, source, event_id, type, payload_hash, provenance, occurred_at, business_date, clock_offset, body, attempts
-from core.inbox
-where partition = %(partition)s and state = 'queued' and (not_before is null or not_before <= %(now)s)
-order by seq limit %(limit)s
+-- The next events of partitions, so many of each, in order of arrival.
+select next.*
+from unnest(%(partitions)s::smallint[]) as leased (partition) cross join lateral (
+    select seq, source, event_id, type, payload_hash, provenance, occurred_at, business_date, clock_offset, body,
+           attempts, partition
+    from core.inbox
+    where partition = leased.partition and state = 'queued' and (not_before is null or not_before <= %(now)s)
+    order by seq limit %(limit)s
+) as next
+order by seq
 
 -- name: load_orders
 -- Orders by identity.
@@ -96,6 +115,13 @@ where customer_ref <> '' and customer_ref = any(%(customer_ref)s::text[])
 select correlation_id, origin, return_id, channel, location, currency, received_at, approved_minor, tax_minor,
        refunded_minor
 from core.returns where correlation_id = any(%(ids)s::bytea[])
+
+-- name: read_stock
+-- Stock rows as they are now, for a unit of work that changes them in the end.
+select sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit, opening,
+       unit_cost_minor, currency, oversold, oversold_exception
+from core.stock
+where (sku, location) in (select * from unnest(%(sku)s::text[], %(location)s::text[]))
 
 -- name: load_stock
 -- Stock rows, locked in order of their key so that two units of work cannot wait for each other.
@@ -214,6 +240,30 @@ from unnest(%(sku)s::text[], %(location)s::text[], %(good)s::bigint[], %(damaged
      as new (sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit,
              opening, unit_cost_minor, currency, oversold, oversold_exception)
 where stock.sku = new.sku and stock.location = new.location
+
+-- name: change_stock
+-- Change counters of rows that nobody holds, locked in order of their key, wherever what was promised is there and at
+-- the same cost.
+with change as (
+    select * from unnest(%(sku)s::text[], %(location)s::text[], %(good)s::bigint[], %(damaged)s::bigint[],
+                         %(return_pending)s::bigint[], %(quarantine)s::bigint[], %(refurbish)s::bigint[],
+                         %(reserved)s::bigint[], %(committed)s::bigint[], %(in_transit)s::bigint[],
+                         %(unit_cost_minor)s::bigint[], %(currency)s::text[])
+        as change (sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit,
+                   unit_cost_minor, currency)
+), held as materialized (
+    select stock.sku, stock.location from core.stock join change using (sku, location)
+    order by stock.sku, stock.location for update of stock
+)
+update core.stock
+set good = stock.good + change.good, damaged = stock.damaged + change.damaged,
+    return_pending = stock.return_pending + change.return_pending, quarantine = stock.quarantine + change.quarantine,
+    refurbish = stock.refurbish + change.refurbish, reserved = stock.reserved + change.reserved,
+    committed = stock.committed + change.committed, in_transit = stock.in_transit + change.in_transit
+from held join change using (sku, location)
+where stock.sku = held.sku and stock.location = held.location and stock.oversold = 0
+  and stock.unit_cost_minor is not distinct from change.unit_cost_minor and stock.currency = change.currency
+  and stock.good + change.good >= stock.reserved + change.reserved + stock.committed + change.committed
 
 -- name: load_locations
 -- What is known of locations.
@@ -885,13 +935,18 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
         from core.order_lines where order_lines.correlation_id = orders.correlation_id)
 from core.orders where order_id = %(order_id)s order by origin
 
--- name: event_time
--- When an event happened, as it was first told.
-select occurred_at from core.inbox where source = %(source)s and event_id = %(event_id)s
+-- name: event_times
+-- When events happened, as they were first told.
+select inbox.source, inbox.event_id, inbox.occurred_at
+from core.inbox
+join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id) using (source, event_id)
 
--- name: event_state
--- What became of an event.
-select state, reason from core.inbox where source = %(source)s and event_id = %(event_id)s
+-- name: decided
+-- What became of orders that were handed in and are no longer queued.
+select asked.origin, asked.order_id, inbox.state, inbox.reason
+from unnest(%(origin)s::text[], %(order_id)s::text[]) as asked (origin, order_id)
+join core.inbox on inbox.source = asked.origin and inbox.event_id = 'order/' || asked.order_id
+where inbox.state <> 'queued'
 
 -- name: exceptions
 -- Exceptions in a state, oldest first.

@@ -29,7 +29,7 @@ def disturbed(product: Installation, file: Path, kills: list[str]) -> str:
     replay.start()
     for number, role in enumerate(kills, 1):
         product.wait_for(lambda share=number: progress(product, file) >= share / (len(kills) + 1), 600)  # type: ignore[misc]
-        product.kill(role)  # type: ignore[arg-type]
+        product.kill(role)
     replay.join()
     assert done[0].returncode == 0, done[0].stderr
     assert progress(product, file) == 1

@@ -478,6 +478,6 @@ def test_an_order_that_nobody_decides_in_time_is_on_record_all_the_same(
         answer = http.post("/v1/orders", json=msgspec.to_builtins(order()))
         assert (answer.status_code, answer.json()) == (202, [])
         for partition in range(inbox.PARTITIONS):
-            session.run("unlock_partition", partition=partition)
+            session.run("unlock_partitions", partitions=[partition])
     core.work()
     assert http.get(answer.headers["Location"]).json()[0]["state"] == "backordered"

@@ -1,0 +1,91 @@
+"""A worker process: it processes events beside the core, as far as it can lease partitions of the inbox."""
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from sync_core import clock, ledger
+from sync_core.flows import Processor, Retry
+from sync_core.store import Listener, Store
+from sync_core.workers import Loop
+from tallytrace.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 0.05
+LISTEN_SECONDS: Final = 0.5
+
+
+def run(settings: Settings, until: threading.Event) -> None:
+    """Works until the event. Raises msgspec.ValidationError for invalid posting rules."""
+    with ExitStack() as undo:
+        db = undo.enter_context(opened(settings, settings.workers))
+        if ready(db, until):
+            loops = processing(settings, db)
+            undo.enter_context(looping(loops))
+            listener = Listener(settings.postgres_url)
+            undo.callback(listener.close)
+            undo.enter_context(looping([Loop("listener", lambda: _wake(listener, loops), idle_seconds=0)]))
+            until.wait()
+
+
+@contextmanager
+def opened(settings: Settings, connections: int) -> Iterator[Store]:
+    """The database for a process that makes rows by the ten thousand."""
+    gc.set_threshold(50_000, 20, 50)  # the default walks them again and again
+    db = Store(settings.postgres_url, connections=connections)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def ready(db: Store, until: threading.Event) -> bool:
+    """Connects and migrates, as soon as PostgreSQL answers; False when asked to stop before it did."""
+    connected = False
+    while not until.is_set():
+        try:
+            if not connected:
+                db.open()
+                connected = True
+            db.migrate()
+            return True
+        except (PoolTimeout, psycopg.OperationalError) as fault:
+            log.warning("PostgreSQL does not answer yet: %s", fault)
+            until.wait(RETRY_SECONDS)
+    return False
+
+
+def processing(settings: Settings, db: Store) -> list[Loop]:
+    """The threads that process events."""
+    rules, retry = ledger.load_rules(), Retry(base_seconds=settings.retry_base_seconds)
+    workers = [
+        Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
+    ]
+    return [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
+
+
+@contextmanager
+def looping(loops: list[Loop]) -> Iterator[None]:
+    """They run inside the block."""
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.stop()
+
+
+def _wake(listener: Listener, loops: list[Loop]) -> int:
+    if listener.heard(LISTEN_SECONDS):
+        for loop in loops:
+            loop.wake()
+    return 1
