@@ -27,11 +27,12 @@ from sync_core.door import fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
+from sync_core.ledger import LANES, Lane
 from sync_core.messages import SCHEMAS, TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message, schema
 from sync_core.outbox import ErpRelay
 from sync_core.playbooks import Playbook, playbook
 from sync_core.shelf import Shelf, Shelves
-from sync_core.store import Row, Store
+from sync_core.store import Row, Session, Store
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,21 @@ class EventResults(Struct, frozen=True):
     results: list[EventResult]
 
 
+class LaneStatus(Struct, frozen=True):
+    """What of one lane waits for the ERP, since when, and how much of it was tried before."""
+
+    lane: Lane
+    waiting: int
+    oldest_seconds: float
+    retrying: int
+
+
+def lanes(session: Session, now: dt.datetime) -> list[LaneStatus]:
+    """Every lane to the ERP as it stands, first to last."""
+    found = {row[0]: row[1:] for row in session.rows("lanes", now=now)}
+    return [LaneStatus(lane, *found.get(number, (0, 0.0, 0))) for number, lane in enumerate(LANES)]
+
+
 class Status(Struct, frozen=True):
     """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken."""
 
@@ -94,6 +110,7 @@ class Status(Struct, frozen=True):
     spans_waiting: int
     exceptions_open: int
     erp: Literal["up", "down", "none"]
+    outbox_lanes: list[LaneStatus]
 
 
 class LineState(Struct, frozen=True):
@@ -177,11 +194,12 @@ class Core(Struct, frozen=True):
     erp: ErpRelay | None
     shelves: Shelves
     wake: Callable[[], None]  # tells the workers that there is something to do
+    max_queued: int = MAX_QUEUED  # events; beyond that senders are asked to wait
 
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
-    desk = Desk(core.db, core.clock, core.wake, max_queued=MAX_QUEUED)
+    desk = Desk(core.db, core.clock, core.wake, max_queued=core.max_queued)
     taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions]
     telling = [
         file_status,
@@ -235,7 +253,7 @@ def _take(core: Core, body: bytes) -> EventResults:
             place = f"[{number}]." if body.lstrip()[:1] == b"[" else ""
             raise ProblemError(422, "Event refused", wrong.detail, field=f"{place}{wrong.field}")
     with core.db.transaction() as session:
-        if session.one("queued", limit=MAX_QUEUED)[0] >= MAX_QUEUED:
+        if session.one("queued", limit=core.max_queued)[0] >= core.max_queued:
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         receipts = inbox.accept(session, messages, core.clock())
     counts = Counter(receipts)
@@ -301,8 +319,9 @@ def status(state: State) -> Status:
     core = _core(state)
     with core.db.transaction() as session:
         queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
+        by_lane = lanes(session, core.clock())
     erp: Literal["up", "down", "none"] = "none" if core.erp is None else "up" if core.erp.up else "down"
-    return Status(queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp)
+    return Status(queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp, by_lane)
 
 
 @post("/v1/orders", status_code=201)

@@ -320,13 +320,8 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
     stock.update(_edited_stock(unit, events))
     stock.update(_transferred_stock(unit, events))
-    if hold:
-        store.load_stock(session, unit, stock)
-    elif not store.read_stock(session, unit, stock):
+    if not _load_stock(session, unit, stock, new_point=reordering, hold=hold):
         return None
-    store.load_signals(session, unit, new_point=reordering)
-    if not hold and any(unit.stock_rules.reorder(*key) for key in stock):
-        return None  # its point is passed by one event and one only
     for one in claimed:
         if isinstance(event := one.message.event, StockCounted):
             skus_counted = sorted({line.sku for line in event.lines})
@@ -399,7 +394,7 @@ def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:
     """Keep from the ERP what it has not been offered yet and a cancellation has reversed; the journal keeps both."""
     reversals = {one.journal_id: (one, cause, offset) for one, cause, offset in unit.journals
                  if one.document == "cancellation"}  # fmt: skip
-    if not reversals or not session.one("lock_postings")[0]:  # the relay may be offering them just now
+    if not reversals or not session.one("lock_every_posting")[0]:  # the relay may be offering them just now
         return
     orders_of = [unit.orders[one.correlation_id] for one, _, _ in reversals.values()]
     rows = session.rows("withdraw_postings", reversal_id=list(reversals),
@@ -416,6 +411,16 @@ def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:
                   "reversed", outcome="compensated", attributes=orders.dimensions(order) | about)  # fmt: skip
         told.append(Told(hop, cause.cause, now + offset, parent=journaled))
     store.save_spans(session, encode(told), now)
+
+
+def _load_stock(session: Session, unit: Unit, stock: set[StockKey], *, new_point: bool, hold: bool) -> bool:
+    """Stock rows and what is reordered of them; false when they are not held and must be."""
+    if hold:
+        store.load_stock(session, unit, stock)
+    elif not store.read_stock(session, unit, stock):
+        return False
+    store.load_signals(session, unit, new_point=new_point)
+    return hold or not any(unit.stock_rules.reorder(*key) for key in stock)
 
 
 def _offer(session: Session, unit: Unit, last: Message, now: dt.datetime) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,11 @@ from sync_core.errors import UnbalancedJournalError
 from sync_core.messages import Provenance
 
 RULES_FILE: Final = Path(__file__).with_name("posting_rules.toml")
+
+
+Lane = Literal["orders", "fulfilment", "postings"]
+LANES: Final[tuple[Lane, ...]] = get_args(Lane)
+"""Of what waits for the ERP, first to last."""
 
 
 class KindAccounts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,12 +53,16 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """Versioned posting rules: accounts per kind of line, and the ERP deadline per document."""
+    """Versioned posting rules: accounts per kind of line; ERP deadline and lane per document."""
 
     version: str
     deadline_minutes: dict[str, int]
     accounts: Accounts
     kinds: dict[str, KindAccounts]
+    lanes: dict[str, Lane]
+
+    def lane(self, document: str) -> int:
+        return LANES.index(self.lanes.get(document, "postings"))
 
     def clearing(self, provider: str) -> str:
         return self.accounts.clearing.format(provider=provider)

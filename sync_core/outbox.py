@@ -11,15 +11,18 @@ from msgspec import Struct
 
 from sync_core.clock import Clock
 from sync_core.erp.http import Answer, ErpClient, Unavailable
+from sync_core.ledger import LANES
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind, Hop
-from sync_core.pauses import Breaker, pause_seconds
+from sync_core.pauses import Breaker, Pace, pause_seconds
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, opened
 
 log = logging.getLogger(__name__)
 
+LEAST_SHARE: Final = 10
+"""One of so many journals of a request is each lane's own, however much waits in those before it."""
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -57,7 +60,11 @@ class Attempt(Struct, frozen=True):
 
 
 class ErpRelay:
-    """Offers waiting journals to the ERP in order. While the ERP is away only the relay waits, not every journal."""
+    """Offers waiting journals to the ERP, lane by lane. While the ERP is away only the relay waits, not every journal.
+
+    Run by as many threads as ``concurrency`` says: so many requests may be under way, each with the journals of its own
+    share of all transactions.
+    """
 
     def __init__(
         self,
@@ -69,7 +76,11 @@ class ErpRelay:
         attempts: int = 200,
         base_seconds: float = 0.5,
         cap_seconds: float = 10.0,
+        requests_per_second: float = 0.0,
+        concurrency: int = 1,
     ) -> None:
+        self._pace = Pace(clock, requests_per_second)
+        self._slots = concurrency
         self._db = db
         self._erp = erp
         self._clock = clock
@@ -86,14 +97,11 @@ class ErpRelay:
 
     def run_once(self) -> int:
         """Offer one batch; returns how many journals the ERP decided on."""
-        if self._breaker.open:
+        if self._breaker.open or self._pace.full:
             return 0
-        now = self._clock()
         with self._db.transaction() as session:
-            if not session.one("lock_postings")[0]:
-                return 0
-            due = [_posting(row) for row in session.rows("postings_due", now=now, limit=self._batch)]
-            if not due:
+            due = self._due(session, self._clock())
+            if not due or not self._pace.take():
                 return 0
             answer = self._erp.post([one.body for one in due])
             now = self._clock()
@@ -106,6 +114,17 @@ class ErpRelay:
             attempts = [self._judged(one, by_key.get(one.journal_id, missing), now) for one in due]
             _write(session, attempts, now)
             return sum(1 for one in attempts if one.state != "waiting")
+
+    def _due(self, session: Session, now: dt.datetime) -> list[Posting]:
+        """What to offer next of a slot that no other thread or process is at, and that has something."""
+        for slot in range(self._slots):
+            if session.one("lock_postings", slot=slot)[0]:
+                rows = session.rows("postings_due", now=now, limit=self._batch, slot=slot, slots=self._slots,
+                                    lanes=len(LANES), share=max(1, self._batch // LEAST_SHARE))  # fmt: skip
+                if rows:
+                    return [_posting(row) for row in rows]
+                session.connection.rollback()
+        return []
 
     def _stand_back(self, session: Session, due: Sequence[Posting], why: Unavailable, now: dt.datetime) -> None:
         """Tell of the failed attempt, once per journal that was offered, and leave the ERP alone for a while."""

@@ -1,6 +1,7 @@
 """How long what failed is left alone."""
 
 import datetime as dt
+import threading
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -26,6 +27,30 @@ def retry_after_seconds(text: str, now: dt.datetime) -> float:
 def _moment(text: str) -> dt.datetime:
     moment = parsedate_to_datetime(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+class Pace:
+    """So many requests a second, at most; as many as one likes when it is 0. Safe to share between threads."""
+
+    def __init__(self, clock: Clock, per_second: float) -> None:
+        self._clock = clock
+        self._interval = dt.timedelta(seconds=1 / per_second if per_second else 0)
+        self._next = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._lock = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        """Whether the next request must wait."""
+        return self._clock() < self._next
+
+    def take(self) -> bool:
+        """Claim the next request; false when it must wait."""
+        with self._lock:
+            now = self._clock()
+            if now < self._next:
+                return False
+            self._next = max(self._next, now) + self._interval
+            return True
 
 
 class Breaker:

@@ -553,9 +553,9 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     )  # fmt: skip
     session.copy(
         "postings",
-        ("journal_id", "body", "not_before", "queued_at"),
+        ("journal_id", "lane", "body", "not_before", "queued_at"),
         (
-            (journal.journal_id, erp_body(journal), now, now)
+            (journal.journal_id, unit.rules.lane(journal.document), erp_body(journal), now, now)
             for journal, _, _ in unit.journals
             if journal.total_minor and journal.to_erp
         ),

@@ -33,7 +33,7 @@ RECONCILE_SECONDS: Final = 5.0
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises NotServedError, or msgspec.ValidationError for invalid posting rules."""
     with ExitStack() as undo:
-        db = undo.enter_context(worker.opened(settings, settings.workers + 12))
+        db = undo.enter_context(worker.opened(settings, settings.workers + settings.erp_concurrency + 12))
         if not worker.ready(db, until):
             return
         folder = settings.directory / "files"
@@ -48,7 +48,10 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS))
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         if erp is not None:
-            loops.append(Loop("erp-relay", erp.run_once, idle_seconds=worker.IDLE_SECONDS))
+            loops += [
+                Loop(f"erp-relay-{n}", erp.run_once, idle_seconds=worker.IDLE_SECONDS)
+                for n in range(1, settings.erp_concurrency + 1)
+            ]
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
         loops.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
@@ -58,7 +61,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.enter_context(worker.looping(loops))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working)),
+            api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working), settings.inbox_max_queued),
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))
@@ -76,7 +79,8 @@ def _erp(settings: Settings, db: Store) -> Iterator[ErpRelay]:
     try:
         yield ErpRelay(
             db, client, clock.wall, batch=settings.erp_batch, attempts=settings.retry_max_attempts,
-            base_seconds=settings.retry_base_seconds,
+            base_seconds=settings.retry_base_seconds, requests_per_second=settings.erp_requests_per_second,
+            concurrency=settings.erp_concurrency,
         )  # fmt: skip
     finally:
         client.close()
@@ -95,6 +99,7 @@ def _metrics(db: Store) -> list[health.Metric]:
     with db.transaction() as session:
         queued, parked, dead, waiting, oldest, _, refused, spans, opened = session.one("lag", now=clock.wall())
         told = channels(session, clock.wall())
+        by_lane = api.lanes(session, clock.wall())
     figures = (
         ("tallytrace_inbox_queued_events", "events accepted and not yet processed", queued),
         ("tallytrace_inbox_parked_events", "events that wait for another", parked),
@@ -109,4 +114,14 @@ def _metrics(db: Store) -> list[health.Metric]:
         ("tallytrace_span_batches_waiting", "batches of spans the collector has not acknowledged", spans),
         ("tallytrace_exceptions_open", "exceptions that nobody resolved", opened),
     )  # fmt: skip
-    return [health.Metric(name, "gauge", meaning, float(value)) for name, meaning, value in figures]
+    return [
+        *(health.Metric(name, "gauge", meaning, float(value)) for name, meaning, value in figures),
+        *(
+            health.Metric(f"tallytrace_outbox_lane_{name}", "gauge", meaning, float(value), (("lane", one.lane),))
+            for one in by_lane
+            for name, meaning, value in (
+                ("waiting_journals", "journals of a lane the ERP has not taken", one.waiting),
+                ("oldest_seconds", "age of the oldest of them", one.oldest_seconds),
+            )
+        ),
+    ]

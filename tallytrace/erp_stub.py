@@ -68,6 +68,8 @@ class Chaos(Struct, frozen=True, kw_only=True):
     hold_kinds: tuple[str, ...] = ()
     down_seconds: Annotated[float, Meta(ge=0)] = 0
     retry_after_seconds: Annotated[int, Meta(ge=0)] = 1
+    requests_per_second: Annotated[float, Meta(ge=0)] = 0  # more are answered 429; 0: as many as come
+    max_concurrent: Annotated[int, Meta(ge=0)] = 0  # more at a time are answered 429; 0: as many as come
 
 
 class ChaosChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +79,8 @@ class ChaosChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     hold_kinds: tuple[str, ...] | UnsetType = UNSET
     down_seconds: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     retry_after_seconds: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    requests_per_second: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    max_concurrent: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -200,6 +204,8 @@ class Weather:
         self._chance = random.Random(seed)
         self._clock = clock
         self._down_until = clock() + chaos.down_seconds
+        self._next = 0.0  # when the next request is taken, under a limit
+        self.under_way = 0
         self.chaos = chaos
 
     def change(self, change: ChaosChange) -> Chaos:
@@ -211,8 +217,15 @@ class Weather:
 
     def refuses(self) -> int | None:
         """The status of a request that is turned away at the door."""
-        if self._clock() < self._down_until:
+        now = self._clock()
+        if now < self._down_until:
             return 503
+        if self.chaos.max_concurrent and self.under_way > self.chaos.max_concurrent:
+            return 429
+        if self.chaos.requests_per_second:
+            if now < self._next:
+                return 429
+            self._next = max(self._next, now) + 1 / self.chaos.requests_per_second
         if self._chance.random() < self.chaos.fail_share:
             return self._chance.choice((429, 503))
         return None
@@ -231,9 +244,17 @@ def problem(status: int, detail: str, retry_after_seconds: int | None = None) ->
 @post("/v1/journals", status_code=200)
 async def post_journals(request: Request[Any, Any, State], state: State) -> Response[Any]:
     weather: Weather = state.weather
+    weather.under_way += 1
+    try:
+        if weather.chaos.latency_ms:
+            await asyncio.sleep(weather.chaos.latency_ms / 1000)
+        return await _answer(request, state, weather)
+    finally:
+        weather.under_way -= 1
+
+
+async def _answer(request: Request[Any, Any, State], state: State, weather: Weather) -> Response[Any]:
     chaos = weather.chaos
-    if chaos.latency_ms:
-        await asyncio.sleep(chaos.latency_ms / 1000)
     if (status := weather.refuses()) is not None:
         state.refused[status] += 1
         return problem(status, "the ERP cannot take journals now", chaos.retry_after_seconds)

@@ -40,6 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     erp_url: Annotated[str, Meta(description="ERP that journals are posted to; empty: they wait")] = ""
     erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP, at most")] = 500
+    erp_requests_per_second: Annotated[float, Meta(ge=0, description="requests to the ERP, at most; 0: any")] = 0.0
+    erp_concurrency: Annotated[int, Meta(ge=1, le=32, description="requests to the ERP at a time, at most")] = 1
+    inbox_max_queued: Annotated[
+        int, Meta(ge=1, description="events that wait to be processed; beyond that senders are asked to wait")
+    ] = 50_000
     webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
     slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
     clock: Annotated[

@@ -344,6 +344,7 @@ create table core.postings (
     journal_id    text primary key references core.journals,
     state         text not null default 'waiting'
                   check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
+    lane          smallint not null,
     body          bytea,
     attempts      smallint not null default 0,
     not_before    timestamptz not null,
@@ -352,7 +353,7 @@ create table core.postings (
     erp_document  text not null default '',
     reason        text not null default ''
 );
-create index postings_waiting on core.postings (queued_at, journal_id) where state = 'waiting';
+create index postings_waiting on core.postings (lane, queued_at, journal_id) where state = 'waiting';
 
 create table core.exceptions (
     exception_id    text primary key,

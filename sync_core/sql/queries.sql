@@ -760,17 +760,36 @@ select batch, body, size_bytes from core.span_outbox order by batch limit %(limi
 delete from core.span_outbox where batch = any(%(batches)s::bigint[])
 
 -- name: postings_due
--- Journals that the ERP should be offered now.
+-- Journals of a slot that the ERP should be offered now: lane by lane, but a share for each, so that none starves.
+with due as (
+    select next.*
+    from generate_series(0, %(lanes)s - 1) as lanes (lane) cross join lateral (
+        select postings.lane, journal_id, row_number() over (order by queued_at, journal_id) as place
+        from core.postings join core.journals using (journal_id)
+        where postings.state = 'waiting' and postings.lane = lanes.lane and postings.not_before <= %(now)s
+          and get_byte(journals.correlation_id, 0) %% %(slots)s = %(slot)s
+        order by queued_at, journal_id limit %(limit)s
+    ) as next
+    order by place > %(share)s, lane, place limit %(limit)s
+)
 select postings.journal_id, postings.body, postings.attempts, journals.correlation_id, journals.document,
        journals.entity_id, journals.business_date, journals.channel, journals.location, journals.currency,
        journals.event_source, journals.event_id, journals.provenance, journals.clock_offset, journals.due_at
-from core.postings join core.journals using (journal_id)
-where postings.state = 'waiting' and postings.not_before <= %(now)s
-order by postings.queued_at, postings.journal_id limit %(limit)s
+from due join core.postings using (journal_id) join core.journals using (journal_id)
+order by due.lane, due.place
 
 -- name: lock_postings
--- Only one relay posts at a time.
-select pg_try_advisory_xact_lock(7402, 1)
+-- Only one relay posts what is of a slot: what is about one transaction is offered in its order.
+select pg_try_advisory_xact_lock_shared(7402, -1) and pg_try_advisory_xact_lock(7402, %(slot)s)
+
+-- name: lock_every_posting
+-- No relay posts anything until this transaction ends.
+select pg_try_advisory_xact_lock(7402, -1)
+
+-- name: lanes
+-- What waits for the ERP, by lane, since when, and how much of it was tried before.
+select lane, count(*), extract(epoch from %(now)s - min(queued_at))::float8, count(*) filter (where attempts > 0)
+from core.postings where state = 'waiting' group by lane order by lane
 
 -- name: withdraw_postings
 -- Take back journals that the ERP was never offered together with the entries that reverse them to nothing.

@@ -1,0 +1,103 @@
+"""An ERP that is slow, throttles or is away: what customers wait for goes first, and the ERP is not run over."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from sync_core.erp.http import ErpClient
+from sync_core.outbox import ErpRelay
+from tallytrace import erp_stub, webserver
+from tests.core import Core, later
+from tests.estate import Estate
+from tests.factories import goods_in, order, payment, shipment
+
+
+@pytest.fixture
+def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    port = free_port()
+    with (
+        webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port, name="ERP"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def relay(core: Core, erp: httpx.Client) -> Iterator[Callable[..., ErpRelay]]:
+    client = ErpClient(str(erp.base_url), lambda: core.now, timeout_seconds=10)
+    yield lambda **over: ErpRelay(core.db, client, lambda: core.now, **over)
+    client.close()
+
+
+def weather(erp: httpx.Client, **change: Any) -> None:
+    assert erp.post("/v1/chaos", json=change).status_code == 200
+
+
+def lanes(http: httpx.Client) -> dict[str, tuple[int, int]]:
+    """What waits in each lane, and for how many seconds."""
+    told = http.get("/v1/status").json()["outbox_lanes"]
+    return {one["lane"]: (one["waiting"], round(one["oldest_seconds"])) for one in told}
+
+
+def documents(erp: httpx.Client, *keys: str) -> list[int]:
+    """The numbers that the ERP gave journals: 1 is the first that it took; 0 stands for none yet."""
+    answers = [erp.get(f"/v1/journals/{key}") for key in keys]
+    return [int(one.json()["document"].removeprefix("ERP-")) if one.status_code == 200 else 0 for one in answers]
+
+
+@pytest.mark.proves(173, 187, 200)
+def test_orders_pass_before_postings_when_the_erp_is_back(
+    estate: Estate, http: httpx.Client, core: Core, erp: httpx.Client, relay: Callable[..., ErpRelay]
+) -> None:
+    weather(erp, down_seconds=3600)
+    estate.tell(*(goods_in(f"D{number}") for number in range(8)))
+    one = relay(batch=6)
+    assert (one.run_once(), one.up) == (0, False)
+    for number in "12":
+        answer = http.post("/v1/orders", json=msgspec.to_builtins(order(number)))
+        assert answer.json()[0]["state"] == "reserved", "a channel is answered while the ERP is away"
+        estate.tell(payment(number))
+    estate.tell(shipment("1"))
+    assert lanes(http) == {"orders": (2, 3), "fulfilment": (1, 1), "postings": (8, 11)}
+    weather(erp, down_seconds=0)
+    later(core, seconds=3600)
+    assert one.run_once() == 6
+    assert documents(erp, "shop:order/1", "shop:order/2", "shop:shipment/S1") == [1, 2, 3]
+    assert documents(erp, *(f"shop:receipt/D{number}" for number in range(4))) == [4, 5, 6, 0]
+    assert one.run_once() == 5
+    assert lanes(http) == {"orders": (0, 0), "fulfilment": (0, 0), "postings": (0, 0)}
+
+
+def test_no_lane_starves(estate: Estate, erp: httpx.Client, relay: Callable[..., ErpRelay]) -> None:
+    estate.tell(goods_in(units={"A1": 99}))
+    for number in "1234":
+        estate.tell(order(number), payment(number))
+    assert relay(batch=2).run_once() == 2
+    assert documents(erp, "shop:order/1", "shop:receipt/D1", "shop:order/2") == [1, 2, 0]
+
+
+@pytest.mark.proves(176)
+def test_the_limits_of_the_erp_are_kept(
+    estate: Estate, core: Core, erp: httpx.Client, relay: Callable[..., ErpRelay]
+) -> None:
+    weather(erp, max_concurrent=2, latency_ms=30)
+    estate.tell(*(goods_in(f"D{number}") for number in range(12)))
+    paced = relay(batch=1, requests_per_second=2.0)
+    assert [paced.run_once(), paced.run_once()] == [1, 0]
+    later(core, seconds=0.5)
+    assert [paced.run_once(), paced.run_once()] == [1, 0]
+    two = relay(batch=1, concurrency=2)
+    with ThreadPoolExecutor(4) as threads:
+        while core.one("select count(*) from core.postings where state = 'waiting'"):
+            list(threads.map(lambda _: two.run_once(), range(4)))
+    assert erp.get("/v1/stats").json()["refused"] == {}
+    estate.tell(*(goods_in(f"E{number}") for number in range(12)))
+    many = relay(batch=1, concurrency=8)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: many.run_once(), range(8)))
+    assert erp.get("/v1/stats").json()["refused"]["429"] > 0, "without the limit it would have refused"
