@@ -40,6 +40,7 @@ class Shelves:
         self._newest: deque[tuple[dt.datetime, int]] = deque()
         self._data = Standing(Rules([]), {}, {}, frozenset())
         self._as_of = clock()
+        self._told: dict[tuple[str, tuple[str, ...], str], Answer] = {}  # until the next look at the database
 
     def refresh(self) -> int:
         """Read again what changed; returns how many SKUs. Raises what the database raises."""
@@ -47,13 +48,14 @@ class Shelves:
         with self._db.transaction() as session:
             newest = session.one("newest_movement")[0]
             data = load_standing(session, now)
-            changed = [row[0] for row in session.rows("skus_moved", since=self._seen(now))]
+            asked_about = bool(self._by_sku)
+            changed = [row[0] for row in session.rows("skus_moved", since=self._seen(now))] if asked_about else []
             with self._lock:
                 wanted = [sku for sku in changed if sku in self._by_sku]
             found = load_held(session, wanted) if wanted else {}
         with self._lock:
             self._by_sku.update(found)
-            self._data, self._as_of = data, now
+            self._data, self._as_of, self._told = data, now, {}
             self._newest.append((now, newest))
         return 0
 
@@ -74,6 +76,7 @@ class Shelves:
             found = load_held(session, skus)
         with self._lock:
             self._by_sku.update(found)
+            self._told = {}
             while len(self._by_sku) > self._kept_skus:
                 self._by_sku.popitem(last=False)
 
@@ -82,7 +85,7 @@ class Shelves:
         from, or everywhere.
         """
         with self._lock:
-            data, as_of = self._data, self._as_of
+            data, as_of, told = self._data, self._as_of, self._told
             found = {sku: self._by_sku.get(sku, {}) for sku in skus}
             for sku in found:
                 if sku in self._by_sku:
@@ -92,10 +95,11 @@ class Shelves:
             places += [near, *data.near.get(near, ())]
         elif not places and channel:
             places = list(data.channels.get(channel, ()))
-        return Shelf(
-            as_of,
-            [
-                answer(sku, held, data.rules, places or sorted(held), channel, data.silent)
-                for sku, held in found.items()
-            ],
-        )
+        items = []
+        for sku, held in found.items():
+            asked = (sku, tuple(places), channel)
+            item = told.get(asked)
+            if item is None:
+                item = told[asked] = answer(sku, held, data.rules, places or sorted(held), channel, data.silent)
+            items.append(item)
+        return Shelf(as_of, items)

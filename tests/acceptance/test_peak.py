@@ -1,0 +1,165 @@
+"""A peak in which everything goes wrong at once: after it the books are whole and every order is done or owned."""
+
+import datetime as dt
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from sync_core.messages import TYPE_OF, Event, Line, OrderCaptured, OrderStepped, PaymentCaptured, ShipmentShipped
+from tests.acceptance.conftest import Installation, installation
+from tests.factories import cloudevent, goods_in
+
+STORES: Final = 400
+CHANNELS: Final = ("web", "amazon", "walmart")
+SKUS: Final = tuple(f"SKU-{number:03}" for number in range(60))
+PROMOTED: Final = SKUS[:3]
+OFFLINE: Final = "ST007"
+PROMOTION_SHARE: Final = 0.5
+TWICE_SHARE: Final = 0.02
+EVENTS_PER_REQUEST: Final = 200
+
+
+class Retailer:
+    """Stores that sell over the counter and online channels that sell from one warehouse, seeded."""
+
+    def __init__(self, http: httpx.Client, seed: int) -> None:
+        self._http = http
+        self._chance = random.Random(seed)
+        self._numbers = itertools.count(1)
+        self._at = dt.datetime.now(dt.UTC) - dt.timedelta(hours=2)
+        self.sent: list[dict[str, Any]] = []
+        self.orders: list[tuple[str, str]] = []
+        self.late: list[dict[str, Any]] = []
+        self._offline = OFFLINE
+
+    def stock_up(self) -> None:
+        """Plenty in stores, little of what will be promoted in the warehouse."""
+        places = [*(f"ST{number:03}" for number in range(STORES)), "DC"]
+        for place in places:
+            units = {sku: 40 if place == "DC" and sku in PROMOTED else 500 for sku in SKUS}
+            self._give([self._event(goods_in(f"GR-{place}", units, location=place, origin="wms"))])
+
+    def trade(self, seconds: float) -> None:
+        """Sales for so long; one store hears nothing of it until `reconnect`."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._at += dt.timedelta(seconds=20)
+            batch = [one for _ in range(EVENTS_PER_REQUEST // 8) for one in self._counter_sale()]
+            batch += [one for _ in range(EVENTS_PER_REQUEST // 8) for one in self._online_sale()]
+            self._give(batch)
+
+    def reconnect(self) -> None:
+        """The sales of the hour in which a store was offline, in bulk and in any order."""
+        self._offline = ""
+        self._chance.shuffle(self.late)
+        for first in range(0, len(self.late), EVENTS_PER_REQUEST):
+            self._give(self.late[first : first + EVENTS_PER_REQUEST])
+
+    def states(self) -> Counter[str]:
+        """How the orders stand, one by one, as their channels would ask."""
+        return Counter(self._state(origin, number) for origin, number in self.orders)
+
+    def _state(self, origin: str, number: str) -> str:
+        found = self._http.get(f"/v1/orders/{number}").json()
+        return str(next(one["state"] for one in found if one["origin"] == origin))
+
+    def _counter_sale(self) -> Iterator[dict[str, Any]]:
+        store = OFFLINE if self._chance.random() < 0.02 else f"ST{self._chance.randrange(STORES):03}"
+        events = self._sale(f"pos:{store.lower()}", "store", store, self._chance.choice(SKUS))
+        if store == self._offline:
+            self.late += events
+        else:
+            yield from events
+
+    def _online_sale(self) -> Iterator[dict[str, Any]]:
+        wanted = PROMOTED if self._chance.random() < PROMOTION_SHARE else SKUS
+        channel = self._chance.choice(CHANNELS)
+        captured, paid, shipped = self._sale(channel, channel, "DC", self._chance.choice(wanted))
+        number = captured["data"]["order_id"]
+        cleared = OrderStepped(origin=channel, order_id=number, step="fraud_cleared", system="risk")
+        yield from (captured, self._event(cleared), paid, shipped)
+
+    def _sale(self, origin: str, channel: str, location: str, sku: str) -> list[dict[str, Any]]:
+        number, units = f"{origin}-{next(self._numbers)}", self._chance.randint(1, 3)
+        self.orders.append((origin, number))
+        goods = Line(sku=sku, quantity=units, amount_minor=1_000 * units)
+        return [
+            self._event(one)
+            for one in (
+                OrderCaptured(origin=origin, order_id=number, channel=channel, location=location, currency="GBP",
+                              lines=(goods,), tax_minor=200 * units),
+                PaymentCaptured(origin=origin, order_id=number, payment_id=f"P{number}", provider="card",
+                                amount_minor=1_200 * units, currency="GBP"),
+                ShipmentShipped(origin=origin, order_id=number, shipment_id=f"S{number}", location=location),
+            )
+        ]  # fmt: skip
+
+    def _event(self, event: Event) -> dict[str, Any]:
+        source = str(event.origin)  # type: ignore[union-attr]
+        return cloudevent(event, f"{next(self._numbers)}", at=self._at, source=source, type=TYPE_OF[type(event)])
+
+    def _give(self, batch: Sequence[dict[str, Any]]) -> None:
+        """Send until taken, whatever becomes of the core meanwhile, and some of what was sent once more."""
+        again = [self._chance.choice(self.sent) for one in batch if self.sent and self._chance.random() < TWICE_SHARE]
+        while True:
+            try:
+                answer = self._http.post("/v1/events", json=[*batch, *again])
+            except httpx.TransportError:
+                time.sleep(0.2)
+                continue
+            if answer.status_code == 202:
+                break
+            assert answer.status_code in (429, 503), answer.text
+            time.sleep(float(answer.headers["Retry-After"]))
+        assert answer.json()["conflicts"] == 0
+        self.sent = [*self.sent, *batch][-2_000:]
+
+
+def peak(free_port: Callable[[], int], seconds: float, seed: int) -> None:
+    with (
+        installation(free_port, TALLYTRACE_WORKER_PROCESSES="2", TALLYTRACE_WORKERS="1") as product,
+        httpx.Client(base_url=product.core, timeout=60, trust_env=False) as http,
+    ):
+        shop = Retailer(http, seed)
+        shop.stock_up()
+        product.stop_erp()
+        for role in ("worker-1", "worker-2"):
+            shop.trade(seconds / 3)
+            product.kill(role)
+        shop.reconnect()
+        shop.trade(seconds / 3)
+        product.wait_for(lambda: product.status()["inbox_queued"] == 0, 300)
+        assert product.status()["erp"] == "down"
+        product.start_erp()
+        product.wait_until_drained(300)
+        check(product, shop)
+
+
+def check(product: Installation, shop: Retailer) -> None:
+    status = product.status()
+    assert (status["inbox_parked"], status["inbox_dead"], status["outbox_refused"]) == (0, 0, 0)
+    opened = httpx.get(f"{product.core}/v1/exceptions", params={"limit": 1000}, timeout=60).json()
+    waiting = {one["entity_id"] for one in opened if one["kind"] == "backorder" and one["owner"]}
+    states = shop.states()
+    assert shop.late, "no store was offline"
+    assert states["backordered"] > 0, "the promotion did not sell out"
+    assert set(states) == {"shipped", "backordered"}
+    assert states["backordered"] == len(waiting)
+    verified = product.run("verify")
+    assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.proves(194, 199, 205, 299)
+def test_a_peak_with_everything_going_wrong_leaves_whole_books(free_port: Callable[[], int]) -> None:
+    peak(free_port, seconds=4, seed=1)
+
+
+@pytest.mark.long
+def test_a_long_peak_with_everything_going_wrong_leaves_whole_books(free_port: Callable[[], int]) -> None:
+    peak(free_port, seconds=600, seed=2)
