@@ -102,7 +102,6 @@ class Order(Struct):
     contract: dict[str, int] = field(default_factory=dict)
     edited: dict[str, int] = field(default_factory=dict)
     partition: int = 0  # of the inbox, in which the events of this order are in sequence
-    payments: dict[str, int] = field(default_factory=dict)  # captured, by payment
     basket: bytes = b""  # equal for equal orders of one customer; empty when nobody asks
 
     @property

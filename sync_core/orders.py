@@ -72,7 +72,6 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     else:
         _post_payment(step, order, event, event.amount_minor - due)
     order.paid_minor += event.amount_minor
-    order.payments[event.payment_id] = event.amount_minor
     return DONE
 
 

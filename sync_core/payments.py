@@ -69,16 +69,15 @@ def announce(step: Step, event: PaymentSettlementAnnounced) -> Verdict:
 def settle(step: Step, event: PaymentSettled) -> Verdict:
     """Paid out: what the provider owed us is in transit to the bank, less what it kept. Each payment once, in full."""
     order = _order(step, event)
-    captured_minor = order.payments.get(event.payment_id) if order else None
-    if order is None or captured_minor is None:
+    if order is None or not order.provider:
         return _parked(event)
     identity, settled = order.correlation_id, f"settled/{event.payment_id}"
     if (identity, settled) in step.unit.order_steps:
         return _differs(step, order, event, f"payment {event.payment_id} is settled a second time")
-    captured = (captured_minor, order.currency, order.provider)
+    captured = (order.paid_minor, order.currency, order.provider)
     if (event.amount_minor, event.currency, event.provider) != captured:
         paid = f"{event.amount_minor} {event.currency} by {event.provider}"
-        wanted = f"{captured_minor} {order.currency} by {order.provider}"
+        wanted = f"{order.paid_minor} {order.currency} by {order.provider}"
         return _differs(
             step, order, event, f"payment {event.payment_id} is settled with {paid}, captured were {wanted}"
         )

@@ -174,9 +174,8 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
     if not wanted:
         return
     for row in session.rows("load_orders", ids=wanted):
-        *plain, totals, paid, provider, contract, edited, partition, payments, basket = row
-        money = (msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited)
-        values = (*plain, *money, partition, payments, basket)
+        *plain, totals, paid, provider, contract, edited, partition, basket = row
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited, partition, basket)
         unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
@@ -401,14 +400,14 @@ def _save_orders(session: Session, unit: Unit) -> None:
         (
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
-            "paid_minor", "provider", "contract", "edited", "partition", "payments", "basket",
+            "paid_minor", "provider", "contract", "edited", "partition", "basket",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
                 _json(o.totals), o.paid_minor, o.provider, _json(o.contract), _json(o.edited), o.partition,
-                _json(o.payments), o.basket,
+                o.basket,
             )
             for o in unit.new_orders
         ),
@@ -435,7 +434,6 @@ def _save_orders(session: Session, unit: Unit) -> None:
         id=lambda o: o.correlation_id, state=lambda o: o.state, open_tax_minor=lambda o: o.open_tax_minor,
         amount_minor=lambda o: o.amount_minor, tax_minor=lambda o: o.tax_minor, paid_minor=lambda o: o.paid_minor,
         provider=lambda o: o.provider, contract=lambda o: _json(o.contract), edited=lambda o: _json(o.edited),
-        payments=lambda o: _json(o.payments),
     )  # fmt: skip
     added = {(line.correlation_id, line.line_no) for line in unit.new_lines}
     lines = [line for place, line in unit.changed_lines.items() if place not in added]

@@ -78,7 +78,6 @@ create table core.orders (
     totals          jsonb not null,
     contract        jsonb not null default '{}',
     edited          jsonb not null default '{}',
-    payments        jsonb not null default '{}',
     provenance      text not null,
     partition       smallint not null,
     basket          bytea not null,

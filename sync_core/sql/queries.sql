@@ -78,7 +78,7 @@ order by seq
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
        amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition,
-       payments, basket
+       basket
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: backorders_of
@@ -557,11 +557,11 @@ group by sku
 update core.orders
 set state = new.state, open_tax_minor = new.open_tax_minor, amount_minor = new.amount_minor,
     tax_minor = new.tax_minor, paid_minor = new.paid_minor, provider = new.provider, contract = new.contract,
-    edited = new.edited, payments = new.payments
+    edited = new.edited
 from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(amount_minor)s::bigint[],
             %(tax_minor)s::bigint[], %(paid_minor)s::bigint[], %(provider)s::text[], %(contract)s::jsonb[],
-            %(edited)s::jsonb[], %(payments)s::jsonb[])
-     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited, payments)
+            %(edited)s::jsonb[])
+     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited)
 where orders.correlation_id = new.id
 
 -- name: save_lines
