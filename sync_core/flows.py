@@ -337,7 +337,7 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
     captured = [(one, one.event) for one in messages if isinstance(one.event, OrderCaptured)]
     for one in messages:
         match event := one.event:
-            case PaymentSettled() | OrderStepped() | OrderDeadlinePassed():
+            case OrderStepped() | OrderDeadlinePassed():
                 stepped.add(correlation_id(event.origin, event.order_id))
             case ShipmentShipped():
                 changed.add(correlation_id(event.origin, event.order_id))
@@ -357,6 +357,8 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
     confirmed = changed if any(one.confirm_shipment_seconds for one in unit.terms.values()) else set()
     store.load_order_documents(session, unit, sorted(changed))
     store.load_order_steps(session, unit, sorted(stepped | confirmed))
+    paying = [one.event for one in messages if isinstance(one.event, PaymentCaptured | PaymentSettled)]
+    store.load_payments(session, unit, sorted({correlation_id(one.origin, one.order_id) for one in paying}))
     live = [(one.occurred_at, event) for one, event in captured if one.provenance == "live" and event.customer_ref]
     if live:
         longest = max((one.duplicate_seconds for one in (*unit.terms.values(), Terms(""))), default=0)

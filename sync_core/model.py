@@ -120,6 +120,16 @@ class Terms(Struct, frozen=True):
     duplicate_seconds: int = 600
 
 
+class Captured(Struct):
+    """A payment of which money was taken, and whether the provider has paid it out."""
+
+    correlation_id: bytes  # of its order
+    payment_id: str
+    provider: str
+    amount_minor: int = 0
+    settled: bool = False
+
+
 class Return(Struct):
     """Goods that came back, and what of their value is approved and refunded; both include tax."""
 

@@ -66,6 +66,7 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     step.resolve_exceptions(identity, order.origin, "payment_failed", f"captured: {event.payment_id}")
+    step.captured(identity, event.payment_id, event.provider, event.amount_minor)
     _tell_payment(step, order, event)
     if order.provider:
         _post_addition(step, order, event)

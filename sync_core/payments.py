@@ -69,23 +69,22 @@ def announce(step: Step, event: PaymentSettlementAnnounced) -> Verdict:
 def settle(step: Step, event: PaymentSettled) -> Verdict:
     """Paid out: what the provider owed us is in transit to the bank, less what it kept. Each payment once, in full."""
     order = _order(step, event)
-    if order is None or not order.provider:
+    payment = step.unit.payments.get((order.correlation_id, event.payment_id)) if order else None
+    if order is None or payment is None:
         return _parked(event)
-    identity, settled = order.correlation_id, f"settled/{event.payment_id}"
-    if (identity, settled) in step.unit.order_steps:
+    if payment.settled:
         return _differs(step, order, event, f"payment {event.payment_id} is settled a second time")
-    captured = (order.paid_minor, order.currency, order.provider)
+    captured = (payment.amount_minor, order.currency, payment.provider)
     if (event.amount_minor, event.currency, event.provider) != captured:
         paid = f"{event.amount_minor} {event.currency} by {event.provider}"
-        wanted = f"{order.paid_minor} {order.currency} by {order.provider}"
-        return _differs(
-            step, order, event, f"payment {event.payment_id} is settled with {paid}, captured were {wanted}"
-        )
-    step.take(identity, settled)
+        wanted = f"{payment.amount_minor} {order.currency} by {payment.provider}"
+        return _differs(step, order, event, f"payment {event.payment_id} is settled with {paid}, not with {wanted}")
+    payment.settled = True
+    step.unit.changed_payments[(order.correlation_id, event.payment_id)] = payment
     step.tell(_hop(step, order, event, "settlement.match", "settled", payout_id=event.payout_id))
     accounts, made = step.rules.accounts, step.message.provenance
     step.post(
-        origin=order.origin, correlation_id=identity, document="settlement", entity_id=event.payment_id,
+        origin=order.origin, correlation_id=order.correlation_id, document="settlement", entity_id=event.payment_id,
         channel=order.channel, location=order.location, currency=order.currency,
         lines=[
             JournalLine(accounts.payouts_in_transit, event.amount_minor - event.fee_minor, made),

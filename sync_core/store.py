@@ -21,6 +21,7 @@ from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import Journal, JournalLine
 from sync_core.messages import Message, decode_event
 from sync_core.model import (
+    Captured,
     ExceptionItem,
     KindTotal,
     Location,
@@ -202,6 +203,11 @@ def load_open_lines(session: Session, unit: Unit, pairs: Sequence[tuple[str, str
 def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for row in session.rows("load_returns", ids=ids) if ids else ():
         unit.returns[row[0]] = Return(*row)
+
+
+def load_payments(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
+    for row in session.rows("load_payments", ids=ids) if ids else ():
+        unit.payments[(row[0], row[1])] = Captured(*row)
 
 
 def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -442,6 +448,10 @@ def _save_orders(session: Session, unit: Unit) -> None:
         id=lambda one: one.correlation_id,
         **{name: attrgetter(name) for name in ("line_no", "quantity", "amount_minor", "unit_price_micros", "reserved",
                                                "cancelled", "returned", "shipped", "edited_at")},
+    )  # fmt: skip
+    _columns(
+        session, "save_payments", list(unit.changed_payments.values()), id=lambda p: p.correlation_id,
+        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled")},
     )  # fmt: skip
     documents = ("correlation_id", "kind", "document_id", "occurred_at")
     session.copy("order_documents", documents, unit.new_order_documents)

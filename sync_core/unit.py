@@ -13,6 +13,7 @@ from sync_core.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
+    Captured,
     CreditPiece,
     ExceptionItem,
     ExceptionKind,
@@ -84,6 +85,8 @@ class Unit(Struct):
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
     terms: dict[str, Terms] = field(default_factory=dict)  # by channel
     baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
+    payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
+    changed_payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
     new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
@@ -168,6 +171,13 @@ class Step(Struct):
     def take(self, order: bytes, name: str) -> None:
         """A step of an order was taken."""
         self.unit.order_steps[(order, name)] = self.unit.new_steps[(order, name)] = self.message.occurred_at
+
+    def captured(self, order: bytes, payment_id: str, provider: str, amount_minor: int) -> None:
+        """Money was taken by a payment of an order."""
+        place = (order, payment_id)
+        held = self.unit.payments.setdefault(place, Captured(order, payment_id, provider))
+        held.amount_minor += amount_minor
+        self.unit.changed_payments[place] = held
 
     def move(self, business_key: str, kind: str, sku: str, location: str, quantity: int, correlation_id: bytes) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""

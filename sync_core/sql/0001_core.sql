@@ -109,6 +109,15 @@ create table core.order_lines (
 comment on table core.order_lines is
     'Of a shipped order all that is not cancelled has been shipped: its lines are not written for that.';
 
+create table core.payments (
+    correlation_id  bytea not null,
+    payment_id      text not null,
+    provider        text not null,
+    amount_minor    bigint not null,
+    settled         boolean not null,
+    primary key (correlation_id, payment_id)
+);
+
 create table core.order_steps (
     correlation_id  bytea not null,
     step            text not null,

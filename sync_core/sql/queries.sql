@@ -175,6 +175,18 @@ where due_at <= %(now)s order by due_at limit 500
 select correlation_id, kind, document_id, occurred_at from core.order_documents
 where correlation_id = any(%(ids)s::bytea[])
 
+-- name: load_payments
+-- The payments of orders.
+select correlation_id, payment_id, provider, amount_minor, settled
+from core.payments where correlation_id = any(%(ids)s::bytea[])
+
+-- name: save_payments
+-- Payments as they are now.
+insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled)
+select * from unnest(%(id)s::bytea[], %(payment_id)s::text[], %(provider)s::text[], %(amount_minor)s::bigint[],
+                     %(settled)s::boolean[])
+on conflict (correlation_id, payment_id) do update set amount_minor = excluded.amount_minor, settled = excluded.settled
+
 -- name: load_order_steps
 -- When each step of orders was last taken.
 select correlation_id, step, occurred_at from core.order_steps where correlation_id = any(%(ids)s::bytea[])

@@ -110,6 +110,19 @@ def test_three_promises_are_measured_and_agree_with_the_books(replayed: Installa
     assert tiles["reconciliation_variance"]["good"] > 0
 
 
+def test_exceptions_are_tried_dry_and_assigned_together_on_record(replayed: Installation) -> None:
+    chosen = ("--kind", "return_without_sale", "--by", "ann", "--reason", "the receipts are with bob", "--to", "bob")
+    tried = replayed.json("act", "assign", *chosen, "--dry-run")
+    assert (tried["dry_run"], tried["done"], tried["worth"]) == (True, 2, {"GBP": 1300})
+    assert "2 done, 13.00 GBP" in replayed.run("act", "assign", *chosen).stdout
+    [one, _] = tried["outcomes"]
+    [record] = replayed.json("exceptions", "--history", one["exception_id"])
+    assert (record["by"], record["action"], record["to"]) == ("ann", "assign", "bob")
+    refused = replayed.run("act", "resolve", "--by", "ann", "--reason", "all")
+    assert refused.returncode == 2
+    assert "field where" in refused.stderr
+
+
 BROKEN = {
     "malformed.csv": (8, "600099,A1,X,many,2011-03-02 08:40:00,1.00,,UK", 9, "many"),
     "columns.csv": (0, "InvoiceNo,StockCode,Colour", 1, "columns"),

@@ -14,7 +14,18 @@ from sync_core.messages import (
 )
 from tests.core import Core, later
 from tests.estate import Estate, Tell, milestones
-from tests.factories import NOON, cancellation, goods_back, goods_in, order, payment, payment_word, refund, shipment
+from tests.factories import (
+    NOON,
+    cancellation,
+    edited,
+    goods_back,
+    goods_in,
+    order,
+    payment,
+    payment_word,
+    refund,
+    shipment,
+)
 from tests.factories import stepped as step_of
 
 DAY = dt.timedelta(days=1)
@@ -58,6 +69,13 @@ def test_what_a_provider_says_out_of_turn_moves_no_money(estate: Estate, core: C
         ("payment_differs", 1000), ("payment_differs", 999),
     ]  # fmt: skip
     assert (core.balance("assets:clearing:card"), core.balance("assets:payouts")) == (1000, 941)
+
+    before = core.balance("assets:clearing:card")
+    estate.tell(order("4"), payment("4"), edited("4"), payment("4", payment_id="more"))
+    estate.tell(settled("4", payment_id="more"))
+    assert core.balance("assets:clearing:card") == before + 1000, "each payment of an order is settled alone"
+    estate.tell(settled("4"))
+    assert core.balance("assets:clearing:card") == before
 
 
 @pytest.mark.proves(195)
