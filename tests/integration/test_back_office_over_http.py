@@ -22,6 +22,7 @@ from tests.core import Core, text
 from tests.erp import Erp
 from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment, shipment
 
+PATIENCE_SECONDS = 90  # on a busy machine; alone it takes moments
 ATTEMPTS = 4
 BATCH = 40
 POSTED = {"idempotency_key", "journal_id", "kind", "business_date", "currency", "lines"}
@@ -66,7 +67,7 @@ class Retailer:
 
 
 def eventually(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -87,16 +88,18 @@ def retailer(
         )  # fmt: skip
         process, db = Thread(target=core_process.run, args=(settings, until)), Store(url)
         process.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{settings.core_port}", trust_env=False) as http:
-            eventually(lambda: ready(http))
-            db.open()
-            told = Retailer(http, books, Core(db))
-            told.tell(goods_in(units={"A1": 5000}))
-            yield told
-        books.gate.set()
-        until.set()
-        process.join()
-        db.close()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{settings.core_port}", trust_env=False) as http:
+                eventually(lambda: ready(http))
+                db.open()
+                told = Retailer(http, books, Core(db))
+                told.tell(goods_in(units={"A1": 5000}))
+                yield told
+        finally:
+            books.gate.set()
+            until.set()
+            process.join()
+            db.close()
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

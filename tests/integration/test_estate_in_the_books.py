@@ -47,7 +47,7 @@ def test_all_is_done_and_nothing_is_unexplained(core: Store) -> None:
     seconds = range(int(NOW.timestamp()) + 1, int(later.timestamp()))
     past = [each for each in history(SEED, NOW) if each.at <= NOW]
     present = sorted((each for second in seconds for each in live(SEED, second, 3)), key=lambda each: each.at)
-    steps = [each for each in steps_of_history(SEED, NOW) if each.at <= NOW]
+    steps = [each for each in steps_of_history(SEED, NOW) if NOW - timedelta(days=1) <= each.at <= NOW]
     for chapter, now in ((opening(SEED, NOW), NOW), (past, NOW), (steps, NOW), (present, later)):
         work_off(core, chapter, now)
     with core.transaction() as session:
