@@ -94,6 +94,7 @@ def retailer(
                 db.open()
                 told = Retailer(http, books, Core(db))
                 told.tell(goods_in(units={"A1": 5000}))
+                eventually(lambda: books.documents and not told.status()["outbox_waiting"])
                 yield told
         finally:
             books.gate.set()
