@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sync_core import audit, export, inbox, publication
 from sync_core.clock import Clock
@@ -25,10 +26,22 @@ from sync_core.connectors import online_retail
 from sync_core.desk import Desk
 from sync_core.door import fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
-from sync_core.exceptions import Act, Acted, Action, Record, act, history
+from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
 from sync_core.ledger import LANES, Lane
-from sync_core.messages import SCHEMAS, TYPE_OF, TYPES, OrderCaptured, decode_event, from_cloudevents, message, schema
+from sync_core.messages import (
+    SCHEMAS,
+    TYPE_OF,
+    TYPES,
+    Name,
+    OrderCaptured,
+    StockPlace,
+    StockRepaired,
+    decode_event,
+    from_cloudevents,
+    message,
+    schema,
+)
 from sync_core.outbox import ErpRelay
 from sync_core.playbooks import Playbook, playbook
 from sync_core.shelf import Shelf, Shelves
@@ -178,6 +191,14 @@ class Replenishment(Struct, frozen=True):
     exception_id: str
 
 
+class RepairOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which counters are to be repaired, who decided it, and why."""
+
+    by: Name
+    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
+    places: Annotated[tuple[StockPlace, ...], Meta(min_length=1, max_length=500)]
+
+
 class Audit(Struct, frozen=True):
     """The sync core's own part of ``verify``."""
 
@@ -200,7 +221,7 @@ class Core(Struct, frozen=True):
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
     desk = Desk(core.db, core.clock, core.wake, max_queued=core.max_queued)
-    taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions]
+    taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions, repair]
     telling = [
         file_status,
         status,
@@ -216,6 +237,8 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         audited,
         audited_spans,
         audited_bucket,
+        drifts,
+        repairs,
     ]
     return Litestar(
         [*taking, *telling, *more],
@@ -376,6 +399,21 @@ def _order_rows(core: Core, order_id: str) -> list[Row]:
         return session.rows("order_state", order_id=order_id)
 
 
+def _settled(core: Core, source: str, event_id: str) -> tuple[str, str] | None:
+    """What became of an event, and why; None when nobody has decided in time."""
+    until = time.monotonic() + DECIDE_SECONDS
+    pause = 0.002
+    while True:
+        with core.db.transaction() as session:
+            state, reason = session.one("event_state", source=source, event_id=event_id)
+        if state in ("done", "rejected"):
+            return state, reason
+        if time.monotonic() > until:
+            return None
+        time.sleep(pause)
+        pause = min(0.05, pause * 1.5)
+
+
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)
 def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
     """The orders with this number, one per origin."""
@@ -515,6 +553,40 @@ def audited(state: State) -> Audit:
     """The books as they are: what balances, what differs, and lines, units and money by kind."""
     with _core(state).db.transaction() as session:
         return Audit(audit.checks(session), audit.by_kind(session))
+
+
+@get("/v1/audit/drifts", sync_to_thread=True)
+def drifts(state: State, limit: Annotated[int, QueryParameter(ge=1, le=500)] = 500) -> list[audit.Drift]:
+    """Counters that are not what movements say."""
+    with _core(state).db.transaction() as session:
+        return audit.drifts(session, limit)
+
+
+@get("/v1/audit/repairs", sync_to_thread=True)
+def repairs(
+    state: State, document_id: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
+) -> list[audit.Repair]:
+    """Counters that were repaired: as they were, as they were set, by whom and why."""
+    with _core(state).db.transaction() as session:
+        return audit.repairs(session, document_id, limit)
+
+
+@post("/v1/audit/repairs", status_code=200, sync_to_thread=True)
+def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
+    """Set counters to what their movements say, on record; what is not in the answer could not be repaired."""
+    core = _core(state)
+    now = core.clock()
+    event = StockRepaired(origin="tallytrace", document_id=f"repair-{now:%Y%m%dT%H%M%S.%f}", by=data.by,
+                          reason=data.reason, places=data.places)  # fmt: skip
+    asked = message(event, source=SOURCE, event_id=event.document_id, occurred_at=now)
+    with core.db.transaction() as session:
+        inbox.accept(session, [asked], now)
+    core.wake()
+    if _settled(core, SOURCE, event.document_id) is None:
+        detail = f"look at /v1/audit/repairs?document_id={event.document_id}"
+        raise ProblemError(503, "Not decided yet", detail, retry=True)
+    with core.db.transaction() as session:
+        return audit.repairs(session, event.document_id, len(data.places))
 
 
 @get("/v1/audit/spans", sync_to_thread=True)

@@ -1,10 +1,11 @@
 """What ``verify`` asks of the sync core: do the books balance, do counters equal movements, what was committed."""
 
+import datetime as dt
 from typing import Any, Final
 
 from msgspec import Struct
 
-from sync_core.buckets import COUNTERS, EFFECTS
+from sync_core.buckets import COUNTERS, FLAT_EFFECTS
 from sync_core.money import text
 from sync_core.store import Session
 
@@ -14,21 +15,38 @@ SHOWN: Final = 20
 BUCKETS: Final = 256
 
 
-_FLAT: Final = [(kind, counter, factor) for kind, effects in EFFECTS.items() for counter, factor in effects]
-_EFFECTS: Final[dict[str, Any]] = {
-    "kind": [kind for kind, _, _ in _FLAT],
-    "counter": [counter for _, counter, _ in _FLAT],
-    "factor": [factor for _, _, factor in _FLAT],
-    "counters": list(COUNTERS),
-}
-
-
 class Check(Struct, frozen=True):
     """One rule of the books: how many things were looked at, and what breaks the rule, by name."""
 
     name: str
     looked_at: int
     faults: list[str]
+
+
+class Drift(Struct, frozen=True):
+    """Counters of one SKU at one location that differ from their movements; counters that are 0 are left out."""
+
+    sku: str
+    location: str
+    kept: dict[str, int]
+    told: dict[str, int]
+
+    @property
+    def counters(self) -> list[str]:
+        return [counter for counter in COUNTERS if self.kept.get(counter, 0) != self.told.get(counter, 0)]
+
+
+class Repair(Struct, frozen=True):
+    """Counters as they were and as they were set, by whom and why."""
+
+    document_id: str
+    sku: str
+    location: str
+    at: dt.datetime
+    by: str
+    reason: str
+    before: dict[str, int]
+    after: dict[str, int]
 
 
 class SpanBucket(Struct, frozen=True):
@@ -69,13 +87,17 @@ def checks(session: Session) -> list[Check]:
         for journal_id, off in session.rows("unbalanced_journals", limit=SHOWN)
     ]
     drifted = [
-        f"stock {sku} at {location}: " + "; ".join(
-            f"{counter.replace('_', ' ')} {kept.get(counter, 0)}, movements say {told.get(counter, 0)}"
-            for counter in COUNTERS
-            if kept.get(counter, 0) != told.get(counter, 0)
+        f"stock {one.sku} at {one.location}: " + "; ".join(
+            f"{counter.replace('_', ' ')} {one.kept.get(counter, 0)}, movements say {one.told.get(counter, 0)}"
+            for counter in one.counters
         )
-        for sku, location, kept, told in session.rows("drifted_counters", limit=SHOWN, **_EFFECTS)
+        for one in drifts(session, SHOWN)
     ]  # fmt: skip
+    damaged = [
+        f"movement {key} ({kind} at {location}) is damaged: {lines} lines of {units} units, it was written with"
+        f" {line_count} of {written}"
+        for key, kind, location, line_count, written, lines, units in session.rows("damaged_movements")[:SHOWN]
+    ]
     negative = [
         f"stock {sku} at {location} is promised {-free} beyond what is there, and no open exception says so"
         if free < 0
@@ -84,10 +106,22 @@ def checks(session: Session) -> list[Check]:
     ]
     return [
         Check(f"every journal balances ({lines} lines)", journals, unbalanced),
+        Check("movements are as they were written", movements, damaged),
         Check(f"counters equal movements ({movements} movements)", stock, drifted),
         Check("what is promised is there, or an exception says so", stock, negative),
         Check(f"events accepted ({done} done)", inbox, []),
     ]
+
+
+def drifts(session: Session, limit: int) -> list[Drift]:
+    """Counters that are not what movements say."""
+    rows = session.rows("drifted_counters", limit=limit, counters=list(COUNTERS), **FLAT_EFFECTS)
+    return [Drift(*row) for row in rows]
+
+
+def repairs(session: Session, document_id: str, limit: int) -> list[Repair]:
+    """What was repaired, newest first."""
+    return [Repair(*row) for row in session.rows("repairs", document_id=document_id, limit=limit)]
 
 
 def span_buckets(session: Session) -> list[SpanBucket]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import permutations
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 Bucket = Literal["good", "damaged", "return_pending", "quarantine", "refurbish"]
 Counter = Literal["good", "damaged", "return_pending", "quarantine", "refurbish", "reserved", "committed", "in_transit"]
@@ -32,6 +32,14 @@ EFFECTS: Final[Mapping[str, tuple[tuple[Counter, int], ...]]] = {
     **{f"{taken}_to_scrap": ((taken, -1),) for taken in PHYSICAL},
 }
 """By kind of movement: the counters of its location that change, and by how much for each unit."""
+
+_FLAT: Final = [(kind, counter, factor) for kind, effects in EFFECTS.items() for counter, factor in effects]
+FLAT_EFFECTS: Final[Mapping[str, list[Any]]] = {
+    "kind": [kind for kind, _, _ in _FLAT],
+    "counter": [counter for _, counter, _ in _FLAT],
+    "factor": [factor for _, _, factor in _FLAT],
+}
+"""The same in columns, for SQL."""
 
 PROMISES: Final = frozenset(
     kind for kind, effects in EFFECTS.items() if all(counter not in PHYSICAL for counter, _ in effects)

@@ -66,6 +66,7 @@ from sync_core.messages import (
     StockCounted,
     StockReceived,
     StockReclassified,
+    StockRepaired,
     StockRuleSet,
     TransferCancelled,
     TransferReceived,
@@ -111,6 +112,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     StockReceived: inventory.receive,
     StockAdjusted: inventory.adjust,
     StockReclassified: inventory.reclassify,
+    StockRepaired: inventory.repair,
     StockCounted: inventory.count,
     TransferRequested: transfers.request,
     TransferShipped: transfers.ship,
@@ -293,6 +295,8 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
                 stock.update((line.sku, event.location) for line in goods)
                 if event.customer_ref:
                     pairs.update((event.customer_ref, line.sku) for line in goods)
+            case StockRepaired():
+                stock.update((place.sku, place.location) for place in event.places)
             case StockRuleSet(kind="reorder") if event.sku and event.location:
                 stock.add((event.sku, event.location))
                 reordering = True
@@ -322,10 +326,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     stock.update(_transferred_stock(unit, events))
     if not _load_stock(session, unit, stock, new_point=reordering, hold=hold):
         return None
-    for one in claimed:
-        if isinstance(event := one.message.event, StockCounted):
-            skus_counted = sorted({line.sku for line in event.lines})
-            store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus_counted)
+    _load_movements(session, unit, claimed)
     return unit
 
 
@@ -423,6 +424,19 @@ def _load_stock(session: Session, unit: Unit, stock: set[StockKey], *, new_point
         return False
     store.load_signals(session, unit, new_point=new_point)
     return hold or not any(unit.stock_rules.reorder(*key) for key in stock)
+
+
+def _load_movements(session: Session, unit: Unit, claimed: Sequence[Claimed]) -> None:
+    """What counts and repairs must know of committed movements, now that the stock rows are locked."""
+    for one in claimed:
+        match event := one.message.event:
+            case StockCounted():
+                skus = sorted({line.sku for line in event.lines})
+                store.load_moved_since(session, unit, event.location, one.message.occurred_at, skus)
+            case StockRepaired():
+                store.load_told_counters(session, unit, [(place.sku, place.location) for place in event.places])
+            case _:
+                pass
 
 
 def _offer(session: Session, unit: Unit, last: Message, now: dt.datetime) -> None:

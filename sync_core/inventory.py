@@ -1,10 +1,12 @@
 """Stock documents: receipts and adjustments. Decisions only; nothing here does I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import json
+
 from collector.semconv import EVENT_LINE, correlation_id
-from sync_core.buckets import EFFECTS
+from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
     FeedReported,
@@ -13,6 +15,7 @@ from sync_core.messages import (
     StockLine,
     StockReceived,
     StockReclassified,
+    StockRepaired,
     derived,
 )
 from sync_core.model import ExceptionKind, Hop
@@ -134,6 +137,47 @@ def count(step: Step, event: StockCounted) -> Verdict:
     lines = [JournalLine(accounts.inventory, value, made), JournalLine(accounts.shrinkage, -value, made)]
     _post(step, event, "count", event.channel, lines)
     return DONE
+
+
+def repair(step: Step, event: StockRepaired) -> Verdict:
+    """Set counters to what their movements say, on record; where these are not whole, nobody knows what is right."""
+    identity = correlation_id(event.origin, event.document_id)
+    for place in event.places:
+        held, told = step.stock(place.sku, place.location), step.unit.told_counters[place.sku, place.location]
+        before: dict[str, int] = {counter: getattr(held, counter) for counter in COUNTERS}
+        after: dict[str, int] = {counter: told.get(counter, 0) for counter in COUNTERS}
+        if before == after:
+            continue
+        about = f"{place.sku}@{place.location}"
+        if problem := step.unit.damaged.get(place.location) or _impossible(after):
+            step.raise_exception(
+                "movements_damaged", origin=event.origin, correlation_id=identity, entity="stock",
+                entity_id=f"{event.document_id}/{about}", owner="integration", severity="critical",
+                detail=f"counters of {about} cannot be repaired: {problem}",
+            )  # fmt: skip
+            continue
+        for counter, units in after.items():
+            setattr(held, counter, units)
+        step.recount(held)
+        record = {"document_id": event.document_id, "sku": place.sku, "location": place.location, "at": step.now,
+                  "by": event.by, "reason": event.reason, "before": json.encode(before).decode(),
+                  "after": json.encode(after).decode()}  # fmt: skip
+        step.unit.settings.append(("save_repair", record))
+        differs = ", ".join(
+            f"{name} {before[name]} to {after[name]}" for name in COUNTERS if before[name] != after[name]
+        )
+        step.tell(
+            Hop("inventory.repair", "transformation", identity, event.origin, "stock", f"{event.document_id}/{about}",
+                attributes={"sku": place.sku, "location": place.location, "owner": event.by,
+                            "reason": f"{event.by}: {event.reason}; {differs}"})
+        )  # fmt: skip
+    return DONE
+
+
+def _impossible(counters: Mapping[str, int]) -> str:
+    """Why counters cannot be so: promises and what is on its way are never less than nothing."""
+    wrong = [f"{name} {counters[name]}" for name in ("reserved", "committed", "in_transit") if counters[name] < 0]
+    return f"its movements say {', '.join(wrong)}" if wrong else ""
 
 
 def _moved_since(step: Step, sku: str, location: str) -> int:

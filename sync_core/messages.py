@@ -343,6 +343,23 @@ class StockCounted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: Annotated[str, Meta(max_length=500)] = ""
 
 
+class StockPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One SKU at one location."""
+
+    sku: Name
+    location: Name
+
+
+class StockRepaired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Counters that differ from their movements are to be set to what the movements say; who decided it, and why."""
+
+    origin: Origin
+    document_id: Name
+    by: Name
+    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
+    places: Annotated[tuple[StockPlace, ...], Meta(min_length=1, max_length=500)]
+
+
 class UnitsLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units of one SKU."""
 
@@ -513,6 +530,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.stock.adjusted.v1": StockAdjusted,
     "tallytrace.stock.reclassified.v1": StockReclassified,
     "tallytrace.stock.counted.v1": StockCounted,
+    "tallytrace.stock.repaired.v1": StockRepaired,
     "tallytrace.transfer.requested.v1": TransferRequested,
     "tallytrace.transfer.shipped.v1": TransferShipped,
     "tallytrace.transfer.received.v1": TransferReceived,
@@ -550,6 +568,7 @@ Event = (
     | StockAdjusted
     | StockReclassified
     | StockCounted
+    | StockRepaired
     | TransferRequested
     | TransferShipped
     | TransferReceived
@@ -710,7 +729,7 @@ def sequence_of(event: Event) -> str:
             return event.origin
         case PostingCompensated():
             return event.journal_id
-        case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted():
+        case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted() | StockRepaired():
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
             return f"{event.origin}\x1f{event.transfer_id}"

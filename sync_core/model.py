@@ -23,6 +23,7 @@ ExceptionKind = Literal[
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",
     "replenishment", "edit_not_possible", "changed_after_release", "acknowledgement_overdue",
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
+    "movements_damaged",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 

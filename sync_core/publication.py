@@ -120,6 +120,7 @@ class ChannelStatus(Struct, frozen=True):
 def queue(session: Session, unit: Unit, now: dt.datetime) -> None:
     """Have channels told what a unit of work moved. Comes last in it, as it waits for who is served how."""
     moved = {(sku, one.location, one.occurred_at): None for one in unit.movements.values() for sku in one.units}
+    moved |= {(*key, at): None for key, at in unit.recounted.items()}
     if not moved:
         return
     session.run("lock_channels_shared")

@@ -17,7 +17,7 @@ from collector.compression import zstd_compress
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
 from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
-from sync_core.buckets import COUNTERS, EFFECTS
+from sync_core.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
 from sync_core.ledger import Journal, JournalLine
 from sync_core.messages import Message, decode_event
 from sync_core.model import (
@@ -336,6 +336,16 @@ def load_moved_since(session: Session, unit: Unit, location: str, since: dt.date
     unit.moved_since.update({(sku, location, since): found.get(sku, 0) for sku in skus})
 
 
+def load_told_counters(session: Session, unit: Unit, places: Sequence[StockKey]) -> None:
+    """What committed movements say of counters, and which of them are not as they were written."""
+    skus = sorted({sku for sku, _ in places})
+    told = {(row[0], row[1]): row[2] for row in session.rows("told_counters", skus=skus, **FLAT_EFFECTS)}
+    unit.told_counters.update({place: told.get(place, {}) for place in places})
+    unit.damaged = {
+        location: f"movement {key} is damaged" for key, _, location, *_ in session.rows("damaged_movements")
+    }
+
+
 def save(session: Session, unit: Unit, now: dt.datetime) -> None:
     """Write what a unit of work adds or changes. The caller adds its spans, then its stock, then its verdicts."""
     _save_orders(session, unit)
@@ -466,12 +476,18 @@ def _save_movements(session: Session, unit: Unit) -> None:
     numbers = [row[0] for row in session.rows("new_movement_ids", count=len(movements))] if movements else []
     session.copy(
         "movements",
-        ("movement_id", "business_key", "kind", "location", "correlation_id", "occurred_at", "provenance"),
         (
-            (number, one.business_key, one.kind, one.location, one.correlation_id, one.occurred_at, one.provenance)
+            "movement_id", "business_key", "kind", "location", "correlation_id", "occurred_at", "provenance",
+            "line_count", "units",
+        ),
+        (
+            (
+                number, one.business_key, one.kind, one.location, one.correlation_id, one.occurred_at, one.provenance,
+                len(one.units), sum(one.units.values()),
+            )
             for number, one in zip(numbers, movements, strict=True)
         ),
-    )
+    )  # fmt: skip
     session.copy(
         "movement_lines",
         ("movement_id", "sku", "quantity"),

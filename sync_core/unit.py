@@ -110,6 +110,9 @@ class Unit(Struct):
     order_documents: dict[tuple[bytes, str, str], dt.datetime] = field(default_factory=dict)
     new_order_documents: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
+    recounted: dict[StockKey, dt.datetime] = field(default_factory=dict)  # counters set to what movements say, and when
+    told_counters: dict[StockKey, dict[str, int]] = field(default_factory=dict)  # by movements, of what is repaired
+    damaged: dict[str, str] = field(default_factory=dict)  # by location: a movement that is not as it was written
     changed_signals: dict[StockKey, Signal] = field(default_factory=dict)
     movements: dict[tuple[str, str, str], Movement] = field(default_factory=dict)
     pieces: list[CreditPiece] = field(default_factory=list)
@@ -197,6 +200,12 @@ class Step(Struct):
             self.supplied[key] = self.supplied.get(key, 0) + quantity
         if kind not in PROMISES:
             unit.stock_moved[(message.source, location)][message.occurred_at] = self.now
+
+    def recount(self, held: Stock) -> None:
+        """Note that counters were set to what their movements say."""
+        key = (held.sku, held.location)
+        self.unit.changed_stock[key] = self.touched[key] = held
+        self.unit.recounted[key] = self.message.occurred_at
 
     def post(
         self,

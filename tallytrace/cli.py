@@ -205,12 +205,25 @@ def replay_file(
 def verify_books(
     context: typer.Context,
     by_kind: Annotated[bool, typer.Option("--by-kind", help="Also print lines, units and money by kind.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set stock counters to what their movements say; asks first.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="Who repairs.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Audit everything: journals, counters, stock, and that every committed hop is stored exactly once."""
+    """Audit everything: journals, counters, stock, and that every committed hop is stored exactly once.
+
+    Example: tallytrace verify --repair --by ann --reason "restored from a backup"
+    """
     from tallytrace import supervisor, verify
 
+    if repair and not (by and reason):
+        refuse("a repair needs --by and --reason: who, and why")
     with _refusals(), supervisor.running(_settings(context)) as product:
+        if repair:
+            _repair(product, by, reason, yes=yes)
         report = verify.run(product)
     if as_json:
         out.print_json(msgspec.json.encode(report).decode())
@@ -218,6 +231,25 @@ def verify_books(
         verify.show(report, out, by_kind=by_kind)
     if not report.sound:
         raise typer.Exit(1)
+
+
+def _repair(product: Product, by: str, reason: str, *, yes: bool) -> None:
+    """Show what differs, ask, and say what became of it."""
+    from tallytrace import verify
+
+    wrong = verify.drifts(product)
+    for one in wrong:
+        err.print(f"would set {verify.in_words(one.sku, one.location, one.kept, one.told)}", markup=False)
+    if not wrong or not (yes or typer.confirm(f"Repair {len(wrong)} of them?", err=True)):
+        return
+    repaired = verify.repair(product, wrong, by=by, reason=reason)
+    for done in repaired:
+        err.print(f"repaired  {verify.in_words(done.sku, done.location, done.before, done.after)}", markup=False)
+    left = {(one.sku, one.location) for one in wrong} - {(one.sku, one.location) for one in repaired}
+    for sku, location in sorted(left):
+        err.print(
+            f"not repaired: {sku} at {location}; see tallytrace exceptions --kind movements_damaged", markup=False
+        )
 
 
 @app.command("trace")

@@ -2,19 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
 from lineage.audit import StoredBucket
 from sync_core.api import Audit
-from sync_core.audit import ByKind, Check, SpanBucket
+from sync_core.audit import ByKind, Check, Drift, Repair, SpanBucket
+from sync_core.buckets import COUNTERS
 from sync_core.money import text
 from sync_core.telemetry import SERVICE
-from tallytrace.remote import read
+from tallytrace.remote import read, send
 from tallytrace.supervisor import Product
 
 SHOWN: Final = 20
@@ -39,6 +41,25 @@ def run(product: Product) -> Report:
     """Audit both processes. Raises RemoteError when one does not answer."""
     books = read(f"{product.core_url}/v1/audit", Audit, timeout_seconds=SLOW_SECONDS)
     return Report([*books.checks, _spans(product)], books.by_kind)
+
+
+def drifts(product: Product) -> list[Drift]:
+    """The counters that a repair would change."""
+    return read(f"{product.core_url}/v1/audit/drifts", list[Drift], timeout_seconds=SLOW_SECONDS)
+
+
+def repair(product: Product, wrong: Sequence[Drift], *, by: str, reason: str) -> list[Repair]:
+    """Set counters to what their movements say; what is not in the answer was not repaired."""
+    places = [{"sku": one.sku, "location": one.location} for one in wrong]
+    body = send(f"{product.core_url}/v1/audit/repairs", {"by": by, "reason": reason, "places": places})
+    return msgspec.json.decode(body, type=list[Repair])
+
+
+def in_words(sku: str, location: str, before: Mapping[str, int], after: Mapping[str, int]) -> str:
+    """What differs of the counters of one SKU at one location."""
+    names = [name for name in COUNTERS if before.get(name, 0) != after.get(name, 0)]
+    what = ", ".join(f"{name.replace('_', ' ')} {before.get(name, 0)} to {after.get(name, 0)}" for name in names)
+    return f"{sku} at {location}: {what}"
 
 
 def show(report: Report, console: Console, *, by_kind: bool) -> None:

@@ -197,6 +197,8 @@ create table core.movements (
     correlation_id  bytea not null,
     occurred_at     timestamptz not null,
     provenance      text not null,
+    line_count      integer not null,
+    units           bigint not null,
     unique (business_key, kind, location)
 );
 
@@ -207,6 +209,18 @@ create table core.movement_lines (
     sku          text not null,
     quantity     bigint not null,
     primary key (movement_id, sku)
+);
+
+create table core.repairs (
+    document_id  text not null,
+    sku          text not null,
+    location     text not null,
+    repaired_at  timestamptz not null,
+    by_whom      text not null,
+    reason       text not null,
+    before       jsonb not null,
+    after        jsonb not null,
+    primary key (document_id, sku, location)
 );
 
 create table core.transfers (

@@ -1026,6 +1026,36 @@ from kept full join told using (sku, location)
 where coalesce(kept.counters, '{}') <> coalesce(told.counters, '{}')
 order by sku, location limit %(limit)s
 
+-- name: told_counters
+-- What movements say of the counters of SKUs, as JSON.
+with effect as (
+    select * from unnest(%(kind)s::text[], %(counter)s::text[], %(factor)s::integer[]) as effect (kind, counter, factor)
+), moved as (
+    select sku, location, counter, sum(quantity * factor)::bigint as units
+    from core.movements join effect using (kind) join core.movement_lines using (movement_id)
+    where sku = any(%(skus)s::text[]) group by sku, location, counter
+)
+select sku, location, jsonb_object_agg(counter, units) from moved group by sku, location
+
+-- name: damaged_movements
+-- Movements that are not as they were written.
+select business_key, kind, location, line_count, units, count(sku), coalesce(sum(quantity), 0)::bigint
+from core.movements left join core.movement_lines using (movement_id)
+group by movement_id
+having line_count <> count(sku) or units <> coalesce(sum(quantity), 0)
+order by business_key limit 500
+
+-- name: save_repair
+-- Keep what was repaired, by whom and why.
+insert into core.repairs (document_id, sku, location, repaired_at, by_whom, reason, before, after)
+values (%(document_id)s, %(sku)s, %(location)s, %(at)s, %(by)s, %(reason)s, %(before)s, %(after)s)
+
+-- name: repairs
+-- What was repaired, newest first.
+select document_id, sku, location, repaired_at, by_whom, reason, before, after from core.repairs
+where %(document_id)s = '' or document_id = %(document_id)s
+order by repaired_at desc, sku, location limit %(limit)s
+
 -- name: negative_free
 -- Stock that is promised beyond what is there, while no open exception of just so many units says so.
 select sku, location, good - reserved - committed from core.stock

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
+from tallytrace import postgres
 from tests.acceptance import trade
 from tests.acceptance.conftest import Installation, installation
 
@@ -143,6 +145,36 @@ def test_a_bad_line_is_named_and_what_stands_before_it_is_kept(
     assert f"{name}, line {line}" in done.stderr
     assert words in done.stderr
     assert replayed.run("verify").returncode == 0
+
+
+@pytest.mark.long
+def test_a_counter_that_drifted_is_shown_repaired_on_record_and_verified(replayed: Installation) -> None:
+    with postgres.serving(replayed.home) as url, psycopg.connect(url, autocommit=True) as tampered:
+        [(sku, location, good)] = tampered.execute(
+            "update core.stock set good = good + 7 where good > 0 and (sku, location) in"
+            " (select sku, location from core.stock where good > 0 order by 1, 2 limit 1)"
+            " returning sku, location, good - 7"
+        ).fetchall()
+        found = replayed.run("verify")
+        assert (found.returncode, f"stock {sku} at {location}: good {good + 7}" in found.stdout) == (1, True)
+        assert replayed.run("verify", "--repair", "--yes").returncode == 2
+        why = ("--by", "ann", "--reason", "restored from a backup")
+        unasked = replayed.run("verify", "--repair", *why)
+        shown = f"{sku} at {location}: good {good + 7} to {good}"
+        assert (unasked.returncode, f"would set {shown}" in unasked.stderr) == (1, True)
+        repaired = replayed.run("verify", "--repair", "--yes", *why)
+        assert (repaired.returncode, f"repaired  {shown}" in repaired.stderr) == (0, True), repaired.stderr
+        [kept] = httpx.get(f"{replayed.core}/v1/audit/repairs").json()
+        assert (kept["by"], kept["reason"], kept["before"]["good"]) == ("ann", "restored from a backup", good + 7)
+
+        tampered.execute("update core.movement_lines set quantity = quantity + 1 where (movement_id, sku) in"
+                         " (select movement_id, sku from core.movement_lines order by 1, 2 limit 1)")  # fmt: skip
+        refused = replayed.run("verify", "--repair", "--yes", *why)
+        assert refused.returncode == 1
+        assert "is damaged" in refused.stdout
+        assert "not repaired" in refused.stderr
+        tampered.execute("update core.movement_lines set quantity = quantity - 1 where (movement_id, sku) in"
+                         " (select movement_id, sku from core.movement_lines order by 1, 2 limit 1)")  # fmt: skip
 
 
 @pytest.mark.proves(203)

@@ -84,6 +84,43 @@ def test_what_comes_back_or_is_damaged_is_for_sale_only_after_inspection(estate:
     assert estate.sound()
 
 
+def repair(http: httpx.Client, *places: tuple[str, str]) -> list[dict[str, Any]]:
+    wanted = {"by": "ann", "reason": "the disk was full",
+              "places": [{"sku": sku, "location": location} for sku, location in places]}  # fmt: skip
+    answer = http.post("/v1/audit/repairs", json=wanted)
+    assert answer.status_code == 200, answer.text
+    told: list[dict[str, Any]] = answer.json()
+    return told
+
+
+def test_a_repair_has_the_guards_of_every_other_change(estate: Estate, core: Core, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 5, "B2": 5}))
+    core.change("update core.stock set good = 50 where sku = 'A1'")
+    estate.tell(order("1", line(quantity=20)))
+    assert estate.exceptions() == []
+    [done] = repair(http, ("A1", "WH1"), ("B2", "WH1"))
+    assert (done["before"]["good"], done["after"]["good"], done["by"]) == (50, 5, "ann")
+    assert estate.exceptions() == [("oversold", "inventory", 15 * 400)]
+    later(core, seconds=1)
+    assert estate.at() == {"on_hand": 5, "good": 5, "reserved": 20, "free": -15, "oversold": 15}
+    assert estate.sound()
+
+
+def test_what_its_movements_cannot_say_is_not_repaired(estate: Estate, core: Core, http: httpx.Client) -> None:
+    estate.tell(goods_in(), order("1"))
+    core.change("update core.movement_lines set quantity = -3 where movement_id = 2")
+    assert repair(http, ("A1", "WH1")) == []
+    assert [kind for kind, _, _ in estate.exceptions()] == ["movements_damaged"]
+    assert not estate.sound()
+    core.change("update core.movements set units = -3 where movement_id = 2")
+    later(core, seconds=1)
+    assert repair(http, ("A1", "WH1")) == []
+    assert [one["detail"] for one in http.get("/v1/exceptions").json()][1].endswith("its movements say reserved -3")
+    core.change("update core.movement_lines set quantity = 1 where movement_id = 2",
+                "update core.movements set units = 1 where movement_id = 2")  # fmt: skip
+    assert estate.sound()
+
+
 def reorder(**over: Any) -> StockRuleSet:
     return rule("point", "reorder", **{"sku": "A1", "location": "WH1", "quantity": 4, "target": 10} | over)
 

@@ -21,6 +21,8 @@ from sync_core.messages import (
     PaymentSettlementAnnounced,
     PaymentVoided,
     PostingCompensated,
+    StockPlace,
+    StockRepaired,
     StockRuleSet,
     TransferCancelled,
     TransferWrittenOff,
@@ -136,6 +138,12 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "adjustment": (factories.adjustment(), "shop\x1fN1"),
     "reclassification": (factories.reclassified(), "shop\x1fB1"),
     "count": (factories.counted(), "shop\x1fK1"),
+    "repair": (
+        StockRepaired(
+            origin="shop", document_id="R1", by="ann", reason="x", places=(StockPlace(sku="A1", location="L"),)
+        ),
+        "shop\x1fR1",
+    ),
     "transfer": (factories.transfer(), "shop\x1fT1"),
     "transfer shipped": (factories.transfer_out(), "shop\x1fT1"),
     "transfer received": (factories.transfer_in(), "shop\x1fT1"),
