@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
@@ -21,10 +21,11 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from sync_core import audit, export, inbox, publication
+from sync_core.availability import Offer
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.desk import Desk
-from sync_core.door import fault
+from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
@@ -181,6 +182,32 @@ class OpenException(Struct, frozen=True):
     playbook: Playbook
 
 
+class Product(Struct, frozen=True):
+    """A product, the other numbers it is known by, and its stock."""
+
+    origin: str
+    sku: str
+    name: str
+    unit: str
+    tax_code: str
+    parent: str
+    replaces: str
+    registered_at: dt.datetime
+    aliases: list[str]
+    stock: Sequence[Offer]
+
+
+class Accuracy(Struct, frozen=True):
+    """Lines that were counted, those that were exactly as kept, and those within the tolerance, of each location."""
+
+    channel: str
+    location: str
+    lines: int
+    equal: int
+    accurate: int
+    accurate_ppm: int
+
+
 class Replenishment(Struct, frozen=True):
     """Units of a SKU that a location is to be brought."""
 
@@ -227,6 +254,8 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         status,
         order,
         availability,
+        product,
+        accuracy,
         channels,
         replenishments,
         exceptions,
@@ -360,6 +389,8 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
         case "conflict":
             detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
             raise ProblemError(409, "Identity conflict", detail, field="order_id")
+        case Fault(field, detail):
+            raise ProblemError(422, "Order refused", detail, field=field)
         case "full":
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         case _:
@@ -442,6 +473,29 @@ async def availability(
     if missing := shelves.missing(sku):
         await anyio.to_thread.run_sync(shelves.load, missing)
     return shelves.look(sku, location or (), channel, near)
+
+
+@get("/v1/products/{number:str}", sync_to_thread=True)
+def product(state: State, number: FromPath[str]) -> list[Product]:
+    """The products with this number, one per origin, and what is there of each by location and bucket."""
+    core = _core(state)
+    with core.db.transaction() as session:
+        rows = session.rows("products", number=number)
+    if not rows:
+        raise ProblemError(404, "Not found", f"no product {number!r}")
+    core.shelves.load([row[1] for row in rows])
+    told = core.shelves.look([row[1] for row in rows], (), "", "")
+    stock = {one.sku: one.locations for one in told.items}
+    return [Product(*(*row, stock[row[1]])) for row in rows]
+
+
+@get("/v1/accuracy", sync_to_thread=True)
+def accuracy(state: State, days: Annotated[int, QueryParameter(ge=1, le=366)] = 28) -> list[Accuracy]:
+    """How right stock was found to be, by channel and location, in the counts of the last days."""
+    core = _core(state)
+    since = core.clock().date() - dt.timedelta(days=days)
+    with core.db.transaction() as session:
+        return [Accuracy(*row) for row in session.rows("accuracy", since=since)]
 
 
 @get("/v1/channels", sync_to_thread=True)

@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from sync_core import inbox
+from sync_core import inbox, products
 from sync_core.clock import Clock
+from sync_core.door import Fault
 from sync_core.inbox import Receipt
 from sync_core.messages import OrderCaptured, message
-from sync_core.store import Row, Store
+from sync_core.store import Row, Store, load_catalogue
 from sync_core.workers import Loop
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ MOST_AT_ONCE: Final = 200
 LOOK_SECONDS: Final = 0.004
 IDLE_SECONDS: Final = 60.0
 
-Handed = Receipt | Literal["full"]
+Handed = Receipt | Literal["full"] | Fault
 Key = tuple[str, str]  # origin and number of an order
 
 
@@ -52,7 +53,7 @@ class Desk:
                 loop.stop()
 
     def hand_in(self, order: OrderCaptured) -> Future[Handed]:
-        """Resolved when the order is on disk, or refused because too much is queued."""
+        """Resolved when the order is on disk, or refused: too much is queued, or it names what is not known."""
         handed = Future[Handed]()
         with self._lock:
             self._handed.append((order, handed))
@@ -96,7 +97,12 @@ class Desk:
             told = {(source, name): at for source, name, at in
                     session.rows("event_times", source=sources, event_id=names)}  # fmt: skip
             full = session.one("queued", limit=self._max_queued)[0] >= self._max_queued
-            taken = [n for n, key in enumerate(zip(sources, names, strict=True)) if not full or key in told]
+            catalogue = load_catalogue(session, orders)
+            refused = {n: wrong for n, one in enumerate(orders) if (wrong := products.fault(one, catalogue))}
+            taken = [
+                n for n, key in enumerate(zip(sources, names, strict=True))
+                if key in told or not (full or n in refused)
+            ]  # fmt: skip
             asked = [
                 message(orders[n], source=sources[n], event_id=names[n],
                         occurred_at=told.get((sources[n], names[n]), now))
@@ -105,7 +111,7 @@ class Desk:
             receipts = dict(zip(taken, inbox.accept(session, asked, now), strict=True))
             session.run("wake_workers")
         self._wake()
-        return [receipts.get(n, "full") for n in range(len(orders))]
+        return [receipts.get(n) or refused.get(n) or "full" for n in range(len(orders))]
 
     def _look(self) -> int:
         """Answer those whose orders were decided; returns how many still wait."""

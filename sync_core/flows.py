@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from collector.semconv import correlation_id
@@ -19,6 +20,7 @@ from sync_core import (
     orders,
     payments,
     policies,
+    products,
     progress,
     publication,
     receivables,
@@ -58,6 +60,7 @@ from sync_core.messages import (
     PaymentSettlementAnnounced,
     PaymentVoided,
     PostingCompensated,
+    ProductRegistered,
     ReceivableAdjusted,
     RefundIssued,
     ReturnReceived,
@@ -76,7 +79,7 @@ from sync_core.messages import (
     derived,
     message,
 )
-from sync_core.model import Hop, Terms
+from sync_core.model import Catalogue, Hop, Terms
 from sync_core.store import Claimed, Session, Store
 from sync_core.telemetry import encode
 from sync_core.unit import FeedKey, Step, StockKey, Told, Unit, Verdict
@@ -108,6 +111,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     CreditMemoIssued: returns.issue_credit_memo,
     ChargeRaised: receivables.charge,
     ReceivableAdjusted: receivables.adjust,
+    ProductRegistered: products.register,
     PostingCompensated: compensation.compensate,
     StockReceived: inventory.receive,
     StockAdjusted: inventory.adjust,
@@ -243,6 +247,8 @@ class Processor:
 
     def _process(self, session: Session, claimed: Sequence[Claimed], *, hold: bool) -> bool:
         """Decide and write; false when stock rows that were not held are no longer as the decisions need them."""
+        catalogue = store.load_catalogue(session, [one.message.event for one in claimed])
+        claimed, added = _completed(claimed, catalogue)
         unit = load(session, claimed, self._rules, hold=hold)
         if unit is None:
             return False
@@ -250,7 +256,10 @@ class Processor:
         for one in claimed:
             unit.partition = one.partition
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
-            verdict = verdicts[one.seq] = DECISIONS[type(one.message.event)](step, one.message.event)
+            event = one.message.event
+            verdict = verdicts[one.seq] = products.wait(event, catalogue) or DECISIONS[type(event)](step, event)
+            if verdict.state == "done":
+                products.tell(step, event, added.get(one.seq, ()))
             step.watch_stock()
             waited = unit.waited_long.get((one.message.source, one.message.event_id))
             if waited is not None and verdict.state != "parked":
@@ -268,6 +277,18 @@ class Processor:
         publication.queue(session, unit, now)
         _offer(session, unit, claimed[-1].message, now)
         return True
+
+
+def _completed(claimed: Sequence[Claimed], known: Catalogue) -> tuple[Sequence[Claimed], dict[int, list[str]]]:
+    """Events with what they left out, and by number what was added and from where."""
+    if known.empty:
+        return claimed, {}
+    found = [(one, *products.completed(one.message.event, known)) for one in claimed]
+    replace = msgspec.structs.replace
+    return (
+        [replace(one, message=replace(one.message, event=event)) for one, event, _ in found],
+        {one.seq: notes for one, _, notes in found if notes},
+    )
 
 
 def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, hold: bool) -> Unit | None:

@@ -1,7 +1,7 @@
 """Stock documents: receipts and adjustments. Decisions only; nothing here does I/O."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import json
 
@@ -20,6 +20,9 @@ from sync_core.messages import (
 )
 from sync_core.model import ExceptionKind, Hop
 from sync_core.unit import DONE, Step, Verdict
+
+DEAR_MINOR: Final = 5000
+"""Cost of a unit from which on a count tolerates no difference."""
 
 StockDocument = StockReceived | StockAdjusted | StockReclassified | StockCounted
 """Documents that say what is there."""
@@ -107,14 +110,19 @@ def count(step: Step, event: StockCounted) -> Verdict:
     made, accounts = derived(step.message.provenance), step.rules.accounts
     identity, key = correlation_id(event.origin, event.document_id), f"{event.origin}:count/{event.document_id}"
     drifted: dict[str, int] = {}
-    value = 0
-    for sku, counted in {line.sku: line.quantity for line in event.lines}.items():
+    value = accurate = 0
+    lines_counted = {line.sku: line.quantity for line in event.lines}
+    for sku, counted in lines_counted.items():
         held = step.stock(sku, event.location)
         drift = counted - (held.good - _moved_since(step, sku, event.location))
+        accurate += abs(drift) <= tolerated(counted, held.unit_cost_minor)
         if drift:
             drifted[sku] = drift
             step.move(key, "count", sku, event.location, drift, identity)
             value += drift * (held.unit_cost_minor or 0)
+    found = {"channel": event.channel, "location": event.location, "day": step.message.business_date,
+             "lines": len(lines_counted), "equal": len(lines_counted) - len(drifted), "accurate": accurate}  # fmt: skip
+    step.unit.settings.append(("add_count", found))
     about = _about(event, sum(line.quantity for line in event.lines), value) | {
         "count_id": event.document_id,
         "reason": event.reason or ("differs" if drifted else ""),
@@ -137,6 +145,11 @@ def count(step: Step, event: StockCounted) -> Verdict:
     lines = [JournalLine(accounts.inventory, value, made), JournalLine(accounts.shrinkage, -value, made)]
     _post(step, event, "count", event.channel, lines)
     return DONE
+
+
+def tolerated(counted: int, unit_cost_minor: int | None) -> int:
+    """By how many units a count may differ and stock still counts as right; not at all where a unit is dear."""
+    return 0 if (unit_cost_minor or 0) >= DEAR_MINOR else max(1, counted // 100)
 
 
 def repair(step: Step, event: StockRepaired) -> Verdict:

@@ -57,15 +57,16 @@ class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A customer's order was accepted by a channel. ``location`` is where its goods are to be taken from.
 
-    ``acknowledge_by`` is until when the channel wants to be told that we have it; without it its terms say so.
+    Without one it is the first of the locations that serve the channel. ``acknowledge_by`` is until when the channel
+    wants to be told that we have it; without it its terms say so.
     """
 
     origin: Origin
     order_id: Name
     channel: Name
-    location: Name
     currency: Currency
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
+    location: Annotated[str, Meta(max_length=200)] = ""
     tax_minor: Amount = 0
     customer_ref: Annotated[str, Meta(max_length=200)] = ""
     acknowledge_by: Moment | None = None
@@ -424,6 +425,23 @@ class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_field
     near: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
 
 
+class ProductRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A product as it is now. From the first one on, documents of this origin must name products in their lines.
+
+    ``aliases`` are other numbers for it, as barcodes; ``parent`` is what it is a variant of, ``replaces`` what it
+    follows.
+    """
+
+    origin: Origin
+    sku: Name
+    name: Annotated[str, Meta(max_length=500)]
+    unit: Annotated[str, Meta(max_length=20)] = "each"
+    tax_code: Annotated[str, Meta(max_length=50)] = ""
+    aliases: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    parent: Annotated[str, Meta(max_length=200)] = ""
+    replaces: Annotated[str, Meta(max_length=200)] = ""
+
+
 class ChannelServed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The locations whose stock a channel may sell."""
 
@@ -536,6 +554,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.transfer.received.v1": TransferReceived,
     "tallytrace.transfer.cancelled.v1": TransferCancelled,
     "tallytrace.transfer.written_off.v1": TransferWrittenOff,
+    "tallytrace.product.registered.v1": ProductRegistered,
     "tallytrace.location.registered.v1": LocationRegistered,
     "tallytrace.channel.served.v1": ChannelServed,
     "tallytrace.channel.connected.v1": ChannelConnected,
@@ -574,6 +593,7 @@ Event = (
     | TransferReceived
     | TransferCancelled
     | TransferWrittenOff
+    | ProductRegistered
     | LocationRegistered
     | ChannelServed
     | ChannelConnected
@@ -735,6 +755,8 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.transfer_id}"
         case LocationRegistered() | ChannelServed() | ChannelConnected() | ChannelTermsSet() | StockRuleSet():
             return f"rules\x1f{event.origin}"
+        case ProductRegistered():
+            return f"product\x1f{event.origin}\x1f{event.sku}"
         case FeedReported():
             return f"feed\x1f{event.feed}"
 

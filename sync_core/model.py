@@ -172,6 +172,18 @@ class Stock(Struct):
         return self.good - self.reserved - self.committed
 
 
+class Catalogue(Struct, frozen=True):
+    """What is known of the numbers and channels in a batch of events."""
+
+    bound: frozenset[str] = frozenset()  # origins that must name products
+    skus: dict[tuple[str, str], str] = field(default_factory=dict)  # by origin and number
+    defaults: dict[str, str] = field(default_factory=dict)  # by channel: the first location that serves it
+
+    @property
+    def empty(self) -> bool:
+        return not self.bound and not self.defaults
+
+
 class Signal(Struct):
     """What is asked for of a SKU at a location; ``below`` since it fell under its reorder point."""
 

@@ -3,6 +3,7 @@
 from sync_core.availability import Rule
 from sync_core.messages import ChannelConnected, ChannelServed, ChannelTermsSet, LocationRegistered, StockRuleSet
 from sync_core.model import location_identity
+from sync_core.products import identity_of
 from sync_core.unit import DONE, Step, Verdict
 
 
@@ -28,9 +29,14 @@ def register_location(step: Step, event: LocationRegistered) -> Verdict:
 
 def serve_channel(step: Step, event: ChannelServed) -> Verdict:
     """The locations that a channel sells from."""
+    identity = identity_of("channel", event.channel)
+    step.unit.arrived.add(identity)
     step.unit.settings += [
         ("lock_channels", {}),
-        ("save_channel", {"channel": event.channel, "locations": list(event.locations)}),
+        (
+            "save_channel",
+            {"channel": event.channel, "locations": list(event.locations), "identity": identity},
+        ),
         ("publish_channel", {"channel": event.channel, "now": step.wall}),
     ]
     return DONE

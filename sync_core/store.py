@@ -19,9 +19,10 @@ from sync_core.arrays import ArrayDumper
 from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
 from sync_core.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
 from sync_core.ledger import Journal, JournalLine
-from sync_core.messages import Message, decode_event
+from sync_core.messages import Event, Message, OrderCaptured, decode_event
 from sync_core.model import (
     Captured,
+    Catalogue,
     ExceptionItem,
     KindTotal,
     Location,
@@ -35,6 +36,7 @@ from sync_core.model import (
     Transfer,
     TransferLine,
 )
+from sync_core.products import Naming, named
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
@@ -282,6 +284,19 @@ def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
         session.run("create_stock", **columns)
         found = session.rows("load_stock", **columns)
     unit.stock.update({(row[0], row[1]): Stock(*row) for row in found})
+
+
+def load_catalogue(session: Session, events: Sequence[Event]) -> Catalogue:
+    """What is known of the numbers and channels in events; next to nothing to do where no product is registered."""
+    origins = sorted({event.origin for event in events if isinstance(event, Naming)})
+    bound = frozenset(row[0] for row in session.rows("bound_origins", origins=origins) if origins)
+    numbers = [one for one in named(events) if one[0] in bound] if bound else []
+    columns = {"origin": [origin for origin, _ in numbers], "number": [number for _, number in numbers]}
+    skus = {key: sku for origin, number, sku in (session.rows("known_numbers", **columns) if numbers else ())
+            for key in ((origin, number), (origin, sku))}  # fmt: skip
+    asked = [event.channel for event in events if isinstance(event, OrderCaptured) and not event.location]
+    defaults: dict[str, str] = dict(session.rows("first_locations", channels=asked)) if asked else {}
+    return Catalogue(bound, skus, defaults)
 
 
 def load_signals(session: Session, unit: Unit, *, new_point: bool) -> None:

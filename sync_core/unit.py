@@ -14,6 +14,7 @@ from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
     Captured,
+    Catalogue,
     CreditPiece,
     ExceptionItem,
     ExceptionKind,
@@ -90,6 +91,7 @@ class Unit(Struct):
     new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=Catalogue)
     stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need
     signals: dict[StockKey, Signal] = field(default_factory=dict)
     read_stock: dict[StockKey, Stock] | None = None  # as it was when nobody held it; None: this unit holds its rows

@@ -211,6 +211,16 @@ create table core.movement_lines (
     primary key (movement_id, sku)
 );
 
+create table core.counts (
+    channel   text not null,
+    location  text not null,
+    day       date not null,
+    lines     bigint not null,
+    equal     bigint not null,
+    accurate  bigint not null,
+    primary key (channel, location, day)
+);
+
 create table core.repairs (
     document_id  text not null,
     sku          text not null,
@@ -246,9 +256,30 @@ create table core.locations (
     near          text[] not null
 );
 
+create table core.products (
+    origin         text not null,
+    sku            text not null,
+    name           text not null,
+    unit           text not null,
+    tax_code       text not null,
+    parent         text not null,
+    replaces       text not null,
+    registered_at  timestamptz not null,
+    primary key (origin, sku)
+);
+
+create table core.product_numbers (
+    origin    text not null,
+    number    text not null,
+    sku       text not null,
+    identity  bytea not null unique,
+    primary key (origin, number)
+);
+
 create table core.channels (
     channel    text primary key,
-    locations  text[] not null
+    locations  text[] not null,
+    identity   bytea not null unique
 );
 
 create table core.endpoints (

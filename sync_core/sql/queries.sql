@@ -294,8 +294,51 @@ on conflict (location) do update set kind = excluded.kind, stock_source = exclud
 
 -- name: save_channel
 -- The locations that serve a channel.
-insert into core.channels (channel, locations) values (%(channel)s, %(locations)s)
+insert into core.channels (channel, locations, identity) values (%(channel)s, %(locations)s, %(identity)s)
 on conflict (channel) do update set locations = excluded.locations
+
+-- name: bound_origins
+-- Origins that have registered products.
+select origin from unnest(%(origins)s::text[]) as asked (origin)
+where exists (select from core.products where products.origin = asked.origin)
+
+-- name: known_numbers
+-- The SKUs that numbers stand for.
+select origin, number, sku from core.product_numbers
+where (origin, number) in (select * from unnest(%(origin)s::text[], %(number)s::text[]))
+
+-- name: first_locations
+-- From where channels are served first.
+select channel, locations[1] from core.channels where channel = any(%(channels)s::text[])
+
+-- name: save_product
+-- A product and its numbers as they are now; one registered earlier never replaces one registered later.
+with product as (
+    insert into core.products (origin, sku, name, unit, tax_code, parent, replaces, registered_at)
+    values (%(origin)s, %(sku)s, %(name)s, %(unit)s, %(tax_code)s, %(parent)s, %(replaces)s, %(at)s)
+    on conflict (origin, sku) do update set name = excluded.name, unit = excluded.unit, tax_code = excluded.tax_code,
+        parent = excluded.parent, replaces = excluded.replaces, registered_at = excluded.registered_at
+    where products.registered_at <= excluded.registered_at
+    returning origin, sku
+), gone as (
+    delete from core.product_numbers using product
+    where product_numbers.origin = product.origin and product_numbers.sku = product.sku
+      and number <> all(%(numbers)s::text[])
+)
+insert into core.product_numbers (origin, number, sku, identity)
+select origin, number, sku, identity
+from product cross join unnest(%(numbers)s::text[], %(identities)s::bytea[]) as new (number, identity)
+on conflict (origin, number) do update set sku = excluded.sku
+where product_numbers.number <> product_numbers.sku or product_numbers.sku = excluded.sku
+
+-- name: products
+-- Products by one of their numbers.
+select origin, products.sku, name, unit, tax_code, parent, replaces, registered_at,
+       array(select number from core.product_numbers as other
+             where other.origin = products.origin and other.sku = products.sku and number <> products.sku
+             order by number)
+from core.products join core.product_numbers using (origin, sku)
+where number = %(number)s order by origin
 
 -- name: lock_channels
 -- Wait for those who move stock: who is served how changes now.
@@ -740,6 +783,10 @@ union all
 select correlation_id, 'received', 0, 0 from core.returns where correlation_id = any(%(ids)s::bytea[])
 union all
 select identity, 'registered', 0, 0 from core.locations where identity = any(%(ids)s::bytea[])
+union all
+select identity, 'known', 0, 0 from core.product_numbers where identity = any(%(ids)s::bytea[])
+union all
+select identity, 'known', 0, 0 from core.channels where identity = any(%(ids)s::bytea[])
 
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.
@@ -1044,6 +1091,19 @@ from core.movements left join core.movement_lines using (movement_id)
 group by movement_id
 having line_count <> count(sku) or units <> coalesce(sum(quantity), 0)
 order by business_key limit 500
+
+-- name: add_count
+-- Add to what counts of a day found.
+insert into core.counts (channel, location, day, lines, equal, accurate)
+values (%(channel)s, %(location)s, %(day)s, %(lines)s, %(equal)s, %(accurate)s)
+on conflict (channel, location, day) do update set lines = counts.lines + excluded.lines,
+    equal = counts.equal + excluded.equal, accurate = counts.accurate + excluded.accurate
+
+-- name: accuracy
+-- What counts found since a day, by channel and location.
+select channel, location, sum(lines)::bigint, sum(equal)::bigint, sum(accurate)::bigint,
+       div(sum(accurate) * 1000000, sum(lines))::bigint
+from core.counts where day > %(since)s group by channel, location order by channel, location
 
 -- name: save_repair
 -- Keep what was repaired, by whom and why.

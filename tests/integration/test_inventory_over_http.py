@@ -1,9 +1,12 @@
 """Stock as channels, stores and warehouses see it: events in and availability out, over HTTP alone."""
 
 import datetime as dt
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from sync_core.messages import (
@@ -82,6 +85,52 @@ def test_what_comes_back_or_is_damaged_is_for_sale_only_after_inspection(estate:
     estate.tell(reclassified("B1", ("A1", 1, "return_pending", "good"), ("A1", 1, "return_pending", "damaged")))
     assert estate.at() == {"on_hand": 2, "good": 1, "damaged": 1, "free": 1, "sellable": 1}
     assert estate.sound()
+
+
+@pytest.mark.proves(31)
+def test_a_hundred_buyers_of_one_unit(estate: Estate, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 1}))
+
+    def buy(number: int) -> str:
+        answer = http.post("/v1/orders", json=msgspec.to_builtins(order(f"{number}")), timeout=60)
+        return str(answer.json()[0]["state"]) if answer.status_code == 201 else "later"
+
+    with ThreadPoolExecutor(10) as buyers:
+        states = Counter(buyers.map(buy, range(100)))
+    assert (states["reserved"], states["reserved"] + states["backordered"] + states["later"]) == (1, 100)
+    assert (estate.at()["reserved"], estate.at().get("oversold", 0)) == (1, 0)
+    assert estate.sound()
+
+
+@pytest.mark.proves(100)
+def test_a_marketplace_order_holds_its_goods_before_it_is_paid(estate: Estate, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 3}), order("M1", line(quantity=2), channel="market"))
+    [told] = http.get("/v1/orders/M1").json()
+    assert (told["state"], told["paid_minor"]) == ("reserved", 0)
+    assert estate.offer()["sellable"] == 1
+    estate.tell(order("2", line(quantity=2)))
+    assert http.get("/v1/orders/2").json()[0]["state"] == "backordered"
+
+
+@pytest.mark.proves(101)
+def test_a_sale_lowers_the_store_and_a_shipment_the_warehouse(estate: Estate) -> None:
+    estate.tell(goods_in(), goods_in("D2", location="ST1"))
+    at_till: dict[str, Any] = {"location": "ST1", "origin": "pos:1"}
+    estate.tell(order("till", channel="store", **at_till), source="pos")
+    assert (estate.at("ST1")["sellable"], estate.at()["sellable"]) == (4, 5)
+    estate.tell(payment("till", origin="pos:1"), shipment("till", **at_till), source="pos")
+    assert (estate.at("ST1")["on_hand"], estate.at()["on_hand"]) == (4, 5)
+    estate.tell(order("web"), payment("web"), shipment("web"), source="wms")
+    assert (estate.at("ST1")["on_hand"], estate.at()["on_hand"]) == (4, 4)
+
+
+@pytest.mark.proves(233)
+def test_counts_say_how_right_stock_is_by_channel(estate: Estate, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 300, "B2": 7, "C3": 7}), goods_in("D2", {"A1": 5}, location="ST1"))
+    estate.tell(counted("K1", {"A1": 298, "B2": 7, "C3": 4}))
+    estate.tell(counted("K2", {"A1": 5}, location="ST1", channel="store"))
+    told = [list(one.values()) for one in http.get("/v1/accuracy").json()]
+    assert told == [["store", "ST1", 1, 1, 1, 1_000_000], ["web", "WH1", 3, 1, 2, 666_666]]
 
 
 def repair(http: httpx.Client, *places: tuple[str, str]) -> list[dict[str, Any]]:
