@@ -11,12 +11,13 @@ import pytest
 
 from sync_core.messages import (
     ChannelServed,
+    Event,
     LocationRegistered,
     StockLine,
     StockRuleSet,
 )
 from tests.core import Core, later
-from tests.estate import Estate
+from tests.estate import Estate, Tell, milestones
 from tests.factories import (
     NOON,
     adjustment,
@@ -30,6 +31,7 @@ from tests.factories import (
     payment,
     reclassified,
     shipment,
+    stepped,
     transfer,
     transfer_in,
     transfer_out,
@@ -84,6 +86,34 @@ def test_what_comes_back_or_is_damaged_is_for_sale_only_after_inspection(estate:
     assert estate.at() == {"on_hand": 2, "return_pending": 2}
     estate.tell(reclassified("B1", ("A1", 1, "return_pending", "good"), ("A1", 1, "return_pending", "damaged")))
     assert estate.at() == {"on_hand": 2, "good": 1, "damaged": 1, "free": 1, "sellable": 1}
+    assert estate.sound()
+
+
+@pytest.mark.proves(77, 78)
+def test_every_movement_of_goods_is_an_event_and_changes_what_is_there(estate: Estate, journey: Tell) -> None:
+    events: list[tuple[Event, dict[str, int]]] = [
+        (goods_in(), {"good": 5}),
+        (order("moved", line(quantity=2)), {"good": 5, "reserved": 2}),
+        (payment("moved", 2000), {"good": 5, "reserved": 2}),
+        (stepped("picked", "moved", system="wms"), {"good": 5, "reserved": 2}),
+        (stepped("packed", "moved", system="wms"), {"good": 5, "reserved": 2}),
+        (shipment("moved"), {"good": 3}),
+        (goods_back("back", order_id="moved"), {"good": 3, "return_pending": 1}),
+        (adjustment(), {"good": 2, "return_pending": 1}),
+        (transfer(units={"A1": 1}), {"good": 2, "return_pending": 1, "committed": 1}),
+        (transfer_out(units={"A1": 1}), {"good": 1, "return_pending": 1}),
+        (transfer_in(units={"A1": 1}), {"good": 1, "return_pending": 1}),
+    ]
+    buckets = ("good", "reserved", "committed", "return_pending")
+    for event, expected in events:
+        estate.tell(event)
+        assert {bucket: count for bucket, count in estate.at().items() if bucket in buckets} == expected
+    assert estate.at("ST1")["good"] == 1
+    told = milestones(journey("moved"))
+    assert [one for one in told if one in ("reserved", "picked", "packed", "shipped")] == [
+        "reserved", "picked", "packed", "shipped",
+    ]  # fmt: skip
+    assert "received" in milestones(journey("back"))
     assert estate.sound()
 
 
