@@ -233,7 +233,7 @@ def verify_books(
         raise typer.Exit(1)
 
 
-def _repair(product: Product, by: str, reason: str, *, yes: bool) -> None:
+def _repair(product: "Product", by: str, reason: str, *, yes: bool) -> None:
     """Show what differs, ask, and say what became of it."""
     from tallytrace import verify
 
