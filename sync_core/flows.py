@@ -195,7 +195,7 @@ class Processor:
         return leased
 
     def _batch_of(self, session: Session, leased: Sequence[int]) -> int:
-        claimed = store.claim(session, leased, self._share, self._clock())
+        claimed = store.claim(session, leased, max(self._share, self._batch // len(leased)), self._clock())
         if not claimed:
             return 0
         try:
