@@ -5,7 +5,7 @@ from typing import BinaryIO
 import httpx
 import msgspec
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from lineage.model import SlaDetail, SlaItems
 from lineage.text import moment, money, tiles
@@ -58,7 +58,8 @@ def items(body: bytes) -> Table:
 
 def exceptions(body: bytes) -> Table:
     """What a person must decide."""
-    table = Table("exception", "opened", "owner", "severity", "amount", "detail", "first", box=None)
+    exception_id = Column("exception", overflow="fold")  # whole, as it is what one acts on
+    table = Table(exception_id, "opened", "owner", "severity", "amount", "detail", "first", box=None)
     for one in msgspec.json.decode(body, type=list[OpenException]):
         amount = f"{text(one.amount_minor)} {one.currency}" if one.amount_minor else ""
         whose = f"{one.owner}: {one.assignee}" if one.assignee else one.owner
