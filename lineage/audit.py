@@ -5,25 +5,13 @@ from typing import Annotated, Final
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
-from msgspec import Struct
 
 from collector.storage import Storage
+from lineage.model import StoredBucket
 from lineage.queries import text
 
 AUDIT_SECONDS: Final = 120.0
 Service = Annotated[str, QueryParameter(max_length=200, description="service.name of the sender")]
-
-
-class StoredBucket(Struct, frozen=True):
-    """Stored spans whose ID begins with one byte; ``xor`` is over their IDs as little-endian integers.
-
-    A span stored twice under one key counts once, as every reader sees it; under two keys it counts twice.
-    """
-
-    bucket: int
-    count: int
-    distinct: int
-    xor: int
 
 
 def route_handlers(storage: Storage) -> list[HTTPRouteHandler]:

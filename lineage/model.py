@@ -476,3 +476,15 @@ class Overdue(Struct, frozen=True, kw_only=True):
     items: tuple[OverdueItem, ...]  # oldest deadline first
     by_owner: tuple[OverdueByOwner, ...]  # most items first, over all items, also those that were cut
     cut: bool
+
+
+class StoredBucket(Struct, frozen=True):
+    """Stored spans whose ID begins with one byte; ``xor`` is over their IDs as little-endian integers.
+
+    A span stored twice under one key counts once, as every reader sees it; under two keys it counts twice.
+    """
+
+    bucket: int
+    count: int
+    distinct: int
+    xor: int

@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
@@ -18,10 +18,24 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from sync_core import audit, export, inbox, publication
-from sync_core.availability import Offer
+from sync_core.answers import (
+    Accuracy,
+    Audit,
+    EventResult,
+    EventResults,
+    LaneStatus,
+    LineState,
+    OpenException,
+    OrderState,
+    Problem,
+    Product,
+    RepairOrder,
+    Replenishment,
+    Status,
+)
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.desk import Desk
@@ -29,14 +43,12 @@ from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
-from sync_core.ledger import LANES, Lane
+from sync_core.ledger import LANES
 from sync_core.messages import (
     SCHEMAS,
     TYPE_OF,
     TYPES,
-    Name,
     OrderCaptured,
-    StockPlace,
     StockRepaired,
     decode_event,
     from_cloudevents,
@@ -44,7 +56,7 @@ from sync_core.messages import (
     schema,
 )
 from sync_core.outbox import ErpRelay
-from sync_core.playbooks import Playbook, playbook
+from sync_core.playbooks import playbook
 from sync_core.shelf import Shelf, Shelves
 from sync_core.store import Row, Session, Store
 
@@ -60,17 +72,6 @@ MAX_QUEUED: Final = 50_000
 RETRY_AFTER_SECONDS: Final = "2"
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """RFC 9457 problem details; ``field`` names what of the request is wrong."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    field: str = ""
-
-
 class ProblemError(Exception):
     """A request is answered with a problem."""
 
@@ -79,158 +80,10 @@ class ProblemError(Exception):
         self.status, self.title, self.detail, self.field, self.retry = status, title, detail, field, retry
 
 
-class EventResult(Struct, frozen=True):
-    """What became of one event at the door."""
-
-    source: str
-    id: str
-    status: inbox.Receipt
-
-
-class EventResults(Struct, frozen=True):
-    """What became of the events of a request; ``accepted`` means on disk, and processed soon."""
-
-    accepted: int
-    duplicates: int
-    conflicts: int
-    results: list[EventResult]
-
-
-class LaneStatus(Struct, frozen=True):
-    """What of one lane waits for the ERP, since when, and how much of it was tried before."""
-
-    lane: Lane
-    waiting: int
-    oldest_seconds: float
-    retrying: int
-
-
 def lanes(session: Session, now: dt.datetime) -> list[LaneStatus]:
     """Every lane to the ERP as it stands, first to last."""
     found = {row[0]: row[1:] for row in session.rows("lanes", now=now)}
     return [LaneStatus(lane, *found.get(number, (0, 0.0, 0))) for number, lane in enumerate(LANES)]
-
-
-class Status(Struct, frozen=True):
-    """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken."""
-
-    inbox_queued: int
-    inbox_parked: int
-    inbox_dead: int
-    outbox_waiting: int
-    oldest_waiting_seconds: float
-    outbox_retrying: int
-    outbox_refused: int
-    spans_waiting: int
-    exceptions_open: int
-    erp: Literal["up", "down", "none"]
-    outbox_lanes: list[LaneStatus]
-
-
-class LineState(Struct, frozen=True):
-    """A line of an order as it stands: units ordered, and what became of them."""
-
-    line_no: int
-    sku: str
-    kind: str
-    quantity: int
-    amount_minor: int
-    reserved: int
-    shipped: int
-    cancelled: int
-    returned: int
-
-
-class OrderState(Struct, frozen=True):
-    """An order as it stands; amounts in minor units, ``amount_minor`` net of tax; ``due_minor`` is yet to be paid."""
-
-    correlation_id: str
-    origin: str
-    order_id: str
-    channel: str
-    location: str
-    currency: str
-    captured_at: Any
-    state: str
-    amount_minor: int
-    tax_minor: int
-    paid_minor: int
-    due_minor: int
-    lines: list[LineState]
-
-
-class OpenException(Struct, frozen=True):
-    """Something that a person must decide, or has decided."""
-
-    exception_id: str
-    kind: str
-    severity: str
-    correlation_id: str
-    entity: str
-    entity_id: str
-    owner: str
-    assignee: str
-    amount_minor: int
-    currency: str
-    detail: str
-    state: str
-    opened_at: dt.datetime
-    resolved_at: dt.datetime | None
-    resolution: str
-    replays: int
-    age_seconds: float  # from when it was opened until it was resolved, or now
-    playbook: Playbook
-
-
-class Product(Struct, frozen=True):
-    """A product, the other numbers it is known by, and its stock."""
-
-    origin: str
-    sku: str
-    name: str
-    unit: str
-    tax_code: str
-    parent: str
-    replaces: str
-    registered_at: dt.datetime
-    aliases: list[str]
-    stock: Sequence[Offer]
-
-
-class Accuracy(Struct, frozen=True):
-    """Lines that were counted, those that were exactly as kept, and those within the tolerance, of each location."""
-
-    channel: str
-    location: str
-    lines: int
-    equal: int
-    accurate: int
-    accurate_ppm: int
-
-
-class Replenishment(Struct, frozen=True):
-    """Units of a SKU that a location is to be brought."""
-
-    sku: str
-    location: str
-    quantity: int
-    raised_at: dt.datetime
-    exception_id: str
-
-
-class RepairOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which counters are to be repaired, who decided it, and why."""
-
-    by: Name
-    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
-    places: Annotated[tuple[StockPlace, ...], Meta(min_length=1, max_length=500)]
-
-
-class Audit(Struct, frozen=True):
-    """The sync core's own part of ``verify``."""
-
-    checks: list[audit.Check]
-    by_kind: audit.ByKind
 
 
 class Core(Struct, frozen=True):

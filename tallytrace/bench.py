@@ -17,7 +17,7 @@ from rich.table import Table
 
 import collector
 from collector.bench import Report
-from sync_core.api import Status
+from sync_core.answers import Status
 from tallytrace import order_load, replay, synthetic_trade
 from tallytrace.errors import RemoteError
 from tallytrace.order_load import Waits

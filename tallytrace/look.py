@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from lineage.model import SlaDetail, SlaItems
 from lineage.text import moment, money, tiles
-from sync_core.api import OpenException
+from sync_core.answers import OpenException
 from sync_core.exceptions import Acted, Record
 from sync_core.money import text
 from tallytrace.errors import RemoteError

@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sync_core.api import Status
+from sync_core.answers import Status
 from sync_core.files import FileStatus
 from tallytrace import presence
 from tallytrace.demo import Child

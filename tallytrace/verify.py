@@ -10,8 +10,8 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from lineage.audit import StoredBucket
-from sync_core.api import Audit
+from lineage.model import StoredBucket
+from sync_core.answers import Audit
 from sync_core.audit import ByKind, Check, Drift, Repair, SpanBucket
 from sync_core.buckets import COUNTERS
 from sync_core.money import text

@@ -1,0 +1,173 @@
+"""What the API of the sync core answers with, apart from the API so that those who read it need no server."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from sync_core.audit import ByKind, Check
+from sync_core.availability import Offer
+from sync_core.inbox import Receipt
+from sync_core.ledger import Lane
+from sync_core.messages import Name, StockPlace
+from sync_core.playbooks import Playbook
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details; ``field`` names what of the request is wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    field: str = ""
+
+
+class EventResult(Struct, frozen=True):
+    """What became of one event at the door."""
+
+    source: str
+    id: str
+    status: Receipt
+
+
+class EventResults(Struct, frozen=True):
+    """What became of the events of a request; ``accepted`` means on disk, and processed soon."""
+
+    accepted: int
+    duplicates: int
+    conflicts: int
+    results: list[EventResult]
+
+
+class LaneStatus(Struct, frozen=True):
+    """What of one lane waits for the ERP, since when, and how much of it was tried before."""
+
+    lane: Lane
+    waiting: int
+    oldest_seconds: float
+    retrying: int
+
+
+class Status(Struct, frozen=True):
+    """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken."""
+
+    inbox_queued: int
+    inbox_parked: int
+    inbox_dead: int
+    outbox_waiting: int
+    oldest_waiting_seconds: float
+    outbox_retrying: int
+    outbox_refused: int
+    spans_waiting: int
+    exceptions_open: int
+    erp: Literal["up", "down", "none"]
+    outbox_lanes: list[LaneStatus]
+
+
+class LineState(Struct, frozen=True):
+    """A line of an order as it stands: units ordered, and what became of them."""
+
+    line_no: int
+    sku: str
+    kind: str
+    quantity: int
+    amount_minor: int
+    reserved: int
+    shipped: int
+    cancelled: int
+    returned: int
+
+
+class OrderState(Struct, frozen=True):
+    """An order as it stands; amounts in minor units, ``amount_minor`` net of tax; ``due_minor`` is yet to be paid."""
+
+    correlation_id: str
+    origin: str
+    order_id: str
+    channel: str
+    location: str
+    currency: str
+    captured_at: Any
+    state: str
+    amount_minor: int
+    tax_minor: int
+    paid_minor: int
+    due_minor: int
+    lines: list[LineState]
+
+
+class OpenException(Struct, frozen=True):
+    """Something that a person must decide, or has decided."""
+
+    exception_id: str
+    kind: str
+    severity: str
+    correlation_id: str
+    entity: str
+    entity_id: str
+    owner: str
+    assignee: str
+    amount_minor: int
+    currency: str
+    detail: str
+    state: str
+    opened_at: dt.datetime
+    resolved_at: dt.datetime | None
+    resolution: str
+    replays: int
+    age_seconds: float  # from when it was opened until it was resolved, or now
+    playbook: Playbook
+
+
+class Product(Struct, frozen=True):
+    """A product, the other numbers it is known by, and its stock."""
+
+    origin: str
+    sku: str
+    name: str
+    unit: str
+    tax_code: str
+    parent: str
+    replaces: str
+    registered_at: dt.datetime
+    aliases: list[str]
+    stock: Sequence[Offer]
+
+
+class Accuracy(Struct, frozen=True):
+    """Lines that were counted, those that were exactly as kept, and those within the tolerance, of each location."""
+
+    channel: str
+    location: str
+    lines: int
+    equal: int
+    accurate: int
+    accurate_ppm: int
+
+
+class Replenishment(Struct, frozen=True):
+    """Units of a SKU that a location is to be brought."""
+
+    sku: str
+    location: str
+    quantity: int
+    raised_at: dt.datetime
+    exception_id: str
+
+
+class RepairOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which counters are to be repaired, who decided it, and why."""
+
+    by: Name
+    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
+    places: Annotated[tuple[StockPlace, ...], Meta(min_length=1, max_length=500)]
+
+
+class Audit(Struct, frozen=True):
+    """The sync core's own part of ``verify``."""
+
+    checks: list[Check]
+    by_kind: ByKind
