@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready
 TOOLS := .venv/tools
 
+# Each process of the product would compile what it imports again: four seconds of its start instead of two.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-long check bench capabilities lock clean
 
 demo: $(READY)
