@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 GRACE_SECONDS: Final = 10  # for requests under way when the process is asked to stop
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than senders pause: a connection closed at the moment of their next request looks to them like a failure."""
 
 
 @contextmanager
@@ -30,6 +32,7 @@ def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
         lifespan="on",
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=_run, args=[server, listener], name=name)

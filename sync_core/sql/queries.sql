@@ -1026,6 +1026,10 @@ from unnest(%(origin)s::text[], %(order_id)s::text[]) as asked (origin, order_id
 join core.inbox on inbox.source = asked.origin and inbox.event_id = 'order/' || asked.order_id
 where inbox.state <> 'queued'
 
+-- name: event_state
+-- What became of an event.
+select state, reason from core.inbox where source = %(source)s and event_id = %(event_id)s
+
 -- name: exceptions
 -- Exceptions in a state, oldest first.
 select exception_id, kind, severity, correlation_id, entity, entity_id, owner, assignee, amount_minor, currency, detail,

@@ -73,6 +73,7 @@ def status(http: httpx.Client, channel: str) -> dict[str, Any]:
 def test_whoever_moves_stock_every_channel_is_told(estate: Estate, publisher: Publisher, connect: Connect) -> None:
     web, market = connect("web", by_location=True), connect("market", ("WH1",))
     estate.tell(LocationRegistered(origin="erp", location="WH1", kind="warehouse", stock_source="wms"))
+    estate.tell(LocationRegistered(origin="erp", location="ST1", kind="store"))
     estate.tell(StockRuleSet(origin="erp", rule_id="1", kind="cap", channel="market", quantity=3))
     seen = []
     events: list[tuple[Event, str]] = [
