@@ -38,6 +38,7 @@ from sync_core.answers import (
 )
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
+from sync_core.connectors.known import SETTLEMENT_FILES
 from sync_core.desk import Desk
 from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
@@ -139,7 +140,8 @@ async def _opened(desk: Desk, *_: Litestar) -> AsyncIterator[None]:
         yield
 
 
-def _core(state: State) -> Core:
+def core_of(state: State) -> Core:
+    """What the handlers need."""
     core: Core = state["core"]
     return core
 
@@ -148,7 +150,7 @@ def _core(state: State) -> Core:
 async def receive_events(request: Request[Any, Any, State], state: State) -> EventResults:
     """Take CloudEvents: one, or an array of up to 2,000; a request of which anything is malformed is refused whole."""
     body = await request.body()
-    return await anyio.to_thread.run_sync(_take, _core(state), body)
+    return await anyio.to_thread.run_sync(_take, core_of(state), body)
 
 
 def _take(core: Core, body: bytes) -> EventResults:
@@ -189,9 +191,10 @@ async def put_file(
     until_now: FromQuery[bool] = False,
 ) -> FileStatus:
     """Keep a file and read it: ``until_now`` shifts its times by whole weeks so that it ends in the present."""
-    core = _core(state)
-    if connector != online_retail.NAME:
-        detail = f"there is no connector {connector!r}; known: {online_retail.NAME}"
+    core = core_of(state)
+    if not await anyio.to_thread.run_sync(core.files.knows, connector):
+        known = ", ".join([online_retail.NAME, *SETTLEMENT_FILES])
+        detail = f"there is no connector {connector!r}; known: {known}, and what mappings describe"
         raise ProblemError(404, "Unknown connector", detail)
     incoming = core.files.incoming()
     try:
@@ -212,7 +215,7 @@ def _keep(core: Core, connector: str, name: str, incoming: Incoming, until_now: 
 @get("/v1/files/{connector:str}/{name:str}", sync_to_thread=True)
 def file_status(state: State, connector: FromPath[str], name: FromPath[str]) -> FileStatus:
     """How far the latest run over a file has come."""
-    found = _core(state).files.status(connector, name)
+    found = core_of(state).files.status(connector, name)
     if found is None:
         raise ProblemError(404, "Not found", f"no file {name!r} was given to connector {connector!r}")
     return found
@@ -221,7 +224,7 @@ def file_status(state: State, connector: FromPath[str], name: FromPath[str]) -> 
 @get("/v1/status", sync_to_thread=True)
 def status(state: State) -> Status:
     """What waits, and since when."""
-    core = _core(state)
+    core = core_of(state)
     with core.db.transaction() as session:
         queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
         by_lane = lanes(session, core.clock())
@@ -236,7 +239,7 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
     201: captured, and reserved or back-ordered. 202: on record, but not decided within two seconds; look at it under
     ``Location``. 409: the number is known with other content. The same order again is answered as it stands now.
     """
-    event = _decoded_order(await request.body(), _core(state).clock())
+    event = _decoded_order(await request.body(), core_of(state).clock())
     desk: Desk = state["desk"]
     match await asyncio.wrap_future(desk.hand_in(event)):
         case "conflict":
@@ -247,7 +250,7 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
         case "full":
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         case _:
-            return await _decided(_core(state), desk, event)
+            return await _decided(core_of(state), desk, event)
 
 
 def _decoded_order(body: bytes, now: dt.datetime) -> OrderCaptured:
@@ -301,7 +304,7 @@ def _settled(core: Core, source: str, event_id: str) -> tuple[str, str] | None:
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)
 def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
     """The orders with this number, one per origin."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         rows = session.rows("order_state", order_id=order_id)
     if not rows:
         raise ProblemError(404, "Not found", f"no order {order_id!r}")
@@ -322,7 +325,7 @@ async def availability(
     near: Annotated[str, QueryParameter(description="there and at the stores beside it")] = "",
 ) -> Shelf:
     """What may be promised of SKUs by location and bucket, from memory; with ``channel`` also what it may promise."""
-    shelves = _core(state).shelves
+    shelves = core_of(state).shelves
     if missing := shelves.missing(sku):
         await anyio.to_thread.run_sync(shelves.load, missing)
     return shelves.look(sku, location or (), channel, near)
@@ -331,7 +334,7 @@ async def availability(
 @get("/v1/products/{number:str}", sync_to_thread=True)
 def product(state: State, number: FromPath[str]) -> list[Product]:
     """The products with this number, one per origin, and what is there of each by location and bucket."""
-    core = _core(state)
+    core = core_of(state)
     with core.db.transaction() as session:
         rows = session.rows("products", number=number)
     if not rows:
@@ -345,7 +348,7 @@ def product(state: State, number: FromPath[str]) -> list[Product]:
 @get("/v1/accuracy", sync_to_thread=True)
 def accuracy(state: State, days: Annotated[int, QueryParameter(ge=1, le=366)] = 28) -> list[Accuracy]:
     """How right stock was found to be, by channel and location, in the counts of the last days."""
-    core = _core(state)
+    core = core_of(state)
     since = core.clock().date() - dt.timedelta(days=days)
     with core.db.transaction() as session:
         return [Accuracy(*row) for row in session.rows("accuracy", since=since)]
@@ -354,7 +357,7 @@ def accuracy(state: State, days: Annotated[int, QueryParameter(ge=1, le=366)] = 
 @get("/v1/channels", sync_to_thread=True)
 def channels(state: State) -> list[publication.ChannelStatus]:
     """The channels that are told what they may sell: what each does not have yet, since when, and why."""
-    core = _core(state)
+    core = core_of(state)
     with core.db.transaction() as session:
         return publication.channels(session, core.clock())
 
@@ -364,7 +367,7 @@ def replenishments(
     state: State, location: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
 ) -> list[Replenishment]:
     """What fell under its reorder point and is neither there nor on its way, longest waiting first."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return [Replenishment(*row) for row in session.rows("open_signals", location=location, limit=limit)]
 
 
@@ -378,7 +381,7 @@ def exceptions(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[OpenException]:
     """What a person must decide, oldest first; or what was decided."""
-    core = _core(state)
+    core = core_of(state)
     with core.db.transaction() as session:
         rows = session.rows("exceptions", owner=owner, kind=kind, severity=severity, state=status, limit=limit)
     return [_told_exception(row, core.clock()) for row in rows]
@@ -394,7 +397,7 @@ def _told_exception(row: Row, now: dt.datetime) -> OpenException:
 @get("/v1/exceptions/history", sync_to_thread=True)
 def exception_history(state: State, id: FromQuery[str]) -> list[Record]:
     """Who did what about one exception, and why."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return history(session, id)
 
 
@@ -408,7 +411,7 @@ def act_on_exceptions(state: State, action: FromPath[Action], data: JSONBody[Act
     detail, field = data.fault(action)
     if detail:
         raise ProblemError(400, "Action refused", detail, field=field)
-    core = _core(state)
+    core = core_of(state)
     with core.db.transaction() as session:
         return act(session, action, data, core.clock())
 
@@ -416,7 +419,7 @@ def act_on_exceptions(state: State, action: FromPath[Action], data: JSONBody[Act
 @get("/v1/journal", media_type="text/plain", sync_to_thread=False)
 def journal(state: State, form: Annotated[Literal["canonical", "hledger"], QueryParameter(name="format")]) -> Stream:
     """The whole journal as text, streamed."""
-    return Stream(_stream(_core(state), export.canonical if form == "canonical" else export.hledger))
+    return Stream(_stream(core_of(state), export.canonical if form == "canonical" else export.hledger))
 
 
 async def _stream(core: Core, render: Any) -> AsyncIterator[str]:
@@ -458,14 +461,14 @@ def schema_of(name: FromPath[str]) -> bytes:
 @get("/v1/audit", sync_to_thread=True)
 def audited(state: State) -> Audit:
     """The books as they are: what balances, what differs, and lines, units and money by kind."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return Audit(audit.checks(session), audit.by_kind(session))
 
 
 @get("/v1/audit/drifts", sync_to_thread=True)
 def drifts(state: State, limit: Annotated[int, QueryParameter(ge=1, le=500)] = 500) -> list[audit.Drift]:
     """Counters that are not what movements say."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return audit.drifts(session, limit)
 
 
@@ -474,14 +477,14 @@ def repairs(
     state: State, document_id: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
 ) -> list[audit.Repair]:
     """Counters that were repaired: as they were, as they were set, by whom and why."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return audit.repairs(session, document_id, limit)
 
 
 @post("/v1/audit/repairs", status_code=200, sync_to_thread=True)
 def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
     """Set counters to what their movements say, on record; what is not in the answer could not be repaired."""
-    core = _core(state)
+    core = core_of(state)
     now = core.clock()
     event = StockRepaired(origin="tallytrace", document_id=f"repair-{now:%Y%m%dT%H%M%S.%f}", by=data.by,
                           reason=data.reason, places=data.places)  # fmt: skip
@@ -499,14 +502,14 @@ def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
 @get("/v1/audit/spans", sync_to_thread=True)
 def audited_spans(state: State) -> list[audit.SpanBucket]:
     """Counts and checksums of the spans that were committed."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return audit.span_buckets(session)
 
 
 @get("/v1/audit/spans/{bucket:int}", sync_to_thread=True)
 def audited_bucket(state: State, bucket: FromPath[int]) -> list[str]:
     """The committed span IDs that begin with one byte."""
-    with _core(state).db.transaction() as session:
+    with core_of(state).db.transaction() as session:
         return audit.spans_in_bucket(session, bucket)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from sync_core.buckets import COUNTERS, FLAT_EFFECTS
+from sync_core.ledger import load_rules
 from sync_core.money import text
 from sync_core.store import Session
 
@@ -104,11 +105,22 @@ def checks(session: Session) -> list[Check]:
         else f"stock {sku} at {location} has an exception about overselling, and {free} free"
         for sku, location, free in session.rows("negative_free", limit=SHOWN)
     ]
+    accounts = load_rules().accounts
+    held = {"clearing": accounts.clearing.format(provider=""), "in_transit": accounts.payouts_in_transit,
+            "unidentified": accounts.bank_unidentified}  # fmt: skip
+    to_settle = session.rows("held_and_open", **held)
+    settled = len(to_settle)
+    unsettled = [
+        f"{account} holds {text(holds)} {currency}, open are {text(opened)}"
+        for account, currency, holds, opened in to_settle
+        if holds != opened
+    ][:SHOWN]
     return [
         Check(f"every journal balances ({lines} lines)", journals, unbalanced),
         Check("movements are as they were written", movements, damaged),
         Check(f"counters equal movements ({movements} movements)", stock, drifted),
         Check("what is promised is there, or an exception says so", stock, negative),
+        Check("what is to be settled is open, and nothing else", settled, unsettled),
         Check(f"events accepted ({done} done)", inbox, []),
     ]
 

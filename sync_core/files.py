@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sync_core import reading
+from sync_core import reading, staging
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.store import Store
@@ -133,10 +133,13 @@ class FileReader:
         """A file that is being received."""
         return Incoming(self._folder)
 
+    def knows(self, connector: str) -> bool:
+        """Whether files of this kind can be read."""
+        with self._db.transaction() as session:
+            return connector == online_retail.NAME or staging.connector_of(session, connector) is not None
+
     def submit(self, connector: str, name: str, sha256: str, *, until_now: bool) -> None:
-        """Queue a run over a kept file. Raises KeyError for an unknown connector."""
-        if connector != online_retail.NAME:
-            raise KeyError(connector)
+        """Queue a run over a kept file."""
         with self._db.transaction() as session:
             session.run("start_file", connector=connector, name=name, sha256=sha256, now=self._clock(),
                         shift_weeks=-1 if until_now else 0)  # fmt: skip

@@ -26,6 +26,7 @@ from sync_core import (
     receivables,
     replenishment,
     returns,
+    settlements,
     shipments,
     store,
     transfers,
@@ -64,6 +65,7 @@ from sync_core.messages import (
     ReceivableAdjusted,
     RefundIssued,
     ReturnReceived,
+    SettlementReceived,
     ShipmentShipped,
     StockAdjusted,
     StockCounted,
@@ -100,6 +102,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     PaymentCaptured: intake.pay,
     PaymentSettlementAnnounced: payments.announce,
     PaymentSettled: payments.settle,
+    SettlementReceived: settlements.receive,
     ShipmentShipped: shipments.ship,
     OrderCancelled: amendments.cancel,
     OrderEdited: amendments.edit,
@@ -336,6 +339,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     store.load_returns(session, unit, sorted(return_ids))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
     store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
+    store.load_settlements_before(session, unit, [e for e in events if isinstance(e, SettlementReceived)])
     stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
     locations.update(event.location for event in events if isinstance(event, OrderCaptured))
     store.load_locations(session, unit, locations)

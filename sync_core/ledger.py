@@ -12,6 +12,8 @@ from msgspec import Struct
 from sync_core.errors import UnbalancedJournalError
 from sync_core.messages import Provenance
 
+SETTLES: Final = frozenset({"settlement", "settlement_reversal", "settlement_difference", "settlement_write_off"})
+"""Documents of the settlement side: their postings to a clearing account close what others opened."""
 RULES_FILE: Final = Path(__file__).with_name("posting_rules.toml")
 
 
@@ -48,24 +50,44 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     refund_tax_pending: str
     cost_of_goods: str
     processor_fees: str
+    bank: str
+    bank_unidentified: str
+    settlement_differences: str
+    written_off: str
     shrinkage: str
     opening_balance: str
 
 
 class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """Versioned posting rules: accounts per kind of line; ERP deadline and lane per document."""
+    """Versioned posting rules: accounts per kind of line, the ERP deadline and the lane per document.
+
+    ``settlement`` has the account of each kind of settlement line; none for a line that an open item waits for.
+    ``expected_days`` says how long an open item of an account may wait for its settlement; the longest prefix counts.
+    """
 
     version: str
     deadline_minutes: dict[str, int]
     accounts: Accounts
     kinds: dict[str, KindAccounts]
     lanes: dict[str, Lane]
+    settlement: dict[str, str]
+    expected_days: dict[str, int]
 
     def lane(self, document: str) -> int:
         return LANES.index(self.lanes.get(document, "postings"))
 
     def clearing(self, provider: str) -> str:
         return self.accounts.clearing.format(provider=provider)
+
+    def opens(self, document: str, account: str) -> bool:
+        """Whether a posting of a document to an account is something that a settlement has to match."""
+        if account == self.accounts.payouts_in_transit:
+            return document == "settlement"
+        return account.startswith(self.clearing("")) and document not in SETTLES
+
+    def expected_within(self, account: str) -> dt.timedelta:
+        found = max((prefix for prefix in self.expected_days if account.startswith(prefix)), key=len, default="")
+        return dt.timedelta(days=self.expected_days.get(found, 7))
 
 
 class JournalLine(Struct, frozen=True):
@@ -85,6 +107,7 @@ class JournalLine(Struct, frozen=True):
     pieces: int = 0
     residue_micros: int = 0
     related: bytes | None = None
+    reference: str = ""  # under which the counterparty will settle it
 
 
 class Journal(Struct, frozen=True, kw_only=True):

@@ -124,6 +124,60 @@ class OrderUnits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     line_no: Annotated[int, Meta(ge=0, le=10**6)] = 0
 
 
+SettlementKind = Literal[
+    "sale", "refund", "fee", "commission", "fulfilment_fee", "refund_fee", "service_fee", "chargeback",
+    "chargeback_fee", "reserve", "carried", "tax", "adjustment", "payout", "unknown", "bank",
+]  # fmt: skip
+
+
+class SettlementTotal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the lines of one kind come to; positive is in our favour. ``fee_type`` is the provider's own word."""
+
+    kind: SettlementKind
+    fee_type: Annotated[str, Meta(max_length=200)] = ""
+    amount_minor: Amount
+    line_count: Positive
+
+
+class SettlementReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider's settlement, or a bank's statement, was read and adds up. A later version supersedes the earlier.
+
+    ``origin`` is the provider, or the bank account. The core sends this itself when it has kept the lines.
+    """
+
+    origin: Origin
+    settlement_id: Name
+    version: Positive = 1
+    kind: Literal["processor", "bank"] = "processor"
+    currency: Currency
+    payout_id: Annotated[str, Meta(max_length=200)] = ""
+    totals: Annotated[tuple[SettlementTotal, ...], Meta(min_length=1, max_length=1000)]
+
+    def __post_init__(self) -> None:
+        if self.kind == "processor" and (rest := sum(total.amount_minor for total in self.totals)):
+            raise ValueError(f"`totals` leave {rest}: what is paid out, or carried on, is one of them")
+        if any((total.kind == "bank") != (self.kind == "bank") for total in self.totals):
+            raise ValueError("`totals` of a bank's statement are of kind bank, and no others")
+
+    @property
+    def document(self) -> str:
+        """What it is in the books."""
+        return "bank_statement" if self.kind == "bank" else "settlement"
+
+    @property
+    def entity_id(self) -> str:
+        """The number of this version in the books."""
+        return self._number(self.version)
+
+    @property
+    def journal_before(self) -> str:
+        """The journal of the version that this one supersedes."""
+        return f"{self.origin}:{self.document}/{self._number(self.version - 1)}"
+
+    def _number(self, version: int) -> str:
+        return self.settlement_id if version == 1 else f"{self.settlement_id}/{version}"
+
+
 class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Goods of an order left ``location``: ``lines``, or without any everything that is reserved for it."""
 
@@ -532,6 +586,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.captured.v1": PaymentCaptured,
     "tallytrace.payment.settlement_announced.v1": PaymentSettlementAnnounced,
     "tallytrace.payment.settled.v1": PaymentSettled,
+    "tallytrace.settlement.received.v1": SettlementReceived,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
     "tallytrace.order.edited.v1": OrderEdited,
@@ -571,6 +626,7 @@ Event = (
     | PaymentCaptured
     | PaymentSettlementAnnounced
     | PaymentSettled
+    | SettlementReceived
     | ShipmentShipped
     | OrderCancelled
     | OrderEdited
@@ -747,6 +803,8 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.return_id}"
         case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
             return event.origin
+        case SettlementReceived():
+            return f"{event.origin}\x1f{event.settlement_id}"
         case PostingCompensated():
             return event.journal_id
         case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted() | StockRepaired():

@@ -24,6 +24,8 @@ ExceptionKind = Literal[
     "replenishment", "edit_not_possible", "changed_after_release", "acknowledgement_overdue",
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
     "movements_damaged",
+    "settlement_refused", "settlement_unknown_fee", "settlement_line_unmatched", "settlement_missing",
+    "payout_missing", "bank_line_unmatched", "chargeback",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 

@@ -18,6 +18,18 @@ def micros(text: str) -> int:
     return int(value)
 
 
+DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "BHD": 3, "KWD": 3, "JOD": 3, "OMR": 3, "TND": 3}
+
+
+def minor(text: str, currency: str) -> int:
+    """A decimal amount in major units as minor units. Raises ValueError for more decimals than the currency has."""
+    per_minor: int = 10 ** (6 - DECIMALS.get(currency, 2))
+    units, rest = divmod(micros(text), per_minor)
+    if rest:
+        raise ValueError(f"{text!r} has more decimals than {currency}")
+    return units
+
+
 def face_value(unit_price_micros: int, quantity: int) -> tuple[int, int]:
     """(minor units, half-even; what rounding left over, in millionths of the major unit)."""
     exact = unit_price_micros * quantity

@@ -395,7 +395,7 @@ def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_mi
     order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
     order.provider = event.provider
     lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
-    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, made))
+    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, made, reference=event.payment_id))
     lines.append(JournalLine(rules.accounts.sales_tax, order.edited.get("tax", 0) - order.tax_minor, stated))
     if above_due_minor >= 0:
         lines += changed_lines(step, order)

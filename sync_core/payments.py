@@ -81,13 +81,18 @@ def settle(step: Step, event: PaymentSettled) -> Verdict:
         return _differs(step, order, event, f"payment {event.payment_id} is settled with {paid}, not with {wanted}")
     payment.settled = True
     step.unit.changed_payments[(order.correlation_id, event.payment_id)] = payment
+    clearing = step.rules.clearing(event.provider)
+    closed = {"account": clearing, "reference": event.payment_id, "id": order.correlation_id}
+    step.unit.settings.append(("close_item", closed))
     step.tell(_hop(step, order, event, "settlement.match", "settled", payout_id=event.payout_id))
     accounts, made = step.rules.accounts, step.message.provenance
     step.post(
         origin=order.origin, correlation_id=order.correlation_id, document="settlement", entity_id=event.payment_id,
         channel=order.channel, location=order.location, currency=order.currency,
         lines=[
-            JournalLine(accounts.payouts_in_transit, event.amount_minor - event.fee_minor, made),
+            JournalLine(
+                accounts.payouts_in_transit, event.amount_minor - event.fee_minor, made, reference=event.payout_id
+            ),
             JournalLine(accounts.processor_fees, event.fee_minor, made),
             JournalLine(step.rules.clearing(event.provider), -event.amount_minor, made),
         ],

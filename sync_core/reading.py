@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sync_core import clock, inbox
+from sync_core import clock, inbox, staging
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import UnreadableFileError
@@ -64,8 +64,11 @@ class Reader:
             finally:
                 session.run("unlock_run", run=run)
 
-    def _read(self, run: int, name: str, sha256: str, shift: int, done: int) -> None:
+    def _read(self, run: int, name: str, sha256: str, shift: int, done: int, connector: str) -> None:
         path = self._folder / sha256
+        if connector != online_retail.NAME:
+            staging.read(self._db, run, connector, name, lambda: text_lines(path, name), self._clock)
+            return
         known = online_retail.survey(online_retail.rows(text_lines(path, name), name))
         weeks = self._shift(shift, known.last_at)
         stream = online_retail.messages(online_retail.rows(text_lines(path, name), name), known)

@@ -1,7 +1,7 @@
 """The only file that knows PostgreSQL: connections, migrations, and what a unit of work reads and writes."""
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -19,7 +19,7 @@ from sync_core.arrays import ArrayDumper
 from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
 from sync_core.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
 from sync_core.ledger import Journal, JournalLine
-from sync_core.messages import Event, Message, OrderCaptured, decode_event
+from sync_core.messages import Event, Message, OrderCaptured, SettlementReceived, decode_event
 from sync_core.model import (
     Captured,
     Catalogue,
@@ -46,7 +46,7 @@ set_json_loads(msgspec.json.decode)
 Row = tuple[Any, ...]
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7400
-_SQL: Final = named_sql.load("queries.sql")
+_SQL: Final = named_sql.load("queries.sql") | named_sql.load("matching.sql")
 _KEY: Final = ("sku", "location")
 _COST: Final = ("unit_cost_minor", "currency")
 
@@ -70,6 +70,13 @@ class Session:
     def run(self, name: str, /, **values: Any) -> Cursor[Row]:
         """Execute the statement ``name`` of sql/queries.sql."""
         return self.connection.execute(_SQL[name], values)
+
+    def run_on(self, name: str, columns: Mapping[str, str], /, **values: Any) -> Cursor[Row]:
+        """The same with columns of our own naming in place of the statement's marks (``/*mark*/``)."""
+        statement = _SQL[name]
+        for mark, column in columns.items():
+            statement = statement.replace(f"/*{mark}*/", column)
+        return self.connection.execute(statement, values)
 
     def rows(self, name: str, /, **values: Any) -> list[Row]:
         return self.run(name, **values).fetchall()
@@ -271,6 +278,18 @@ def read_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> bool:
 
 def _keys(wanted: Sequence[StockKey]) -> dict[str, list[str]]:
     return {"sku": [sku for sku, _ in wanted], "location": [location for _, location in wanted]}
+
+
+def load_settlements_before(session: Session, unit: Unit, settlements: Sequence[SettlementReceived]) -> None:
+    """What was booked of the versions that settlements supersede; until this unit of work ends nobody matches."""
+    if not (later := [one for one in settlements if one.version > 1]):
+        return
+    session.run("lock_matching")
+    load_posted(session, unit, [one.journal_before for one in later])
+    for one in later:
+        values = {"origin": one.origin, "settlement_id": one.settlement_id, "version": one.version}
+        found = session.one("settlement_differences", **values)[0]
+        unit.settlement_differences[(one.origin, one.settlement_id)] = found
 
 
 def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
@@ -582,7 +601,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         "journal_lines",
         (
             "journal_id", "line_no", "account", "amount_minor", "source", "kind", "quantity", "line_count", "pieces",
-            "residue_micros", "related",
+            "residue_micros", "related", "reference",
         ),
         (
             (journal.journal_id, number, *msgspec.structs.astuple(line))
@@ -590,6 +609,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             for number, line in enumerate(journal.lines, 1)
         ),
     )  # fmt: skip
+    _open_items(session, unit)
     session.copy(
         "postings",
         ("journal_id", "lane", "body", "not_before", "queued_at"),
@@ -599,6 +619,28 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             if journal.total_minor and journal.to_erp
         ),
     )
+
+
+def _open_items(session: Session, unit: Unit) -> None:
+    """What the other side of an account is to settle: the amount, under which number, by when."""
+    session.copy(
+        "open_items",
+        (
+            "account", "currency", "amount_minor", "open_minor", "reference", "order_id", "origin", "document",
+            "correlation_id", "journal_id", "business_date", "due_at",
+        ),
+        (
+            (
+                line.account, j.currency, line.amount_minor, line.amount_minor, line.reference or j.entity_id,
+                order.order_id if (order := unit.orders.get(j.correlation_id)) else j.entity_id,
+                j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.correlation_id, j.journal_id,
+                j.business_date, j.occurred_at + unit.rules.expected_within(line.account) - offset,
+            )
+            for j, _, offset in unit.journals
+            for line in j.lines
+            if line.amount_minor and unit.rules.opens(j.document, line.account)
+        ),
+    )  # fmt: skip
 
 
 def erp_body(journal: Journal) -> bytes:

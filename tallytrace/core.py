@@ -9,10 +9,11 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import api, clock
+from sync_core import api, clock, ledger, settlement_api
 from sync_core.deadlines import Deadlines
 from sync_core.erp.http import ErpClient
 from sync_core.files import Apart, FileReader
+from sync_core.matching import Matcher
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.publication import Publisher, channels
 from sync_core.reconcile import Reconciler
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 FILE_SECONDS: Final = 0.25
 SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
+MATCH_SECONDS: Final = 2.0
 RECONCILE_SECONDS: Final = 5.0
 
 
@@ -57,11 +59,13 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
         shelves = Shelves(db, clock.wall)
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
+        loops.append(Loop("matcher", Matcher(db, ledger.load_rules(), clock.wall).run_once, idle_seconds=MATCH_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         undo.enter_context(worker.looping(loops))
         undo.callback(files.stop)
         app = api.create_app(
             api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working), settings.inbox_max_queued),
+            *settlement_api.HANDLERS,
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))

@@ -31,6 +31,8 @@ from sync_core.messages import (
     ReceivableAdjusted,
     RefundIssued,
     ReturnReceived,
+    SettlementReceived,
+    SettlementTotal,
     ShipmentShipped,
     StockAdjusted,
     StockCounted,
@@ -73,6 +75,14 @@ def payment_word(kind: type[PaymentEvent], order_id: str = "1", amount_minor: in
     """Anything else that the provider says of that payment."""
     given: dict[str, Any] = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
     return kind(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
+
+
+def settlement(settlement_id: str = "po_1", **over: Any) -> SettlementReceived:
+    """A sale of 10.00, paid out."""
+    totals = (SettlementTotal(kind="sale", amount_minor=1000, line_count=1),
+              SettlementTotal(kind="payout", amount_minor=-1000, line_count=1))  # fmt: skip
+    given = {"origin": "stripe", "currency": "GBP", "payout_id": settlement_id, "totals": totals}
+    return SettlementReceived(**given | {"settlement_id": settlement_id} | over)
 
 
 def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:

@@ -227,6 +227,73 @@ where location = %(location)s and occurred_at = %(occurred_at)s
   and (business_key = %(key)s or starts_with(business_key, %(key)s || '/'))
 order by movement_id, sku
 
+-- name: close_item
+-- What a counterparty owed of a payment of an order is settled.
+update core.open_items set open_minor = 0
+where account = %(account)s and reference = %(reference)s and correlation_id = %(id)s
+
+-- name: settlement_posted
+-- A settlement is in the books: its lines may be matched.
+update core.settlements set state = 'posted'
+where origin = %(origin)s and settlement_id = %(settlement_id)s and version = %(version)s
+
+-- name: lock_matching
+-- Nobody else matches until this transaction ends.
+select pg_advisory_xact_lock(7407, 1)
+
+-- name: settlement_differences
+-- What was booked of differences between a settlement's lines and what they were matched with.
+select coalesce(sum(difference_minor), 0)::bigint
+from core.matches join core.settlement_lines using (line_id) join core.settlements using (settlement)
+where origin = %(origin)s and settlement_id = %(settlement_id)s and version = %(version)s - 1
+  and undone_at is null and rule <> 'written off'
+
+-- name: supersede_matches
+-- Open again what the version of a settlement before this one had settled.
+with undone as (
+    update core.matches set undone_at = %(now)s
+    from core.settlement_lines join core.settlements using (settlement)
+    where matches.line_id = settlement_lines.line_id and item_id is not null and undone_at is null
+      and origin = %(origin)s and settlement_id = %(settlement_id)s and version < %(version)s
+    returning item_id, matches.amount_minor + difference_minor as amount_minor
+)
+update core.open_items set open_minor = open_minor + used.amount_minor
+from (select item_id, sum(amount_minor)::bigint as amount_minor from undone group by item_id) as used
+where open_items.item_id = used.item_id
+
+-- name: supersede_settlement
+-- The version before this one counts no more; what the bank paid of it is counted to the same payout of this one.
+with old as (
+    update core.settlements set state = 'superseded'
+    where origin = %(origin)s and settlement_id = %(settlement_id)s and version < %(version)s and state <> 'superseded'
+    returning settlement
+), lines as (
+    update core.settlement_lines set open_minor = 0 from old
+    where settlement_lines.settlement = old.settlement and open_minor <> 0 returning exception_id
+), items as (
+    select open_items.item_id, open_items.open_minor - open_items.amount_minor as rest, new.item_id as heir,
+           open_items.exception_id
+    from core.open_items left join core.open_items as new
+        on new.account = open_items.account and new.reference = open_items.reference
+        and new.origin = open_items.origin and new.item_id > open_items.item_id
+        and new.correlation_id = open_items.correlation_id
+    where open_items.document = 'settlement' and open_items.origin = %(origin)s and open_items.amount_minor <> 0
+      and open_items.correlation_id = %(correlation_id)s
+      and open_items.item_id < (select max(item_id) from core.open_items as latest
+                                where latest.correlation_id = %(correlation_id)s and latest.document = 'settlement')
+), gone as (
+    update core.open_items set amount_minor = 0, corrected = true,
+        open_minor = case when heir is null then rest else 0 end
+    from items where open_items.item_id = items.item_id
+), inherited as (
+    update core.open_items set open_minor = open_minor + rest, corrected = true
+    from items where open_items.item_id = items.heir
+), moved as (
+    update core.matches set item_id = heir from items where matches.item_id = items.item_id and heir is not null
+)
+update core.exceptions set state = 'resolved', resolved_at = %(now)s, resolution = 'a later version came'
+where state = 'open' and exception_id in (select exception_id from lines union select exception_id from items)
+
 -- name: posting_compensated
 -- What a journal was about is undone; the ERP never has it.
 update core.postings set state = 'compensated', body = null where journal_id = %(journal_id)s
@@ -975,7 +1042,7 @@ select pg_advisory_unlock(7404, %(run)s::integer)
 
 -- name: run
 -- Where a run over a file stands.
-select name, sha256, shift_weeks, messages_read from core.files where run = %(run)s
+select name, sha256, shift_weeks, messages_read, connector from core.files where run = %(run)s
 
 -- name: file_progress
 -- How far a run over a file has come.
@@ -1159,3 +1226,40 @@ select case when type like '%%credit_memo%%' then 'credit notes' when type like 
             when type like '%%charge%%' then 'charges' when type like '%%adjusted%%' and type like '%%stock%%' then 'stock adjustments'
             else 'bad debt' end, count(*)
 from core.inbox where provenance = 'file' group by 1 order by 1
+
+-- name: mapping
+-- How a kind of file is read.
+select body from core.mappings where name = %(name)s
+
+-- name: mappings
+-- The kinds of files that mappings describe.
+select name, body, set_at from core.mappings order by name
+
+-- name: save_mapping
+-- Describe a kind of file.
+insert into core.mappings (name, body, set_at) values (%(name)s, %(body)s, %(now)s)
+on conflict (name) do update set body = excluded.body, set_at = excluded.set_at
+
+-- name: lock_staging
+-- One file of settlements at a time decides what is known already.
+select pg_advisory_xact_lock(7407, 2)
+
+-- name: new_settlement
+-- A number for a settlement that is being read.
+select nextval(pg_get_serial_sequence('core.settlements', 'settlement'))
+
+-- name: settlement_versions
+-- What is known of a settlement, latest first.
+select version, digest from core.settlements where origin = %(origin)s and settlement_id = %(settlement_id)s
+order by version desc limit 1
+
+-- name: drop_lines
+-- Lines that were known turn out to be of no use.
+delete from core.settlement_lines where settlement = %(settlement)s
+
+-- name: add_settlement
+-- A settlement whose lines are kept.
+insert into core.settlements (settlement, origin, settlement_id, version, kind, currency, payout_id, business_date,
+                              correlation_id, digest, file, lines, received_at)
+values (%(settlement)s, %(origin)s, %(settlement_id)s, %(version)s, %(kind)s, %(currency)s, %(payout_id)s,
+        %(business_date)s, %(correlation_id)s, %(digest)s, %(file)s, %(lines)s, %(now)s)

@@ -167,6 +167,7 @@ def test_the_journal_and_its_audit_are_told(http: httpx.Client, core: Core) -> N
         (2, []),
         (1, []),
         (1, []),
+        (1, []),
         (3, []),
     ]
     buckets = http.get("/v1/audit/spans").json()

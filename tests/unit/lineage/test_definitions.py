@@ -70,7 +70,7 @@ def test_the_delivered_flows() -> None:
     assert list(steps) == [
         "acknowledged", "reserved", "supplied", "payment-settled", "shipped", "shipped-after-renewal", "fulfilled",
         "delivered", "confirmed", "shipment-journaled", "refunded", "refund-in-ledger", "erp-accepted", "resolved",
-        "closed",
+        "closed", "matched",
     ]  # fmt: skip
     assert steps["refund-in-ledger"].deadline == Deadline(text="4 h", seconds=4 * 3600)
     assert steps["refund-in-ledger"].object_id("C538698") == "refund/C538698"

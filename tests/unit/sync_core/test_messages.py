@@ -124,6 +124,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "voided payment": (factories.payment_word(PaymentVoided), "shop\x1f1"),
     "announced settlement": (factories.payment_word(PaymentSettlementAnnounced, settles_by=NOON), "shop\x1f1"),
     "settlement": (factories.payment_word(PaymentSettled, payout_id="PO1"), "shop\x1f1"),
+    "settlement of many": (factories.settlement(), "stripe\x1fpo_1"),
     "shipment": (factories.shipment(), "shop\x1f1"),
     "cancellation": (factories.cancellation(), "shop\x1f1"),
     "edit": (factories.edited(), "shop\x1f1"),
