@@ -124,7 +124,7 @@ class Matcher:
     def run_once(self) -> int:
         """Do what there is to do; returns how much that was."""
         done = self.match()
-        while count := self._tell_matches():
+        while count := self.tell_matches():
             done += count
         while count := self._tell_lines():
             done += count
@@ -136,9 +136,11 @@ class Matcher:
             session.run("lock_matching")
             if not session.one("anything_to_match")[0]:
                 return 0
+            session.run("sort_in_memory")
             return sum(_apply(session, rule, self._rules.version, self._clock()) for rule in self._rules.rules)
 
-    def _tell_matches(self) -> int:
+    def tell_matches(self) -> int:
+        """Book and tell one batch of what was matched; returns how much that was."""
         with self._db.transaction() as session:
             session.run("lock_matching")
             rows = [Told(*row) for row in session.rows("matches_to_tell", limit=self._batch)]
@@ -187,6 +189,8 @@ class Matcher:
             raised = [self._raise_item(unit, row) for row in items]
             if raised:
                 session.run("items_raised", item_id=[row[0] for row in items], exception_id=raised)
+            if len(items) < self._batch:
+                session.run("due_seen", now=now)
             settlements = _settlements(session, {row[-1] for row in lines})
             raised = [self._raise_line(unit, settlements[row[-1]], row) for row in lines]
             if raised:

@@ -150,7 +150,7 @@ def main() -> None:
     """Read the run that standard input names; ends with the process that holds the other end of it."""
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
     threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
-    db = Store(task.postgres_url, connections=2)
+    db = Store(task.postgres_url, connections=4)
     db.open()
     Reader(db, Path(task.folder), clock.wall, threading.Event()).read(task.run)
     db.close()

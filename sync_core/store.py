@@ -46,6 +46,7 @@ set_json_loads(msgspec.json.decode)
 Row = tuple[Any, ...]
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7400
+NEVER: Final = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 _SQL: Final = named_sql.load("queries.sql") | named_sql.load("matching.sql")
 _KEY: Final = ("sku", "location")
 _COST: Final = ("unit_cost_minor", "currency")
@@ -609,7 +610,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             for number, line in enumerate(journal.lines, 1)
         ),
     )  # fmt: skip
-    _open_items(session, unit)
+    _open_items(session, unit, now)
     session.copy(
         "postings",
         ("journal_id", "lane", "body", "not_before", "queued_at"),
@@ -621,8 +622,11 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     )
 
 
-def _open_items(session: Session, unit: Unit) -> None:
-    """What the other side of an account is to settle: the amount, under which number, by when."""
+def _open_items(session: Session, unit: Unit, now: dt.datetime) -> None:
+    """What the other side of an account is to settle: the amount, under which number, by when.
+
+    Nobody will ever settle a payment that was generated; it is never late.
+    """
     session.copy(
         "open_items",
         (
@@ -634,9 +638,10 @@ def _open_items(session: Session, unit: Unit) -> None:
                 line.account, j.currency, line.amount_minor, line.amount_minor, line.reference or j.entity_id,
                 order.order_id if (order := unit.orders.get(j.correlation_id)) else j.entity_id,
                 j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.correlation_id, j.journal_id,
-                j.business_date, j.occurred_at + unit.rules.expected_within(line.account) - offset,
+                j.business_date, NEVER if message.provenance == "generated"
+                else max(now, j.occurred_at - offset + unit.rules.expected_within(line.account)),
             )
-            for j, _, offset in unit.journals
+            for j, message, offset in unit.journals
             for line in j.lines
             if line.amount_minor and unit.rules.opens(j.document, line.account)
         ),

@@ -18,11 +18,12 @@ from rich.table import Table
 import collector
 from collector.bench import Report
 from sync_core.answers import Status
-from tallytrace import order_load, replay, synthetic_trade
+from tallytrace import order_load, replay, settlement_load, synthetic_trade
 from tallytrace.errors import RemoteError
 from tallytrace.order_load import Waits
 from tallytrace.remote import read
 from tallytrace.settings import Settings
+from tallytrace.settlement_load import SettlementReport
 from tallytrace.supervisor import Product, running
 
 SEED: Final = 1
@@ -93,6 +94,25 @@ def replayed(*, lines: int, file: Path | None, console: Console) -> list[Figure]
         console.print(f"replaying {'the file' if file else f'{lines:,} generated lines'} through the whole product")
         outcome = replay.run(settings, source, until_now=False, console=console)
     return [Figure("replay.lines_per_s", outcome.lines_per_s, YEAR_LINES / 60, YEAR_LINES / 35)]
+
+
+def settled(*, lines: int, console: Console) -> tuple[list[Figure], SettlementReport]:
+    """Measure the matching of one settlement, in a database of its own. Raises RemoteError for lines left over."""
+    console.print(f"{lines:,} lines of a settlement against as many open items")
+    found = settlement_load.measure(lines)
+    per_million = 1_000_000 / lines
+    return [
+        Figure("settlements.match_seconds_per_million", found.matched_seconds * per_million, 120, 30, most=True),
+        Figure("settlements.peak_memory_mb", found.peak_memory_mb, 2_048, 1_024, most=True),
+    ], found
+
+
+def show_settlements(report: SettlementReport, console: Console) -> None:
+    """What has no target: how fast lines are kept, and matches told to lineage."""
+    table = Table("settlements", "measured", box=None)
+    table.add_row("lines kept a second", f"{report.lines / report.kept_seconds:,.0f}")
+    table.add_row("matches told a second", f"{report.told_per_s:,.0f}")
+    console.print(table)
 
 
 class CoreReport(Struct, frozen=True):

@@ -41,6 +41,7 @@ class Bench(StrEnum):
     REPLAY = "replay"
     COLLECTOR = "collector"
     CORE = "core"
+    SETTLEMENTS = "settlements"
 
 
 class Action(StrEnum):
@@ -378,13 +379,14 @@ def export_what(
 
 @app.command("bench")
 def run_bench(
-    what: Annotated[Bench, typer.Argument(help="replay, collector, core, or all of them.")] = Bench.ALL,
+    what: Annotated[Bench, typer.Argument(help="replay, collector, core, settlements, or all of them.")] = Bench.ALL,
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
     ] = None,
     lines: Annotated[int, typer.Option(min=100, help="Generated lines to replay.")] = 100_000,
     seconds: Annotated[int, typer.Option(min=1, help="Load of the collector: so long at 110,000 spans/s.")] = 60,
     orders: Annotated[int, typer.Option(min=250, help="Order lifecycles through the core.")] = 10_000,
+    settled: Annotated[int, typer.Option(min=1000, help="Lines of a settlement to match.")] = 1_000_000,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine against the targets, in a home of its own.
@@ -407,6 +409,11 @@ def run_bench(
             figures += measured
             extra["core.report"] = core
             tables.append(partial(bench.show_core, core, out))
+        if what in (Bench.ALL, Bench.SETTLEMENTS):
+            measured, settlements = bench.settled(lines=settled, console=err)
+            figures += measured
+            extra["settlements.report"] = settlements
+            tables.append(partial(bench.show_settlements, settlements, out))
     if as_json:
         out.print_json(msgspec.json.encode({one.name: one for one in figures} | extra).decode())
         return

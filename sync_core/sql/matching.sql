@@ -194,8 +194,13 @@ returning settlement
 -- name: items_overdue
 -- Items that should have been settled by now, and nobody knows.
 select item_id, account, currency, open_minor, reference, origin, correlation_id, business_date, document, order_id
-from core.open_items where open_minor <> 0 and exception_id = '' and due_at <= %(now)s
+from core.open_items
+where due_at > (select due_through from core.matching) and due_at <= %(now)s and open_minor <> 0 and exception_id = ''
 order by due_at, item_id limit %(limit)s for update
+
+-- name: due_seen
+-- Every item due until then has been looked at; what commits late is never due so early.
+update core.matching set due_through = %(now)s - interval '1 hour' where due_through < %(now)s - interval '1 hour'
 
 -- name: items_raised
 -- Which exception each item has.
@@ -327,3 +332,15 @@ from holds full join (
     select account, currency, sum(minor)::bigint as minor from open group by account, currency
 ) as told using (account, currency)
 order by 1, 2
+
+-- name: bench_items
+-- So many payments of 10.00 to 14.99 that a provider is to settle, made up.
+insert into core.open_items (account, currency, amount_minor, open_minor, reference, order_id, origin, document,
+                             correlation_id, journal_id, business_date, due_at)
+select %(account)s, 'GBP', 1000 + n %% 500, 1000 + n %% 500, 'ch_' || n, 'o' || n, 'shop', 'order',
+       decode(md5(n::text), 'hex'), 'shop:order/o' || n, '2026-03-01', %(due_at)s
+from generate_series(1, %(count)s) as n
+
+-- name: sort_in_memory
+-- The sets are sorted and joined in memory, as far as that goes.
+set local work_mem = '192MB'

@@ -257,7 +257,8 @@ with undone as (
       and origin = %(origin)s and settlement_id = %(settlement_id)s and version < %(version)s
     returning item_id, matches.amount_minor + difference_minor as amount_minor
 )
-update core.open_items set open_minor = open_minor + used.amount_minor
+update core.open_items set open_minor = open_minor + used.amount_minor, due_at = greatest(due_at, %(now)s),
+    exception_id = ''
 from (select item_id, sum(amount_minor)::bigint as amount_minor from undone group by item_id) as used
 where open_items.item_id = used.item_id
 
