@@ -39,7 +39,7 @@ PLACES: Final = ("location", "from_location", "to_location")
 STORIES: Final = ("sold", "sold", "paid", "refused", "cancelled", "moved", "damaged", "received")
 DEEDS: Final = (*STORIES, "given up", "counted", "lost", "returned")
 FACTS: Final = {"counted", "lost", "damaged", "moved"}
-"""They tell what has happened to goods, whoever they were promised to: a transfer that found too little left all the same."""
+"""They tell what happened to goods, whoever they were promised to: a transfer that found too little left anyway."""
 HELD: Final = """
     select stock.sku, stock.location, stock.reserved from core.stock where starts_with(location, %s) and reserved <> 0
     except
