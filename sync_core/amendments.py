@@ -252,8 +252,7 @@ def _change(step: Step, order: Order, event: OrderEdited, line: OrderLine | None
     identity = order.correlation_id
     if line is None:
         line = OrderLine(identity, one.line_no, one.sku, one.kind, 0, 0, one.unit_price_micros, 0, 0)
-        step.unit.lines[identity].append(line)
-        step.unit.new_lines.append(line)
+        step.add_lines(order, [line])
     units, amount_minor = one.quantity - line.quantity, line.worth(line.unshipped)
     line.quantity, line.amount_minor, line.unit_price_micros = one.quantity, one.amount_minor, one.unit_price_micros
     line.edited_at = step.message.occurred_at

@@ -314,13 +314,9 @@ def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
     lines = [_order_line(order, number, line, reserved=reserved) for number, line in enumerate(event.lines, 1)]
     unit, identity = step.unit, order.correlation_id
     unit.orders[identity] = order
-    unit.lines[identity] = lines
     unit.new_orders.append(order)
-    unit.new_lines.extend(lines)
     unit.arrived.add(identity)
-    for line in lines:
-        if order.customer_ref and line.kind == MOVES_STOCK:
-            unit.open_lines.setdefault((order.customer_ref, line.sku), []).append(line)
+    step.add_lines(order, lines)
     return order
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -173,6 +174,15 @@ class Step(Struct):
         if held is None:
             held = self.unit.stock[key] = Stock(sku, location)
         return held
+
+    def add_lines(self, order: Order, lines: Sequence[OrderLine]) -> None:
+        """Lines that an order did not have; its customer may give back what they are of."""
+        unit = self.unit
+        unit.lines.setdefault(order.correlation_id, []).extend(lines)
+        unit.new_lines.extend(lines)
+        for line in lines:
+            if order.customer_ref and line.kind == "goods":
+                unit.open_lines.setdefault((order.customer_ref, line.sku), []).append(line)
 
     def take(self, order: bytes, name: str) -> None:
         """A step of an order was taken."""
