@@ -14,7 +14,7 @@ from sync_core.door import Fault
 from sync_core.inbox import Receipt
 from sync_core.messages import OrderCaptured, message
 from sync_core.store import Row, Store, load_catalogue
-from sync_core.workers import Loop
+from sync_core.workers import Loop, looping
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,8 @@ class Desk:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        loops = (self._taking, self._looking)
-        for loop in loops:
-            loop.start()
-        try:
+        with looping((self._taking, self._looking)):
             yield
-        finally:
-            for loop in loops:
-                loop.stop()
 
     def hand_in(self, order: OrderCaptured) -> Future[Handed]:
         """Resolved when the order is on disk, or refused: too much is queued, or it names what is not known."""

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -49,3 +50,15 @@ class Loop:
     def _pause(self, seconds: float) -> None:
         if not self._stopping:
             self._look.wait(seconds)
+
+
+@contextmanager
+def looping(loops: Sequence[Loop]) -> Iterator[None]:
+    """They run inside the block."""
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.stop()

@@ -19,7 +19,7 @@ from sync_core.publication import Publisher, channels
 from sync_core.reconcile import Reconciler
 from sync_core.shelf import Shelves
 from sync_core.store import Store
-from sync_core.workers import Loop
+from sync_core.workers import Loop, looping
 from tallytrace import health, webserver, worker
 from tallytrace.settings import Settings
 
@@ -61,7 +61,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("matcher", Matcher(db, ledger.load_rules(), clock.wall).run_once, idle_seconds=MATCH_SECONDS))
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
-        undo.enter_context(worker.looping(loops))
+        undo.enter_context(looping(loops))
         undo.callback(files.stop)
         app = api.create_app(
             api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working), settings.inbox_max_queued),

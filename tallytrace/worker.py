@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 from sync_core import clock, ledger
 from sync_core.flows import Processor, Retry
 from sync_core.store import Listener, Store
-from sync_core.workers import Loop
+from sync_core.workers import Loop, looping
 from tallytrace.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,18 +70,6 @@ def processing(settings: Settings, db: Store) -> list[Loop]:
         Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
     ]
     return [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
-
-
-@contextmanager
-def looping(loops: list[Loop]) -> Iterator[None]:
-    """They run inside the block."""
-    for loop in loops:
-        loop.start()
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.stop()
 
 
 def _wake(listener: Listener, loops: list[Loop]) -> int:

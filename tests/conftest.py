@@ -4,19 +4,17 @@ import contextlib
 import shutil
 import socket
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from collector import otlp
 from collector.segments import SegmentLog
 from collector.storage import Storage
 from tallytrace import postgres
 from tests import clickhouse_http
+from tests.core import database
 
 pytest_plugins = ["tests.capabilities"]
 
@@ -46,11 +44,8 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty database."""
-    name = f"t_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield postgres_server.replace("@/postgres?", f"@/{name}?")
-        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """A sync core over a database of its own, worked by hand: no threads, and a clock that the test sets."""
 
 import datetime as dt
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
+import psycopg
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from psycopg import sql
 
 from collector.compression import zstd_decompressor
 from sync_core import audit, export, inbox
@@ -121,6 +124,16 @@ def opened(url: str) -> Iterator[Core]:
         yield Core(db)
     finally:
         db.close()
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """URL of an empty database of a server, as long as the block."""
+    name = f"t_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield server.replace("@/postgres?", f"@/{name}?")
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def text(span: Span, name: str) -> str:

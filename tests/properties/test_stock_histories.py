@@ -2,20 +2,17 @@
 
 import datetime as dt
 import itertools
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from psycopg import sql
 
 from sync_core.messages import Event, Message, StockLine
-from tests.core import Core, opened
+from tests.core import Core, database, opened
 from tests.factories import (
     NOON,
     adjustment,
@@ -142,13 +139,9 @@ def _moved(one: Message, run: str) -> Message:
 
 @pytest.fixture(scope="module")
 def yard(postgres_server: str) -> Iterator[Yard]:
-    name = f"t_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        with opened(postgres_server.replace("@/postgres?", f"@/{name}?")) as core:
-            yield Yard(core)
-            core.spans()
-        server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    with database(postgres_server) as url, opened(url) as core:
+        yield Yard(core)
+        core.spans()
 
 
 def messages_of(kinds: Sequence[tuple[str, int]]) -> list[Message]:

@@ -2,19 +2,16 @@
 
 import datetime as dt
 import itertools
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from psycopg import sql
 
 from sync_core.messages import Event, Line, Message
-from tests.core import Core, opened
+from tests.core import Core, database, opened
 from tests.factories import (
     NOON,
     cancellation,
@@ -200,13 +197,9 @@ def _moved(one: Message, run: int) -> Message:
 
 @pytest.fixture(scope="module")
 def books(postgres_server: str) -> Iterator[Books]:
-    name = f"t_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        with opened(postgres_server.replace("@/postgres?", f"@/{name}?")) as core:
-            yield Books(core)
-            core.spans()
-        server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    with database(postgres_server) as url, opened(url) as core:
+        yield Books(core)
+        core.spans()
 
 
 def any_split_gives_the_same_journal(books: Books, deeds: Sequence[Deed], again: Sequence[int], batch: int) -> None:
