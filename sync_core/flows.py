@@ -141,7 +141,7 @@ HELD_BATCHES: Final = 16
 """After a batch that others came in the way of, so many hold their stock rows from the start."""
 
 PARTITIONS_IN_A_BATCH: Final = 4
-"""Over so many partitions a full batch is spread."""
+"""Over so many partitions a full batch is spread; others are asked where these have too little."""
 
 
 class Retry(Struct, frozen=True):
@@ -165,7 +165,6 @@ class Processor:
         self._rules = rules
         self._clock = clock
         self._batch = batch
-        self._share = max(1, batch // PARTITIONS_IN_A_BATCH)
         self._last = -1  # of the partitions that were leased before: others come first now
         self._retry = retry or Retry()
         self._encoder = ThreadPoolExecutor(1, "span-encoder")
@@ -173,32 +172,33 @@ class Processor:
 
     def run_once(self) -> int:
         """Process one batch of partitions that no other worker holds; returns how many events."""
+        leased: list[int] = []
         with self._db.transaction() as session:
-            leased = self._lease(session)
             try:
-                return self._batch_of(session, leased) if leased else 0
+                return self._batch_of(session, self._claim(session, leased))
             finally:
                 session.connection.rollback()
                 if leased:
                     session.run("unlock_partitions", partitions=leased)
                     session.connection.commit()
 
-    def _lease(self, session: Session) -> list[int]:
-        """Partitions enough for a batch: all that have work while it is little, a few when others can have the rest."""
-        work = session.rows("work", partitions=PARTITIONS, limit=self._share, now=self._clock())
-        leased: list[int] = []
-        events = 0
-        for partition, waiting in sorted(work, key=lambda row: (row[0] <= self._last, row[0])):
-            if events >= self._batch:
-                break
-            if session.one("try_lock_partition", partition=partition)[0]:
-                leased.append(partition)
-                events += waiting
+    def _claim(self, session: Session, leased: list[int]) -> list[Claimed]:
+        """Events for a batch, from more partitions the less there is in each; what it leases is added to ``leased``."""
+        now = self._clock()
+        ready = sorted(one for (one,) in session.rows("ready_partitions", partitions=PARTITIONS, now=now))
+        ready.sort(key=lambda one: one <= self._last)
+        claimed: list[Claimed] = []
+        wanted = PARTITIONS_IN_A_BATCH
+        while ready and (room := self._batch - len(claimed)) > 0:
+            some, ready, wanted = ready[:wanted], ready[wanted:], len(ready)
+            free = [one for (one,) in session.rows("try_lock_partitions", partitions=some)]
+            leased += free
+            if free:
+                claimed += store.claim(session, free, max(1, room // len(free)), now)
         self._last = leased[-1] if leased else -1
-        return leased
+        return sorted(claimed, key=lambda one: one.seq)
 
-    def _batch_of(self, session: Session, leased: Sequence[int]) -> int:
-        claimed = store.claim(session, leased, max(self._share, self._batch // len(leased)), self._clock())
+    def _batch_of(self, session: Session, claimed: Sequence[Claimed]) -> int:
         if not claimed:
             return 0
         try:

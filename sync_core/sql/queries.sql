@@ -33,17 +33,14 @@ set accepted = deliveries.accepted + excluded.accepted,
 -- How many events wait to be processed.
 select count(*) from (select 1 from core.inbox where state = 'queued' limit %(limit)s) as waiting
 
--- name: work
--- How many events may be processed now in each partition that has any, counted up to a limit.
-select number, waiting.events
-from generate_series(0, %(partitions)s - 1) as number cross join lateral (
-    select count(*) as events
-    from (select from core.inbox
-          where state = 'queued' and partition = number and (not_before is null or not_before <= %(now)s)
-          limit %(limit)s) as next
-) as waiting
-where waiting.events > 0
-order by number
+-- name: ready_partitions
+-- Partitions that have an event which may be processed now.
+select number from generate_series(0, %(partitions)s - 1) as number
+where exists (
+    select from core.inbox
+    where state = 'queued' and partition = number and (not_before is null or not_before <= %(now)s)
+    order by seq limit 1
+)
 
 -- name: end_with_client
 -- What a connection holds is free a second after its process died, and within ten when its machine did.
@@ -54,9 +51,9 @@ set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3
 -- Tell worker processes that there is something to do.
 notify core_inbox
 
--- name: try_lock_partition
--- Lease a partition to this connection; it is free again when the connection ends.
-select pg_try_advisory_lock(7401, %(partition)s)
+-- name: try_lock_partitions
+-- Lease those that nobody holds to this connection; they are free again when the connection ends.
+select partition from unnest(%(partitions)s::integer[]) as wanted (partition) where pg_try_advisory_lock(7401, partition)
 
 -- name: unlock_partitions
 -- Give partitions back.

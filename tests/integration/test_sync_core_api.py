@@ -475,11 +475,10 @@ def test_an_order_that_nobody_decides_in_time_is_on_record_all_the_same(
 ) -> None:
     monkeypatch.setattr(api, "DECIDE_SECONDS", 0.05)
     with core.db.transaction() as session:
-        for partition in range(inbox.PARTITIONS):
-            session.run("try_lock_partition", partition=partition)
+        everything = list(range(inbox.PARTITIONS))
+        session.run("try_lock_partitions", partitions=everything)
         answer = http.post("/v1/orders", json=msgspec.to_builtins(order()))
         assert (answer.status_code, answer.json()) == (202, [])
-        for partition in range(inbox.PARTITIONS):
-            session.run("unlock_partitions", partitions=[partition])
+        session.run("unlock_partitions", partitions=everything)
     core.work()
     assert http.get(answer.headers["Location"]).json()[0]["state"] == "backordered"
