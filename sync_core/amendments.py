@@ -11,10 +11,11 @@ from sync_core.model import ExceptionKind, Order, OrderLine
 from sync_core.money import share_of_rest
 from sync_core.orders import (
     MOVES_STOCK,
+    TAX,
     changed_lines,
     chosen,
     cover_or_back_order,
-    earned_lines,
+    earned_or_sent,
     fit_reservation,
     known_document,
     post,
@@ -26,6 +27,7 @@ from sync_core.orders import (
     source_hop,
     weight,
 )
+from sync_core.tenders import give_back
 from sync_core.unit import DONE, Step, Verdict
 
 MOST_LINES = 10_000
@@ -121,11 +123,11 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
 def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
     """Give back what is still owed of an order: credit memos may have given back a part of what was paid."""
     rules, made = step.rules, step.message.provenance
-    tax_minor = order.open_tax_minor - order.edited.get("tax", 0)
+    tax_minor = order.open_tax_minor - order.edited.get("tax", 0) - order.contract.get(TAX, 0)
     owed_minor = sum(order.contract.values()) + tax_minor
     lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
     lines.append(JournalLine(rules.accounts.sales_tax, tax_minor, made))
-    lines.append(JournalLine(rules.clearing(order.provider), -owed_minor, made))
+    lines += give_back(step, order, owed_minor)
     post(step, order, "cancellation", cancellation_id, lines)
     order.contract, order.edited, order.open_tax_minor = {}, {}, 0
 
@@ -159,7 +161,8 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
 
 def _unearned(order: Order) -> dict[str, int]:
     """What has been ordered and not yet been shipped, by kind."""
-    amounts: dict[str, int] = defaultdict(int, order.contract)
+    amounts: dict[str, int] = defaultdict(int, order.unshipped)
+    amounts.pop(TAX, None)
     if not order.provider:
         for total in order.totals:
             amounts[total.kind] += total.amount_minor
@@ -189,10 +192,10 @@ def _settle(step: Step, order: Order, document: str, entity_id: str) -> None:
     complete = order.state == "shipped"
     if not order.provider or order.due_minor > 0:
         return
-    lines = [JournalLine(step.rules.clearing(order.provider), order.due_minor, step.message.provenance)]
+    lines = give_back(step, order, -order.due_minor)
     lines += changed_lines(step, order)
     if complete:
-        lines += earned_lines(step, order, dict(order.contract))
+        lines += earned_or_sent(step, order, entity_id, order.unshipped)
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
     post(step, order, document, entity_id, lines)
 

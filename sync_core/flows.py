@@ -29,6 +29,7 @@ from sync_core import (
     settlements,
     shipments,
     store,
+    tenders,
     transfers,
     watermarks,
     windows,
@@ -46,6 +47,7 @@ from sync_core.messages import (
     CreditMemoIssued,
     Event,
     FeedReported,
+    GiftCardIssued,
     LocationRegistered,
     Message,
     OrderCancelled,
@@ -102,6 +104,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     PaymentCaptured: intake.pay,
     PaymentSettlementAnnounced: payments.announce,
     PaymentSettled: payments.settle,
+    GiftCardIssued: tenders.issue,
     SettlementReceived: settlements.receive,
     ShipmentShipped: shipments.ship,
     OrderCancelled: amendments.cancel,
@@ -135,7 +138,9 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
 }
 
 
-COMMUTING: Final = frozenset({OrderCaptured, PaymentCaptured, ShipmentShipped, OrderStepped, FeedReported})
+COMMUTING: Final = frozenset(
+    {OrderCaptured, PaymentCaptured, GiftCardIssued, ShipmentShipped, OrderStepped, FeedReported}
+)
 """Events that read nothing of stock but whether enough is free, and what it costs: others may change it meanwhile."""
 HELD_BATCHES: Final = 16
 """After a batch that others came in the way of, so many hold their stock rows from the start."""
@@ -382,15 +387,35 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
     store.load_terms(session, unit, channels)
     confirmed = changed if any(one.confirm_shipment_seconds for one in unit.terms.values()) else set()
     store.load_order_documents(session, unit, sorted(changed))
-    store.load_order_steps(session, unit, sorted(stepped | confirmed))
-    paying = [one.event for one in messages if isinstance(one.event, PaymentCaptured | PaymentSettled)]
-    store.load_payments(session, unit, sorted({correlation_id(one.origin, one.order_id) for one in paying}))
+    awaited = {one for one in changed if one in unit.orders and unit.orders[one].revenue_on != "shipped"}
+    store.load_order_steps(session, unit, sorted(stepped | confirmed | awaited))
+    _load_tenders(session, unit, [one.event for one in messages])
     live = [(one.occurred_at, event) for one, event in captured if one.provenance == "live" and event.customer_ref]
     if live:
         longest = max((one.duplicate_seconds for one in (*unit.terms.values(), Terms(""))), default=0)
         within = dt.timedelta(seconds=longest)
         since, until = min(at for at, _ in live) - within, max(at for at, _ in live) + within
         store.load_baskets(session, unit, [intake.basket_of(event) for _, event in live], since, until)
+
+
+def _load_tenders(session: Session, unit: Unit, events: Sequence[Event]) -> None:
+    """What was paid on orders whose money moves, with the gift cards that paid, or pay now."""
+    paid = {
+        correlation_id(event.origin, event.order_id)
+        for event in events
+        if isinstance(event, PaymentCaptured | PaymentSettled | OrderCancelled | OrderEdited)
+    }
+    store.load_payments(session, unit, sorted(paid))
+    cards = {one.card for one in unit.payments.values() if one.card}
+    for event in events:
+        match event:
+            case PaymentCaptured():
+                cards.update(identity for _, identity in tenders.cards_of(event))
+            case GiftCardIssued():
+                cards.add(tenders.card_identity(event.origin, event.card_id))
+            case _:
+                pass
+    store.load_gift_cards(session, unit, cards)
 
 
 def _transferred_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:

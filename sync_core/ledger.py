@@ -4,13 +4,13 @@ import datetime as dt
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from sync_core.errors import UnbalancedJournalError
-from sync_core.messages import Provenance
+from sync_core.messages import Provenance, RevenueOn, TaxPoint, TenderKind
 
 SETTLES: Final = frozenset({"settlement", "settlement_reversal", "settlement_difference", "settlement_write_off"})
 """Documents of the settlement side: their postings to a clearing account close what others opened."""
@@ -38,6 +38,7 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     receivable: str
     payouts_in_transit: str
     inventory: str
+    with_carriers: str
     return_pending: str
     damaged: str
     quarantine: str
@@ -47,6 +48,7 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     received_not_invoiced: str
     refunds_approved: str
     sales_tax: str
+    gift_cards: str
     refund_tax_pending: str
     cost_of_goods: str
     processor_fees: str
@@ -58,9 +60,18 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     opening_balance: str
 
 
+class SalesTerms(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the tax of a sale is payable, and when its revenue is earned."""
+
+    tax_point: TaxPoint = "capture"
+    revenue_on: RevenueOn = "shipped"
+
+
 class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     """Versioned posting rules: accounts per kind of line, the ERP deadline and the lane per document.
 
+    ``tenders`` has the account of each kind of tender, with ``{provider}`` and ``{location}``; refunds go to the kinds
+    in ``refund_order``. ``channels`` has the sales terms of channels that differ from ``terms``.
     ``settlement`` has the account of each kind of settlement line; none for a line that an open item waits for.
     ``expected_days`` says how long an open item of an account may wait for its settlement; the longest prefix counts.
     """
@@ -68,6 +79,10 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     deadline_minutes: dict[str, int]
     accounts: Accounts
+    tenders: dict[TenderKind, str]
+    refund_order: tuple[TenderKind, ...]
+    terms: SalesTerms
+    channels: dict[str, SalesTerms]
     kinds: dict[str, KindAccounts]
     lanes: dict[str, Lane]
     settlement: dict[str, str]
@@ -78,6 +93,9 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     def clearing(self, provider: str) -> str:
         return self.accounts.clearing.format(provider=provider)
+
+    def sales_terms(self, channel: str) -> SalesTerms:
+        return self.channels.get(channel, self.terms)
 
     def opens(self, document: str, account: str) -> bool:
         """Whether a posting of a document to an account is something that a settlement has to match."""
@@ -132,9 +150,21 @@ class Journal(Struct, frozen=True, kw_only=True):
         return sum(line.amount_minor for line in self.lines if line.amount_minor > 0)
 
 
-def load_rules(path: Path = RULES_FILE) -> PostingRules:
-    """Raises msgspec.ValidationError, naming the key, for rules that do not have the form above."""
-    return msgspec.convert(tomllib.loads(path.read_text()), PostingRules)
+def load_rules(path: Path = RULES_FILE, override: str = "") -> PostingRules:
+    """The rules, with those of the file ``override`` laid over them, key by key.
+
+    Raises msgspec.ValidationError, naming the key, for rules that do not have the form above.
+    """
+    stated = tomllib.loads(path.read_text())
+    if override:
+        stated = _laid_over(stated, tomllib.loads(Path(override).read_text()))
+    return msgspec.convert(stated, PostingRules)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: _laid_over(below[key], one) for key, one in above.items()
+              if isinstance(one, dict) and isinstance(below.get(key), dict)}  # fmt: skip
+    return below | above | tables
 
 
 def balanced(lines: Iterable[JournalLine]) -> tuple[JournalLine, ...]:

@@ -28,6 +28,8 @@ OrderStepName = Literal[
     "packed", "shipment_confirmed", "ready_for_pickup", "picked_up", "delivery_promised", "delivered", "notified",
     "closed",
 ]  # fmt: skip
+TaxPoint = Literal["capture", "shipment"]
+RevenueOn = Literal["shipped", "delivered", "picked_up"]
 OrderDeadline = Literal["acknowledgement", "shipment_confirmation", "payment"]
 MOST_SECONDS: Final = 366 * 86_400
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
@@ -99,8 +101,66 @@ class PaymentVoided(Payment, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: Annotated[str, Meta(max_length=500)] = ""
 
 
+TenderKind = Literal["card", "cash", "gift_card", "store_credit"]
+
+
+class Tender(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a part of a payment was paid with. A gift card, or store credit, is known by its issuer and number.
+
+    ``payment_id`` is under which the provider will settle this part; absent it is the payment's own.
+    """
+
+    kind: TenderKind
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    provider: Annotated[str, Meta(max_length=200)] = ""
+    payment_id: Annotated[str, Meta(max_length=200)] = ""
+    issuer: Annotated[str, Meta(max_length=64)] = ""  # origin of the card; absent: that of the order
+    card_id: Annotated[str, Meta(max_length=200)] = ""
+
+
 class PaymentCaptured(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Money for an order was taken (an authorisation is not yet money)."""
+    """Money for an order was taken (an authorisation is not yet money), by ``tenders`` when it was split."""
+
+    tenders: Annotated[tuple[Tender, ...], Meta(max_length=50)] = ()
+
+    def __post_init__(self) -> None:
+        if not self.tenders:
+            return
+        if (paid := sum(tender.amount_minor for tender in self.tenders)) != self.amount_minor:
+            raise ValueError(f"`tenders` come to {paid}, `amount_minor` is {self.amount_minor}")
+        for number, tender in enumerate(self.tenders):
+            if (tender.kind in ("gift_card", "store_credit")) != bool(tender.card_id):
+                raise ValueError(f"`tenders[{number}].card_id` is what a gift card or store credit has, and no other")
+        if len({tender_id(self, tender) for tender in self.tenders}) < len(self.tenders):
+            raise ValueError("`tenders` of one kind need a `payment_id` or a `card_id` each")
+
+
+def tender_id(event: PaymentCaptured, tender: Tender) -> str:
+    """The number of a part of a payment."""
+    own = f"{event.payment_id}/{tender.card_id}" if tender.card_id else event.payment_id
+    return tender.payment_id or (f"{own}/cash" if tender.kind == "cash" else own)
+
+
+class GiftCardIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gift card was sold or loaded, or store credit granted: its amount is owed to whoever holds it.
+
+    Paid by ``provider`` under ``payment_id``, or as lines of kind gift in the order ``order_id``.
+    """
+
+    origin: Origin
+    card_id: Name
+    channel: Name
+    currency: Currency
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    kind: Literal["gift_card", "store_credit"] = "gift_card"
+    location: Annotated[str, Meta(max_length=200)] = ""
+    provider: Annotated[str, Meta(max_length=200)] = ""
+    payment_id: Annotated[str, Meta(max_length=200)] = ""
+    order_id: Annotated[str, Meta(max_length=200)] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.provider) == bool(self.order_id) or bool(self.provider) != bool(self.payment_id):
+            raise ValueError("a card is paid by a `provider` with its `payment_id`, or in an order with its `order_id`")
 
 
 class PaymentSettlementAnnounced(Payment, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -584,6 +644,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.failed.v1": PaymentFailed,
     "tallytrace.payment.voided.v1": PaymentVoided,
     "tallytrace.payment.captured.v1": PaymentCaptured,
+    "tallytrace.gift_card.issued.v1": GiftCardIssued,
     "tallytrace.payment.settlement_announced.v1": PaymentSettlementAnnounced,
     "tallytrace.payment.settled.v1": PaymentSettled,
     "tallytrace.settlement.received.v1": SettlementReceived,
@@ -624,6 +685,7 @@ Event = (
     | PaymentFailed
     | PaymentVoided
     | PaymentCaptured
+    | GiftCardIssued
     | PaymentSettlementAnnounced
     | PaymentSettled
     | SettlementReceived
@@ -803,6 +865,8 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.return_id}"
         case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
             return event.origin
+        case GiftCardIssued():
+            return f"gift card\x1f{event.origin}\x1f{event.card_id}"
         case SettlementReceived():
             return f"{event.origin}\x1f{event.settlement_id}"
         case PostingCompensated():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from sync_core.ledger import JournalLine
-from sync_core.messages import Provenance
+from sync_core.messages import Provenance, RevenueOn, TaxPoint, TenderKind
 from sync_core.money import cumulative_share
 
 OrderState = Literal["reserved", "backordered", "lapsed", "partially_shipped", "shipped", "cancelled"]
@@ -25,7 +25,7 @@ ExceptionKind = Literal[
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
     "movements_damaged",
     "settlement_refused", "settlement_unknown_fee", "settlement_line_unmatched", "settlement_missing",
-    "payout_missing", "bank_line_unmatched", "chargeback",
+    "payout_missing", "bank_line_unmatched", "chargeback", "gift_card_overdrawn", "gift_card_differs",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
@@ -106,6 +106,19 @@ class Order(Struct):
     edited: dict[str, int] = field(default_factory=dict)
     partition: int = 0  # of the inbox, in which the events of this order are in sequence
     basket: bytes = b""  # equal for equal orders of one customer; empty when nobody asks
+    tax_point: TaxPoint = "capture"
+    revenue_on: RevenueOn = "shipped"
+    undelivered: dict[str, dict[str, int]] = field(default_factory=dict)  # by shipment: amounts by kind, and cost
+
+    @property
+    def unshipped(self) -> dict[str, int]:
+        """What of ``contract`` has not left."""
+        left = dict(self.contract)
+        for sent in self.undelivered.values():
+            for kind, amount in sent.items():
+                if kind != "cost":
+                    left[kind] -= amount
+        return left
 
     @property
     def due_minor(self) -> int:
@@ -124,13 +137,31 @@ class Terms(Struct, frozen=True):
 
 
 class Captured(Struct):
-    """A payment of which money was taken, and whether the provider has paid it out."""
+    """A payment, or the part of it that one tender paid: what was taken and given back, and whether it is settled."""
 
     correlation_id: bytes  # of its order
     payment_id: str
     provider: str
     amount_minor: int = 0
     settled: bool = False
+    kind: TenderKind = "card"
+    card: bytes = b""  # identity of the gift card
+    refunded_minor: int = 0
+
+
+class GiftCard(Struct):
+    """A gift card or store credit, and what is owed to whoever holds it."""
+
+    identity: bytes
+    origin: str
+    card_id: str
+    currency: str
+    balance_minor: int = 0
+
+    @property
+    def reference(self) -> str:
+        """What its postings are known by in the gift-card account."""
+        return f"{self.origin}:{self.card_id}"
 
 
 class Return(Struct):

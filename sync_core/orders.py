@@ -17,9 +17,12 @@ from sync_core.messages import (
 )
 from sync_core.model import ExceptionKind, Hop, KindTotal, Order, OrderLine, Severity
 from sync_core.money import share_of_rest
+from sync_core.tenders import give_back, refusal, take
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
+TAX = "tax"
+"""What is paid of tax whose tax point is the shipment, among the kinds of what is owed."""
 
 Chosen = dict[int, int] | str
 """Units by line number, or in words why there are none."""
@@ -63,10 +66,14 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
         paid, wanted = f"{event.amount_minor} {event.currency}", f"{due} {order.currency}"
         detail = f"payment {event.payment_id} is {paid}, the order {wanted}"
         return refuse(step, order, "payment_differs", "payments", detail, event.amount_minor)
+    if (refused := refusal(step, order, event)) is not None:
+        if refused.state == "parked":
+            return refused
+        kind: ExceptionKind = "gift_card_overdrawn"
+        return refuse(step, order, kind, "payments", refused.reason, event.amount_minor, document_id=event.payment_id)
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     step.resolve_exceptions(identity, order.origin, "payment_failed", f"captured: {event.payment_id}")
-    step.captured(identity, event.payment_id, event.provider, event.amount_minor)
     _tell_payment(step, order, event)
     if order.provider:
         _post_addition(step, order, event)
@@ -190,13 +197,28 @@ def shares(amounts: Mapping[str, int], now: int, left: int) -> dict[str, int]:
 def changed_lines(step: Step, order: Order) -> list[JournalLine]:
     """The journal lines that take what was edited into what is owed; the caller's journal balances them with money."""
     made, rules = step.message.provenance, step.rules
-    tax_minor = order.edited.pop("tax", 0)
-    lines = [JournalLine(rules.accounts.sales_tax, -tax_minor, made)]
+    lines = [tax_owed(step, order, order.edited.pop("tax", 0), made)]
     for kind, amount in sorted(order.edited.items()):
         order.contract[kind] = order.contract.get(kind, 0) + amount
         lines.append(JournalLine(rules.kinds[kind].contract, -amount, made))
     order.edited = {}
     return lines
+
+
+def tax_owed(step: Step, order: Order, amount_minor: int, source: Provenance) -> JournalLine:
+    """The journal line of the tax of what was paid: payable at once, or with the goods when that is its tax point."""
+    if order.tax_point == "capture":
+        return JournalLine(step.rules.accounts.sales_tax, -amount_minor, source)
+    order.contract[TAX] = order.contract.get(TAX, 0) + amount_minor
+    return JournalLine(step.rules.kinds[TAX].contract, -amount_minor, source)
+
+
+def earned_or_sent(step: Step, order: Order, document_id: str, earned: Mapping[str, int]) -> list[JournalLine]:
+    """The journal lines of what left with a document; none while revenue waits for the delivery."""
+    if order.revenue_on == "shipped":
+        return earned_lines(step, order, earned)
+    order.undelivered[document_id] = {kind: one for kind, one in earned.items() if step.rules.kinds[kind].revenue}
+    return []
 
 
 def earned_lines(step: Step, order: Order, earned: Mapping[str, int]) -> list[JournalLine]:
@@ -293,6 +315,7 @@ def _shortage(step: Step, location: str, demand: dict[str, int]) -> dict[str, in
 
 def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
     """The order and its lines, brought into the unit of work."""
+    terms = step.rules.sales_terms(event.channel)
     order = Order(
         correlation_id=correlation_id(event.origin, event.order_id),
         origin=event.origin,
@@ -310,6 +333,8 @@ def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
         provenance=step.message.provenance,
         totals=kind_totals(event.lines),
         partition=step.unit.partition,
+        tax_point=terms.tax_point,
+        revenue_on=terms.revenue_on,
     )
     lines = [_order_line(order, number, line, reserved=reserved) for number, line in enumerate(event.lines, 1)]
     unit, identity = step.unit, order.correlation_id
@@ -386,25 +411,25 @@ def _tell_payment(step: Step, order: Order, event: PaymentCaptured) -> None:
 
 def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_minor: int) -> None:
     """What the order stated is owed now, and what was edited since, unless that is still to be paid."""
-    rules, made, stated = step.rules, step.message.provenance, derived(order.provenance)
+    rules, stated = step.rules, derived(order.provenance)
     credited = order.contract  # what credit memos gave back before the payment came
     order.contract = {total.kind: total.amount_minor + credited.get(total.kind, 0) for total in order.totals}
     order.provider = event.provider
     lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
-    lines.append(JournalLine(rules.clearing(event.provider), event.amount_minor, made, reference=event.payment_id))
-    lines.append(JournalLine(rules.accounts.sales_tax, order.edited.get("tax", 0) - order.tax_minor, stated))
+    lines += take(step, order, event)
+    lines.append(tax_owed(step, order, order.tax_minor - order.edited.get("tax", 0), stated))
     if above_due_minor >= 0:
         lines += changed_lines(step, order)
-        lines.append(JournalLine(rules.clearing(event.provider), -above_due_minor, made))
+        lines += give_back(step, order, above_due_minor)
     post(step, order, "order", order.order_id, lines)
 
 
 def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
     """What an edit added is paid; of an order that has been shipped it is earned as well."""
-    lines = [JournalLine(step.rules.clearing(event.provider), event.amount_minor, step.message.provenance)]
+    lines = take(step, order, event)
     lines += changed_lines(step, order)
     if order.state == "shipped":
-        lines += earned_lines(step, order, dict(order.contract))
+        lines += earned_or_sent(step, order, event.payment_id, order.unshipped)
     post(step, order, "capture", event.payment_id, lines)
 
 

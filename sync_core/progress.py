@@ -9,6 +9,7 @@ from sync_core.checks import STEPS, failure_of, held_by
 from sync_core.messages import OrderStepped
 from sync_core.model import Order, Severity
 from sync_core.orders import raise_about, source_hop
+from sync_core.shipments import deliver
 from sync_core.unit import DONE, Step, Verdict
 from sync_core.windows import close_window, step_key
 
@@ -22,6 +23,8 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     if order is None:
         return Verdict("parked", f"order {event.order_id} has not arrived", identity)
     _tell(step, order, event)
+    if event.step == order.revenue_on and order.undelivered and not event.failed:
+        deliver(step, order, event.reference)
     key = step_key(event.step, event.reference)
     before = step.unit.order_steps.get((identity, key))
     if before is not None and before >= step.message.occurred_at:

@@ -12,11 +12,13 @@ from sync_core.messages import ShipmentShipped, derived
 from sync_core.model import Hop, Order, OrderLine
 from sync_core.orders import (
     MOVES_STOCK,
+    TAX,
     Chosen,
     chosen,
     complete,
     dimensions,
     earned_lines,
+    earned_or_sent,
     known_document,
     post,
     raise_about,
@@ -79,22 +81,23 @@ def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int,
     lines = step.unit.lines[identity]
     in_parts = order.state == "partially_shipped"
     now, left = weight(lines, taken)
-    earned = shares(order.contract, now, left)
+    unshipped = order.unshipped
+    earned = shares(unshipped, now, left)
     told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if event.lines else []
     cost_minor = _take_out(step, order, event.shipment_id, taken)
     restate(step, order)
     last = order.state != "partially_shipped"
     if last:
         complete(step, order)
-        earned = dict(order.contract)
+        earned = unshipped
     else:
         earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
-    _tell(step, order, event, sum(taken.values()), sum(earned.values()), told)
+    _tell(step, order, event, sum(taken.values()), _worth(earned), told)
     _post(step, order, event.shipment_id, cost_minor, earned)
     if in_parts or not last:
-        step.tell(_progress(order, "fulfilled" if last else "partially_shipped", sum(order.contract.values())))
+        step.tell(_progress(order, "fulfilled" if last else "partially_shipped", _worth(order.unshipped)))
 
 
 def _told(line: OrderLine, units: int) -> tuple[str, dict[str, Any]]:
@@ -131,10 +134,35 @@ def _tell(
 
 def _post(step: Step, order: Order, shipment_id: str, cost_minor: int, earned: Mapping[str, int]) -> None:
     made, accounts = derived(order.provenance), step.rules.accounts
-    lines = [JournalLine(accounts.cost_of_goods, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
-    lines += earned_lines(step, order, earned)
+    at_once = order.revenue_on == "shipped"
+    cost = accounts.cost_of_goods if at_once else accounts.with_carriers
+    lines = [JournalLine(cost, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
+    lines += earned_or_sent(step, order, shipment_id, earned)
+    if not at_once:
+        order.undelivered[shipment_id]["cost"] = cost_minor
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
     post(step, order, "shipment", shipment_id, lines)
+    if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
+        deliver(step, order, shipment_id)
+
+
+def deliver(step: Step, order: Order, shipment_id: str) -> None:
+    """The customer has the goods of a shipment, or of all that left when it names none: they are revenue and cost."""
+    accounts, made = step.rules.accounts, derived(order.provenance)
+    for sent in [shipment_id] if shipment_id in order.undelivered else list(order.undelivered):
+        earned = order.undelivered.pop(sent)
+        cost_minor = earned.pop("cost", 0)
+        lines = [JournalLine(accounts.cost_of_goods, cost_minor, made),
+                 JournalLine(accounts.with_carriers, -cost_minor, made)]  # fmt: skip
+        lines += earned_lines(step, order, earned)
+        post(step, order, "delivery", sent, lines)
+    order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
+    step.unit.changed_orders[order.correlation_id] = order
+
+
+def _worth(amounts: Mapping[str, int]) -> int:
+    """What goods and services come to, without tax."""
+    return sum(amount for kind, amount in amounts.items() if kind != TAX)
 
 
 def _progress(order: Order, milestone: str, left_minor: int) -> Hop:

@@ -24,6 +24,7 @@ from sync_core.model import (
     Captured,
     Catalogue,
     ExceptionItem,
+    GiftCard,
     KindTotal,
     Location,
     Order,
@@ -185,8 +186,8 @@ def load_orders(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
     if not wanted:
         return
     for row in session.rows("load_orders", ids=wanted):
-        *plain, totals, paid, provider, contract, edited, partition, basket = row
-        values = (*plain, msgspec.convert(totals, list[KindTotal]), paid, provider, contract, edited, partition, basket)
+        *plain, totals = row[:15]
+        values = (*plain, msgspec.convert(totals, list[KindTotal]), *row[15:])
         unit.orders[row[0]] = Order(*values)
         unit.lines[row[0]] = []
     for row in session.rows("load_lines", ids=wanted):
@@ -218,6 +219,12 @@ def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
 def load_payments(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for row in session.rows("load_payments", ids=ids) if ids else ():
         unit.payments[(row[0], row[1])] = Captured(*row)
+
+
+def load_gift_cards(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
+    wanted = sorted(set(ids))
+    for row in session.rows("load_gift_cards", ids=wanted) if wanted else ():
+        unit.gift_cards[row[0]] = GiftCard(*row)
 
 
 def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -451,14 +458,15 @@ def _save_orders(session: Session, unit: Unit) -> None:
         (
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
-            "paid_minor", "provider", "contract", "edited", "partition", "basket",
+            "paid_minor", "provider", "contract", "edited", "partition", "basket", "tax_point", "revenue_on",
+            "undelivered",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
                 _json(o.totals), o.paid_minor, o.provider, _json(o.contract), _json(o.edited), o.partition,
-                o.basket,
+                o.basket, o.tax_point, o.revenue_on, _json(o.undelivered),
             )
             for o in unit.new_orders
         ),
@@ -485,6 +493,7 @@ def _save_orders(session: Session, unit: Unit) -> None:
         id=lambda o: o.correlation_id, state=lambda o: o.state, open_tax_minor=lambda o: o.open_tax_minor,
         amount_minor=lambda o: o.amount_minor, tax_minor=lambda o: o.tax_minor, paid_minor=lambda o: o.paid_minor,
         provider=lambda o: o.provider, contract=lambda o: _json(o.contract), edited=lambda o: _json(o.edited),
+        undelivered=lambda o: _json(o.undelivered),
     )  # fmt: skip
     added = {(line.correlation_id, line.line_no) for line in unit.new_lines}
     lines = [line for place, line in unit.changed_lines.items() if place not in added]
@@ -496,7 +505,12 @@ def _save_orders(session: Session, unit: Unit) -> None:
     )  # fmt: skip
     _columns(
         session, "save_payments", list(unit.changed_payments.values()), id=lambda p: p.correlation_id,
-        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled")},
+        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled", "kind", "card",
+                                               "refunded_minor")},
+    )  # fmt: skip
+    _columns(
+        session, "save_gift_cards", list(unit.changed_gift_cards.values()), id=lambda c: c.identity,
+        **{name: attrgetter(name) for name in ("origin", "card_id", "currency", "balance_minor")},
     )  # fmt: skip
     documents = ("correlation_id", "kind", "document_id", "occurred_at")
     session.copy("order_documents", documents, unit.new_order_documents)

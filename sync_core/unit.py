@@ -19,6 +19,7 @@ from sync_core.model import (
     CreditPiece,
     ExceptionItem,
     ExceptionKind,
+    GiftCard,
     Hop,
     Link,
     Location,
@@ -89,6 +90,8 @@ class Unit(Struct):
     baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
     payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
     changed_payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
+    gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
+    changed_gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
     new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
     returns: dict[bytes, Return] = field(default_factory=dict)
     stock: dict[StockKey, Stock] = field(default_factory=dict)
@@ -188,12 +191,13 @@ class Step(Struct):
         """A step of an order was taken."""
         self.unit.order_steps[(order, name)] = self.unit.new_steps[(order, name)] = self.message.occurred_at
 
-    def captured(self, order: bytes, payment_id: str, provider: str, amount_minor: int) -> None:
+    def captured(self, taken: Captured) -> None:
         """Money was taken by a payment of an order."""
-        place = (order, payment_id)
-        held = self.unit.payments.setdefault(place, Captured(order, payment_id, provider))
-        held.amount_minor += amount_minor
-        self.unit.changed_payments[place] = held
+        place = (taken.correlation_id, taken.payment_id)
+        held = self.unit.payments.get(place)
+        if held is not None:
+            held.amount_minor += taken.amount_minor
+        self.unit.payments[place] = self.unit.changed_payments[place] = held or taken
 
     def move(self, business_key: str, kind: str, sku: str, location: str, quantity: int, correlation_id: bytes) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, description="events that wait to be processed; beyond that senders are asked to wait")
     ] = 50_000
     webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
+    posting_rules: Annotated[str, Meta(description="TOML file laid over the posting rules delivered")] = ""
     slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
     clock: Annotated[
         Literal["wall", "file"], Meta(description="wall: now is now; file: now is the latest event replayed")

@@ -65,7 +65,7 @@ def ready(db: Store, until: threading.Event) -> bool:
 
 def processing(settings: Settings, db: Store) -> list[Loop]:
     """The threads that process events."""
-    rules, retry = ledger.load_rules(), Retry(base_seconds=settings.retry_base_seconds)
+    rules, retry = ledger.load_rules(override=settings.posting_rules), Retry(base_seconds=settings.retry_base_seconds)
     workers = [
         Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
     ]

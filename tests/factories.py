@@ -18,6 +18,7 @@ from sync_core.messages import (
     EditedLine,
     Event,
     FeedReported,
+    GiftCardIssued,
     Line,
     Message,
     OrderCancelled,
@@ -69,6 +70,12 @@ def order(order_id: str = "1", *lines: Line, **over: Any) -> OrderCaptured:
 def payment(order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentCaptured:
     given: dict[str, Any] = {"origin": "shop", "payment_id": f"P{order_id}", "provider": "card", "currency": "GBP"}
     return PaymentCaptured(**given | {"order_id": order_id, "amount_minor": amount_minor} | over)
+
+
+def gift_card(card_id: str = "G1", amount_minor: int = 5000, **over: Any) -> GiftCardIssued:
+    """A gift card of 50.00, sold by card."""
+    given = {"origin": "shop", "channel": "web", "currency": "GBP", "provider": "stripe", "payment_id": f"P-{card_id}"}
+    return GiftCardIssued(**given | {"card_id": card_id, "amount_minor": amount_minor} | over)  # type: ignore[arg-type]
 
 
 def payment_word(kind: type[PaymentEvent], order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentEvent:

@@ -81,6 +81,9 @@ create table core.orders (
     provenance      text not null,
     partition       smallint not null,
     basket          bytea not null,
+    tax_point       text not null,
+    revenue_on      text not null,
+    undelivered     jsonb not null default '{}',
     unique (origin, order_id)
 );
 create index orders_basket on core.orders (basket, captured_at) where basket <> '';
@@ -115,7 +118,19 @@ create table core.payments (
     provider        text not null,
     amount_minor    bigint not null,
     settled         boolean not null,
+    kind            text not null,
+    card            bytea not null,
+    refunded_minor  bigint not null,
     primary key (correlation_id, payment_id)
+);
+
+create table core.gift_cards (
+    identity       bytea primary key check (octet_length(identity) = 16),
+    origin         text not null,
+    card_id        text not null,
+    currency       text not null,
+    balance_minor  bigint not null check (balance_minor >= 0),
+    unique (origin, card_id)
 );
 
 create table core.order_steps (

@@ -75,7 +75,7 @@ order by seq
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
        amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition,
-       basket
+       basket, tax_point, revenue_on, undelivered
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: backorders_of
@@ -174,15 +174,28 @@ where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_payments
 -- The payments of orders.
-select correlation_id, payment_id, provider, amount_minor, settled
+select correlation_id, payment_id, provider, amount_minor, settled, kind, card, refunded_minor
 from core.payments where correlation_id = any(%(ids)s::bytea[])
 
 -- name: save_payments
 -- Payments as they are now.
-insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled)
+insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled, kind, card, refunded_minor)
 select * from unnest(%(id)s::bytea[], %(payment_id)s::text[], %(provider)s::text[], %(amount_minor)s::bigint[],
-                     %(settled)s::boolean[])
-on conflict (correlation_id, payment_id) do update set amount_minor = excluded.amount_minor, settled = excluded.settled
+                     %(settled)s::boolean[], %(kind)s::text[], %(card)s::bytea[], %(refunded_minor)s::bigint[])
+on conflict (correlation_id, payment_id) do update
+set amount_minor = excluded.amount_minor, settled = excluded.settled, refunded_minor = excluded.refunded_minor
+
+-- name: load_gift_cards
+-- Gift cards, locked in order of their key: who redeems one waits for who redeems it just now.
+select identity, origin, card_id, currency, balance_minor from core.gift_cards
+where identity = any(%(ids)s::bytea[]) order by identity for update
+
+-- name: save_gift_cards
+-- Gift cards as they are now.
+insert into core.gift_cards (identity, origin, card_id, currency, balance_minor)
+select * from unnest(%(id)s::bytea[], %(origin)s::text[], %(card_id)s::text[], %(currency)s::text[],
+                     %(balance_minor)s::bigint[])
+on conflict (identity) do update set balance_minor = excluded.balance_minor
 
 -- name: load_order_steps
 -- When each step of orders was last taken.
@@ -677,11 +690,11 @@ group by sku
 update core.orders
 set state = new.state, open_tax_minor = new.open_tax_minor, amount_minor = new.amount_minor,
     tax_minor = new.tax_minor, paid_minor = new.paid_minor, provider = new.provider, contract = new.contract,
-    edited = new.edited
+    edited = new.edited, undelivered = new.undelivered
 from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(amount_minor)s::bigint[],
             %(tax_minor)s::bigint[], %(paid_minor)s::bigint[], %(provider)s::text[], %(contract)s::jsonb[],
-            %(edited)s::jsonb[])
-     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited)
+            %(edited)s::jsonb[], %(undelivered)s::jsonb[])
+     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited, undelivered)
 where orders.correlation_id = new.id
 
 -- name: save_lines
@@ -852,6 +865,8 @@ union all
 select identity, 'known', 0, 0 from core.product_numbers where identity = any(%(ids)s::bytea[])
 union all
 select identity, 'known', 0, 0 from core.channels where identity = any(%(ids)s::bytea[])
+union all
+select identity, 'issued', 0, 0 from core.gift_cards where identity = any(%(ids)s::bytea[])
 
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.

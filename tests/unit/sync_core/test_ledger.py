@@ -27,7 +27,7 @@ def test_lines_that_say_nothing_are_left_out_and_those_that_state_a_kind_are_kep
 
 def test_the_rules_name_accounts_for_every_kind_and_a_deadline_for_every_document() -> None:
     rules = load_rules()
-    assert set(rules.kinds) == {"goods_free", *get_args(LineKind)}
+    assert set(rules.kinds) == {"goods_free", "tax", *get_args(LineKind)}
     assert rules.clearing("card") == "assets:clearing:card"
     assert rules.kinds["gift"].revenue == ""
     assert rules.deadline_minutes["shipment"] == 60
@@ -37,7 +37,7 @@ def test_the_rules_name_accounts_for_every_kind_and_a_deadline_for_every_documen
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        ('version = "2026-11.4"', "", "version"),
+        ('version = "2026-11.5"', "", "version"),
         ("order = 60", 'order = "soon"', r"\$.deadline_minutes"),
         ('inventory = "assets:inventory:sellable"', "", "inventory"),
         ('contract = "liabilities:contract:goods"', "", r"\$.kinds"),

@@ -119,6 +119,7 @@ def test_the_hash_is_of_type_moment_and_body_and_of_nothing_else() -> None:
 EVENTS: dict[str, tuple[Event, str]] = {
     "order": (factories.order(), "shop\x1f1"),
     "payment": (factories.payment(), "shop\x1f1"),
+    "gift card": (factories.gift_card(), "gift card\x1fshop\x1fG1"),
     "authorisation": (factories.payment_word(PaymentAuthorised), "shop\x1f1"),
     "failed payment": (factories.payment_word(PaymentFailed), "shop\x1f1"),
     "voided payment": (factories.payment_word(PaymentVoided), "shop\x1f1"),
