@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
-from sync_core.erp.http import Answer, ErpClient, Unavailable
+from sync_core.erp.port import Answer, Erp, Unavailable
 from sync_core.ledger import LANES
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind, Hop
@@ -69,7 +69,7 @@ class ErpRelay:
     def __init__(
         self,
         db: Store,
-        erp: ErpClient,
+        erp: Erp,
         clock: Clock,
         *,
         batch: int = 200,

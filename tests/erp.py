@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sync_core.erp.http import Answer
+from sync_core.erp.port import Answer
 
 Reply = tuple[int, dict[str, str], bytes]
 

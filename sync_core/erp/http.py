@@ -1,34 +1,26 @@
 """An ERP that takes journals over HTTP: an array of journals in, a result for each out."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TypeVar
 
 import httpx
 import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
+from sync_core.erp.port import Answer, Held, Unavailable
 from sync_core.pauses import retry_after_seconds
-
-
-class Answer(Struct, frozen=True):
-    """What the ERP said of one journal; ``retry`` asks for another attempt later."""
-
-    idempotency_key: str
-    status: Literal["accepted", "rejected", "retry"]
-    document: str = ""
-    reason: str = ""
-
-
-class Unavailable(Struct, frozen=True):
-    """The ERP took nothing: why, and how long it asked to be left alone."""
-
-    reason: str
-    retry_after_seconds: float = 0.0
 
 
 class _Results(Struct, frozen=True):
     results: list[Answer]
+
+
+class _Documents(Struct, frozen=True):
+    documents: list[Held]
+
+
+Form = TypeVar("Form")
 
 
 class ErpClient:
@@ -40,19 +32,33 @@ class ErpClient:
 
     def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
         """Offer journals; each carries its own idempotency key, so offering one again is harmless."""
+        told = self._asked("/v1/journals", b"[" + b",".join(bodies) + b"]", _Results)
+        return told if isinstance(told, Unavailable) else told.results
+
+    def held(self, keys: Sequence[str]) -> list[Held] | Unavailable:
+        told = self._asked("/v1/journals/read", msgspec.json.encode(keys), _Documents)
+        return told if isinstance(told, Unavailable) else told.documents
+
+    def account(self, ours: str) -> str:
+        """It keeps its books by our accounts."""
+        return ours
+
+    def check(self) -> list[str]:
+        told = self.post([])
+        return [told.reason] if isinstance(told, Unavailable) else []
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _asked(self, path: str, body: bytes, form: type[Form]) -> Form | Unavailable:
         try:
-            response = self._http.post(
-                "/v1/journals", content=b"[" + b",".join(bodies) + b"]", headers={"Content-Type": "application/json"}
-            )
+            response = self._http.post(path, content=body, headers={"Content-Type": "application/json"})
         except httpx.HTTPError as error:
             return Unavailable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         if response.status_code != 200:
             asked_seconds = retry_after_seconds(response.headers.get("Retry-After", ""), self._clock())
             return Unavailable(f"HTTP {response.status_code}", asked_seconds)
         try:
-            return msgspec.json.decode(response.content, type=_Results).results
+            return msgspec.json.decode(response.content, type=form)
         except msgspec.DecodeError as error:
             return Unavailable(f"an answer that cannot be read: {error}")
-
-    def close(self) -> None:
-        self._http.close()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sync_core.erp.http import Answer, ErpClient, Unavailable
+from sync_core.erp.http import ErpClient
+from sync_core.erp.port import Answer, Unavailable
 from sync_core.outbox import ErpRelay
 from tests.core import Core, later, text
 from tests.erp import Erp, Reply

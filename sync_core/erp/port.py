@@ -1,0 +1,54 @@
+"""What every ERP is asked for: to take documents, and to say what it holds of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+
+class Answer(Struct, frozen=True):
+    """What the ERP said of one journal; ``retry`` asks for another attempt later."""
+
+    idempotency_key: str
+    status: Literal["accepted", "rejected", "retry"]
+    document: str = ""
+    reason: str = ""
+
+
+class Unavailable(Struct, frozen=True):
+    """The ERP took nothing: why, and how long it asked to be left alone."""
+
+    reason: str
+    retry_after_seconds: float = 0.0
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A document that the ERP holds under a key of ours: amounts by its own accounts, in minor units, debit positive.
+
+    ``valid`` is false of a document that the ERP numbered although it does not balance or is not finished.
+    """
+
+    idempotency_key: str
+    document: str
+    business_date: str
+    currency: str
+    accounts: Mapping[str, int]
+    valid: bool = True
+
+
+class Erp(Protocol):
+    """Never raises for what an ERP does. A key that it is offered again makes no second document."""
+
+    def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable: ...
+
+    def held(self, keys: Sequence[str]) -> list[Held] | Unavailable: ...
+
+    def account(self, ours: str) -> str:
+        """The ERP's account for one of ours; empty when it has none."""
+        ...
+
+    def check(self) -> list[str]:
+        """What keeps documents from being posted, in words; each entry is one thing to mend."""
+        ...
+
+    def close(self) -> None: ...
