@@ -21,6 +21,7 @@ class CoreStatus(msgspec.Struct, frozen=True):
     oldest_waiting_seconds: float
     spans_waiting: int
     erp: Literal["up", "down", "none"]
+    erp_problem: str = ""
 
 
 def read(client: httpx.Client, core_url: str) -> CoreStatus | None:
@@ -61,5 +62,6 @@ def details(status: CoreStatus | None) -> str:
         return "The sync core does not answer. What is shown here is what lineage has recorded so far."
     return (
         f"Queued events: {status.inbox_queued:,}. Journals waiting for the ERP: {status.outbox_waiting:,}. "
-        f"Spans waiting for the collector: {status.spans_waiting:,}. ERP: {status.erp}."
+        f"Spans waiting for the collector: {status.spans_waiting:,}. ERP: {status.erp}"
+        f"{f' ({status.erp_problem})' if status.erp_problem else ''}."
     )

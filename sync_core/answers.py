@@ -65,6 +65,7 @@ class Status(Struct, frozen=True):
     exceptions_open: int
     erp: Literal["up", "down", "none"]
     outbox_lanes: list[LaneStatus]
+    erp_problem: str = ""
 
 
 class LineState(Struct, frozen=True):

@@ -229,7 +229,10 @@ def status(state: State) -> Status:
         queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
         by_lane = lanes(session, core.clock())
     erp: Literal["up", "down", "none"] = "none" if core.erp is None else "up" if core.erp.up else "down"
-    return Status(queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp, by_lane)
+    problem = core.erp.problem if core.erp else ""
+    return Status(
+        queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp, by_lane, problem
+    )
 
 
 @post("/v1/orders", status_code=201)

@@ -21,6 +21,8 @@ REPLAYED: Final = "replayed"
 
 Action = Literal["assign", "resolve", "replay", "compensate"]
 POSTINGS: Final = ("posting_rejected", "posting_dead")
+REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead")
+"""What the ERP did not take, and may be offered again."""
 PUBLICATIONS: Final = ("channel_down", "publication_refused")
 
 MOST: Final = 500
@@ -103,8 +105,8 @@ class Locked(Struct, frozen=True):
     state: str
 
     @property
-    def journal_id(self) -> str:
-        """Of an exception about a posting."""
+    def document_id(self) -> str:
+        """Of an exception about what the ERP was sent."""
         return self.exception_id.removesuffix(f":{self.kind}")
 
 
@@ -147,8 +149,10 @@ def history(session: Session, exception_id: str) -> list[Record]:
 
 
 def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
-    if about.kind in POSTINGS:
-        return bool(session.run("post_again", journal_id=about.journal_id, now=now).rowcount)
+    if about.kind in REFUSED:
+        return bool(session.run("post_again", document_id=about.document_id, now=now).rowcount)
+    if about.kind == "posting_differs":
+        return bool(session.run("compare_again", document_id=about.document_id).rowcount)
     if about.kind in PUBLICATIONS:
         return bool(session.rows("publish_again", id=about.exception_id, now=now))
     values = {"source": about.cause_source, "event_id": about.cause_event_id}
@@ -159,12 +163,12 @@ def _compensate(session: Session, about: Locked, wanted: Act, now: dt.datetime) 
     """Have the core undo what the ERP refused; the exception is closed when that is done."""
     if about.kind not in POSTINGS:
         return False
-    document = session.rows("refused_posting", journal_id=about.journal_id)
+    document = session.rows("refused_posting", journal_id=about.document_id)
     if not document or document[0][0] not in COMPENSABLE:
         return False
-    origin = about.journal_id.partition(f":{document[0][0]}/")[0]
+    origin = about.document_id.partition(f":{document[0][0]}/")[0]
     event = PostingCompensated(
-        origin=origin, journal_id=about.journal_id, reason=f"{wanted.by}: {wanted.reason}"[:2000]
+        origin=origin, journal_id=about.document_id, reason=f"{wanted.by}: {wanted.reason}"[:2000]
     )
     told = message(event, source=SOURCE, event_id=f"{about.exception_id} {now.isoformat()}", occurred_at=now)
     return inbox.accept(session, [told], now) == ["accepted"]

@@ -447,7 +447,7 @@ def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:
     """Keep from the ERP what it has not been offered yet and a cancellation has reversed; the journal keeps both."""
     reversals = {one.journal_id: (one, cause, offset) for one, cause, offset in unit.journals
                  if one.document == "cancellation"}  # fmt: skip
-    if not reversals or not session.one("lock_every_posting")[0]:  # the relay may be offering them just now
+    if not reversals or not session.one("lock_every_slot")[0]:  # the relay may be offering them just now
         return
     orders_of = [unit.orders[one.correlation_id] for one, _, _ in reversals.values()]
     rows = session.rows("withdraw_postings", reversal_id=list(reversals),

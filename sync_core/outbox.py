@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import httpx
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
-from sync_core.erp.port import Answer, Erp, Unavailable
+from sync_core.erp.port import Answer, DocumentKind, Erp, Unavailable
 from sync_core.ledger import LANES
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind, Hop
@@ -26,41 +26,48 @@ LEAST_SHARE: Final = 10
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 
-class Posting(Struct, frozen=True):
-    """A journal that the ERP should be offered."""
+class ErpDocument(Struct, frozen=True):
+    """Something that the ERP should be offered."""
 
-    journal_id: str
+    document_id: str
+    kind: DocumentKind
     body: bytes
     attempts: int
     correlation_id: bytes
+    origin: str
     document: str
     entity_id: str
     channel: str
     location: str
     currency: str
+    worth_minor: int
     cause: Cause
     clock_offset: dt.timedelta
     due_at: dt.datetime
 
-    @property
-    def origin(self) -> str:
-        return self.journal_id.removesuffix(f":{self.document}/{self.entity_id}")
+    @classmethod
+    def of(cls, row: Row) -> "ErpDocument":
+        source, event_id, business_date, provenance, clock_offset, due_at = row[12:]
+        values: tuple[Any, ...] = (
+            *row[:12], Cause(source, event_id, business_date, provenance), clock_offset, due_at,
+        )  # fmt: skip
+        return cls(*values)
 
 
 class Attempt(Struct, frozen=True):
-    """One offer of a journal and what became of it; a journal that waits is offered again from ``not_before``."""
+    """One offer of a document and what became of it; one that waits is offered again from ``not_before``."""
 
-    posting: Posting
+    offered: ErpDocument
     answer: Answer
     state: Literal["accepted", "rejected", "waiting", "dead"]
     not_before: dt.datetime | None = None
 
     def accepted_at(self, now: dt.datetime) -> dt.datetime | None:
-        return now + self.posting.clock_offset if self.state == "accepted" else None
+        return now + self.offered.clock_offset if self.state == "accepted" else None
 
 
 class ErpRelay:
-    """Offers waiting journals to the ERP, lane by lane. While the ERP is away only the relay waits, not every journal.
+    """Offers waiting documents to the ERP, lane by lane. While the ERP is away only the relay waits, not each of them.
 
     Run by as many threads as ``concurrency`` says: so many requests may be under way, each with the journals of its own
     share of all transactions.
@@ -89,6 +96,8 @@ class ErpRelay:
         self._base_seconds = base_seconds
         self._cap_seconds = cap_seconds
         self._breaker = Breaker(clock, base_seconds, cap_seconds)
+        self.problem = ""
+        """Why the last attempt did not reach the ERP."""
 
     @property
     def up(self) -> bool:
@@ -96,99 +105,169 @@ class ErpRelay:
         return self._breaker.up
 
     def run_once(self) -> int:
-        """Offer one batch; returns how many journals the ERP decided on."""
+        """Offer one batch; returns how many documents the ERP decided on."""
         if self._breaker.open or self._pace.full:
             return 0
         with self._db.transaction() as session:
-            due = self._due(session, self._clock())
-            if not due or not self._pace.take():
-                return 0
-            answer = self._erp.post([one.body for one in due])
-            now = self._clock()
-            if isinstance(answer, Unavailable):
-                self._stand_back(session, due, answer, now)
-                return 0
-            self._breaker.passed()
-            by_key = {one.idempotency_key: one for one in answer}
-            missing = Answer("", "retry", reason="the ERP did not answer for this journal")
-            attempts = [self._judged(one, by_key.get(one.journal_id, missing), now) for one in due]
-            _write(session, attempts, now)
-            return sum(1 for one in attempts if one.state != "waiting")
+            return sum(self._offer(session, some) for some in self._due(session, self._clock()))
 
-    def _due(self, session: Session, now: dt.datetime) -> list[Posting]:
-        """What to offer next of a slot that no other thread or process is at, and that has something."""
+    def _offer(self, session: Session, some: Sequence[ErpDocument]) -> int:
+        """One request; returns how many of its documents the ERP decided on."""
+        if self._breaker.open or not self._pace.take():
+            return 0
+        answer = self._erp.post(some[0].kind, [one.body for one in some])
+        now = self._clock()
+        if isinstance(answer, Unavailable):
+            self._stand_back(session, some, answer, now)
+            return 0
+        self._breaker.passed()
+        self.problem = ""
+        by_key = {one.idempotency_key: one for one in answer}
+        missing = Answer("", "retry", reason="the ERP did not answer for this document")
+        attempts = [self._judged(one, by_key.get(one.document_id, missing), now) for one in some]
+        _write(session, attempts, now)
+        return sum(1 for one in attempts if one.state != "waiting")
+
+    def _due(self, session: Session, now: dt.datetime) -> list[list[ErpDocument]]:
+        """What to offer next, by kind, of a slot that no other thread or process is at."""
         for slot in range(self._slots):
-            if session.one("lock_postings", slot=slot)[0]:
-                rows = session.rows("postings_due", now=now, limit=self._batch, slot=slot, slots=self._slots,
+            if session.one("lock_slot", slot=slot)[0]:
+                rows = session.rows("documents_due", now=now, limit=self._batch, slot=slot, slots=self._slots,
                                     lanes=len(LANES), share=max(1, self._batch // LEAST_SHARE))  # fmt: skip
                 if rows:
-                    return [_posting(row) for row in rows]
+                    due = [ErpDocument.of(row) for row in rows]
+                    return [[one for one in due if one.kind == kind] for kind in dict.fromkeys(one.kind for one in due)]
                 session.connection.rollback()
         return []
 
-    def _stand_back(self, session: Session, due: Sequence[Posting], why: Unavailable, now: dt.datetime) -> None:
-        """Tell of the failed attempt, once per journal that was offered, and leave the ERP alone for a while."""
+    def _stand_back(self, session: Session, due: Sequence[ErpDocument], why: Unavailable, now: dt.datetime) -> None:
+        """Tell of the failed attempt, once per document that was offered, and leave the ERP alone for a while."""
         seconds = self._breaker.failed(why.retry_after_seconds)
-        answers = [(one, Answer(one.journal_id, "retry", reason=why.reason)) for one in due]
-        _write(session, [Attempt(posting, answer, "waiting", now) for posting, answer in answers], now)
+        self.problem = why.reason
+        answers = [(one, Answer(one.document_id, "retry", reason=why.reason)) for one in due]
+        _write(session, [Attempt(offered, answer, "waiting", now) for offered, answer in answers], now)
         log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, seconds)
 
-    def _judged(self, posting: Posting, answer: Answer, now: dt.datetime) -> Attempt:
-        """What an answer makes of a journal: accepted, rejected, waiting for its next attempt, or given up."""
+    def _judged(self, offered: ErpDocument, answer: Answer, now: dt.datetime) -> Attempt:
+        """What an answer makes of a document: accepted, rejected, waiting for its next attempt, or given up."""
         if answer.status != "retry":
-            return Attempt(posting, answer, answer.status)
-        failures = posting.attempts % self._attempts  # since it was offered first, or again by somebody
+            return Attempt(offered, answer, answer.status)
+        failures = offered.attempts % self._attempts  # since it was offered first, or again by somebody
         if failures + 1 == self._attempts:
-            return Attempt(posting, answer, "dead")
+            return Attempt(offered, answer, "dead")
         seconds = pause_seconds(failures, self._base_seconds, self._cap_seconds)
-        return Attempt(posting, answer, "waiting", now + dt.timedelta(seconds=seconds))
+        return Attempt(offered, answer, "waiting", now + dt.timedelta(seconds=seconds))
 
 
 def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> None:
     """Write what the ERP said, and the hop of every attempt, in this transaction."""
     session.run(
-        "postings_answered",
-        journal_id=[one.posting.journal_id for one in attempts],
+        "documents_answered",
+        document_id=[one.offered.document_id for one in attempts],
         state=[one.state for one in attempts],
         not_before=[one.not_before for one in attempts],
         accepted_at=[one.accepted_at(now) for one in attempts],
         erp_document=[one.answer.document for one in attempts],
         reason=[one.answer.reason for one in attempts],
     )
-    refused = [(_refused(one), one.posting) for one in attempts if one.state in ("rejected", "dead")]
-    add_exceptions(session, [(item, now + posting.clock_offset) for item, posting in refused])
+    refused = [(_refused(one), one.offered) for one in attempts if one.state in ("rejected", "dead")]
+    add_exceptions(session, [(item, now + offered.clock_offset) for item, offered in refused])
     told = [_told(one, now) for one in attempts]
     told += [
-        Told(opened(item, posting.channel), posting.cause, now + posting.clock_offset, posting.attempts + 1)
-        for item, posting in refused
+        Told(opened(item, offered.channel), offered.cause, now + offered.clock_offset, offered.attempts + 1)
+        for item, offered in refused
     ]
     save_spans(session, encode(told), now)
 
 
+class _Kind(Struct, frozen=True):
+    """How an attempt at a document is told: its hop, below the hop that made it, and what a refusal is called."""
+
+    made: str
+    stage: str
+    made_milestone: str
+    sent: str
+    milestones: Mapping[str, str]
+    entity: str
+    owner: str
+    rejected: ExceptionKind
+    dead: ExceptionKind
+
+
+_KINDS: Final[Mapping[DocumentKind, _Kind]] = {
+    "journal": _Kind(
+        "posting.journal", "transformation", "journaled", "posting.send",
+        {"accepted": "erp_accepted", "waiting": "sent", "rejected": "erp_rejected", "dead": "erp_rejected"},
+        "posting", "finance", "posting_rejected", "posting_dead",
+    ),
+    "sales_order": _Kind(
+        "order.capture", "source", "captured", "order.send_to_erp", {"accepted": "erp_accepted"},
+        "order", "integration", "sales_order_rejected", "sales_order_dead",
+    ),
+}  # fmt: skip
+_OUTCOMES: Final = {"accepted": "ok", "waiting": "failed", "rejected": "rejected", "dead": "dead_letter"}
+
+
+def _entity_id(offered: ErpDocument) -> str:
+    """A journal is known by its document, anything else by its own number."""
+    return f"{offered.document}/{offered.entity_id}" if offered.kind == "journal" else offered.entity_id
+
+
 def _refused(attempt: Attempt) -> ExceptionItem:
-    posting = attempt.posting
-    kind: ExceptionKind = "posting_dead" if attempt.state == "dead" else "posting_rejected"
+    offered = attempt.offered
+    about = _KINDS[offered.kind]
+    kind = about.dead if attempt.state == "dead" else about.rejected
     return ExceptionItem(
-        exception_id=f"{posting.journal_id}:{kind}",
+        exception_id=f"{offered.document_id}:{kind}",
         kind=kind,
         severity="major",
-        correlation_id=posting.correlation_id,
-        origin=posting.origin,
-        entity="posting",
-        entity_id=f"{posting.document}/{posting.entity_id}",
-        owner="finance",
-        amount_minor=_worth(posting.body),
-        currency=posting.currency,
+        correlation_id=offered.correlation_id,
+        origin=offered.origin,
+        entity=about.entity,
+        entity_id=_entity_id(offered),
+        owner=about.owner,
+        amount_minor=offered.worth_minor,
+        currency=offered.currency,
         detail=attempt.answer.reason,
-        cause_source=posting.cause.source,
-        cause_event_id=posting.cause.event_id,
+        cause_source=offered.cause.source,
+        cause_event_id=offered.cause.event_id,
     )
 
 
-def _worth(body: bytes) -> int:
-    """The debits of a journal, from what the ERP is sent."""
-    lines = msgspec.json.decode(body)["lines"]
-    return sum(line["amount_minor"] for line in lines if line["amount_minor"] > 0)
+def _told(attempt: Attempt, now: dt.datetime) -> Told:
+    """The hop of one attempt, below the hop that made what is offered."""
+    offered, answer, state = attempt.offered, attempt.answer, attempt.state
+    about = _KINDS[offered.kind]
+    attributes: dict[str, Any] = {
+        "journal_id" if offered.kind == "journal" else "order_id":
+            offered.document_id if offered.kind == "journal" else offered.entity_id,
+        "erp_document_id": answer.document,
+        "channel": offered.channel,
+        "location": offered.location,
+        "currency": offered.currency,
+        "due_at": offered.due_at,
+        "system": "erp",
+        "reason": answer.reason,
+        "owner": "" if state == "accepted" else about.owner,
+    }  # fmt: skip
+    made = Hop(
+        name=about.made,
+        stage=about.stage,
+        correlation_id=offered.correlation_id,
+        origin=offered.origin,
+        entity=about.entity,
+        entity_id=_entity_id(offered),
+        milestone=about.made_milestone,
+    )
+    sent = msgspec.structs.replace(
+        made,
+        name=about.sent,
+        stage="erp",
+        milestone=about.milestones.get(state, ""),
+        outcome=_OUTCOMES[state],
+        attributes=attributes,
+    )
+    return Told(sent, offered.cause, now + offered.clock_offset, offered.attempts + 1, made)
 
 
 class SpanRelay:
@@ -250,60 +329,3 @@ def _bounded(rows: list[Row]) -> list[Row]:
             break
         kept.append(row)
     return kept
-
-
-def _posting(row: Row) -> Posting:
-    journal_id, body, attempts, identity, document, entity_id, business_date, *rest = row
-    channel, location, currency, source, event_id, provenance, clock_offset, due_at = rest
-    return Posting(
-        journal_id,
-        body,
-        attempts,
-        identity,
-        document,
-        entity_id,
-        channel,
-        location,
-        currency,
-        cause=Cause(source, event_id, business_date, provenance),
-        clock_offset=clock_offset,
-        due_at=due_at,
-    )
-
-
-_MILESTONES: Final = {"accepted": "erp_accepted", "waiting": "sent", "rejected": "erp_rejected", "dead": "erp_rejected"}
-_OUTCOMES: Final = {"accepted": "ok", "waiting": "failed", "rejected": "rejected", "dead": "dead_letter"}
-
-
-def _told(attempt: Attempt, now: dt.datetime) -> Told:
-    """The hop of one attempt, below the hop that journaled what is posted."""
-    posting, answer, state = attempt.posting, attempt.answer, attempt.state
-    attributes: dict[str, Any] = {
-        "journal_id": posting.journal_id,
-        "erp_document_id": answer.document,
-        "channel": posting.channel,
-        "location": posting.location,
-        "currency": posting.currency,
-        "due_at": posting.due_at,
-        "system": "erp",
-        "reason": answer.reason,
-        "owner": "" if state == "accepted" else "finance",
-    }
-    journaled = Hop(
-        name="posting.journal",
-        stage="transformation",
-        correlation_id=posting.correlation_id,
-        origin=posting.origin,
-        entity="posting",
-        entity_id=f"{posting.document}/{posting.entity_id}",
-        milestone="journaled",
-    )
-    sent = msgspec.structs.replace(
-        journaled,
-        name="posting.send",
-        stage="erp",
-        milestone=_MILESTONES[state],
-        outcome=_OUTCOMES[state],
-        attributes=attributes,
-    )
-    return Told(sent, posting.cause, now + posting.clock_offset, posting.attempts + 1, journaled)

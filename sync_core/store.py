@@ -626,14 +626,23 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     )  # fmt: skip
     _open_items(session, unit, now)
     session.copy(
-        "postings",
-        ("journal_id", "lane", "body", "not_before", "queued_at"),
+        "erp_documents",
         (
-            (journal.journal_id, unit.rules.lane(journal.document), erp_body(journal), now, now)
-            for journal, _, _ in unit.journals
-            if journal.total_minor and journal.to_erp
+            "document_id", "kind", "lane", "correlation_id", "origin", "document", "entity_id", "business_date",
+            "channel", "location", "currency", "worth_minor", "event_source", "event_id", "provenance", "clock_offset",
+            "due_at", "body", "not_before", "queued_at",
         ),
-    )
+        (
+            (
+                j.journal_id, "journal", unit.rules.lane(j.document), j.correlation_id,
+                j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.entity_id, j.business_date,
+                j.channel, j.location, j.currency, j.total_minor, message.source, message.event_id,
+                message.provenance, offset, j.due_at, erp_body(j), now, now,
+            )
+            for j, message, offset in unit.journals
+            if j.total_minor and j.to_erp
+        ),
+    )  # fmt: skip
 
 
 def _open_items(session: Session, unit: Unit, now: dt.datetime) -> None:

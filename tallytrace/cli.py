@@ -422,6 +422,28 @@ def run_bench(
         show()
 
 
+@app.command("erp")
+def check_erp(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Ask the ERP of the settings whether it would take what we post: log-in, company, journal, accounts.
+
+    Exit status 1 when something must be mended there or in the settings; each line says what.
+    """
+    from tallytrace import erp
+
+    settings = _settings(context)
+    with _refusals():
+        if not settings.erp_url:
+            refuse("no ERP is set: erp_url is empty")
+        with erp.connected(settings) as one:
+            problems = one.check()
+    if as_json:
+        out.print_json(msgspec.json.encode({"url": settings.erp_url, "problems": problems}).decode())
+    else:
+        for problem in problems or [f"{settings.erp_url} takes what we post"]:
+            out.print(problem)
+    raise typer.Exit(1 if problems else 0)
+
+
 @app.command("demo")
 def run_demo(
     home: Annotated[Path, typer.Option(help="Directory of the demo's state; wiped at the start.")] = Path("var/demo"),

@@ -1,9 +1,9 @@
 """The core process: the sync core's API, its workers and its relays, over one PostgreSQL."""
 
+import datetime as dt
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Final
 
 import psycopg
@@ -11,16 +11,17 @@ from psycopg_pool import PoolTimeout
 
 from sync_core import api, clock, ledger, settlement_api
 from sync_core.deadlines import Deadlines
-from sync_core.erp.http import ErpClient
+from sync_core.erp.port import Erp
 from sync_core.files import Apart, FileReader
 from sync_core.matching import Matcher
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.publication import Publisher, channels
+from sync_core.readback import ReadBack
 from sync_core.reconcile import Reconciler
 from sync_core.shelf import Shelves
 from sync_core.store import Store
 from sync_core.workers import Loop, looping
-from tallytrace import health, webserver, worker
+from tallytrace import erp, health, webserver, worker
 from tallytrace.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
 MATCH_SECONDS: Final = 2.0
 RECONCILE_SECONDS: Final = 5.0
+READ_BACK_SECONDS: Final = 2.0
 
 
 def run(settings: Settings, until: threading.Event) -> None:
@@ -41,7 +43,8 @@ def run(settings: Settings, until: threading.Event) -> None:
         folder = settings.directory / "files"
         apart = Apart(settings.postgres_url, folder)
         files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
-        erp = undo.enter_context(_erp(settings, db)) if settings.erp_url else None
+        client = undo.enter_context(erp.connected(settings)) if settings.erp_url else None
+        relay = _relay(settings, db, client) if client else None
         spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
         undo.callback(spans.close)
         working = [] if settings.worker_processes else worker.processing(settings, db)
@@ -49,11 +52,14 @@ def run(settings: Settings, until: threading.Event) -> None:
         loops.append(Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS))
         loops.append(Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS))
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
-        if erp is not None:
+        if client and relay:
             loops += [
-                Loop(f"erp-relay-{n}", erp.run_once, idle_seconds=worker.IDLE_SECONDS)
+                Loop(f"erp-relay-{n}", relay.run_once, idle_seconds=worker.IDLE_SECONDS)
                 for n in range(1, settings.erp_concurrency + 1)
             ]
+            settled = dt.timedelta(seconds=settings.erp_read_back_seconds)
+            read_back = ReadBack(db, client, clock.wall, settled_after=settled)
+            loops.append(Loop("erp-read-back", read_back.run_once, idle_seconds=READ_BACK_SECONDS))
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
         loops.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
@@ -65,7 +71,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.enter_context(looping(loops))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(db, files, clock.wall, erp, shelves, lambda: _wake(working), settings.inbox_max_queued),
+            api.Core(db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued),
             *settlement_api.HANDLERS,
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
@@ -78,17 +84,12 @@ def _wake(loops: list[Loop]) -> None:
         loop.wake()
 
 
-@contextmanager
-def _erp(settings: Settings, db: Store) -> Iterator[ErpRelay]:
-    client = ErpClient(settings.erp_url, clock.wall)
-    try:
-        yield ErpRelay(
-            db, client, clock.wall, batch=settings.erp_batch, attempts=settings.retry_max_attempts,
-            base_seconds=settings.retry_base_seconds, requests_per_second=settings.erp_requests_per_second,
-            concurrency=settings.erp_concurrency,
-        )  # fmt: skip
-    finally:
-        client.close()
+def _relay(settings: Settings, db: Store, client: Erp) -> ErpRelay:
+    return ErpRelay(
+        db, client, clock.wall, batch=settings.erp_batch, attempts=settings.retry_max_attempts,
+        base_seconds=settings.retry_base_seconds, requests_per_second=settings.erp_requests_per_second,
+        concurrency=settings.erp_concurrency,
+    )  # fmt: skip
 
 
 def _waiting_for(db: Store) -> list[str]:

@@ -1,4 +1,4 @@
-"""A stand-in ERP: it gives every journal a document number, keeps it, and fails on demand.
+"""A stand-in ERP: it gives every document a number, keeps it, and fails on demand.
 
 Run alone with ``python -m tallytrace.erp_stub --port 9400 --state erp.jsonl``.
 """
@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -23,7 +23,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tallytrace.lifeline import end_with_parent
 
-MAX_JOURNALS: Final = 500
+MAX_DOCUMENTS: Final = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -43,6 +43,26 @@ class Journal(Struct, frozen=True):
     lines: tuple[JournalLine, ...]
 
 
+class OrderLine(Struct, frozen=True):
+    sku: Name
+    quantity: int
+    amount_minor: int
+
+
+class SalesOrder(Struct, frozen=True):
+    idempotency_key: Name
+    order_id: Name
+    channel: Name
+    location: Name
+    business_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    lines: tuple[OrderLine, ...]
+
+    @property
+    def kind(self) -> str:
+        return "sales_order"
+
+
 class Result(Struct, frozen=True, kw_only=True):
     idempotency_key: str
     status: Literal["accepted", "rejected", "retry"]
@@ -54,11 +74,25 @@ class Results(Struct, frozen=True):
     results: list[Result]
 
 
-class Entry(Struct, frozen=True):
-    """A line of the state file: a journal and the document number it was given."""
+Document = Journal | SalesOrder
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """A line of the state file: a document of one kind and the number it was given."""
 
     document: int
-    journal: Journal
+    journal: Journal | None = None
+    sales_order: SalesOrder | None = None
+
+    @classmethod
+    def of(cls, document: int, body: Document) -> "Entry":
+        return cls(document, body) if isinstance(body, Journal) else cls(document, None, body)
+
+    @property
+    def body(self) -> Document:
+        body = self.journal or self.sales_order
+        assert body is not None
+        return body
 
 
 class Chaos(Struct, frozen=True, kw_only=True):
@@ -66,6 +100,7 @@ class Chaos(Struct, frozen=True, kw_only=True):
     fail_share: Share = 0  # of requests answered 429 or 503 before anything is kept
     lost_share: Share = 0  # of requests that are kept and then answered 503: the answer was lost
     hold_kinds: tuple[str, ...] = ()
+    distort_minor: int = 0  # what it keeps of the first line of a journal is off by so much
     down_seconds: Annotated[float, Meta(ge=0)] = 0
     retry_after_seconds: Annotated[int, Meta(ge=0)] = 1
     requests_per_second: Annotated[float, Meta(ge=0)] = 0  # more are answered 429; 0: as many as come
@@ -77,6 +112,7 @@ class ChaosChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fail_share: Share | UnsetType = UNSET
     lost_share: Share | UnsetType = UNSET
     hold_kinds: tuple[str, ...] | UnsetType = UNSET
+    distort_minor: int | UnsetType = UNSET
     down_seconds: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     retry_after_seconds: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     requests_per_second: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
@@ -97,7 +133,11 @@ class Kept(Struct, frozen=True):
     length: int
 
 
-_DECODE_JOURNALS: Final = msgspec.json.Decoder(list[Journal])
+_DECODE: Final[dict[str, msgspec.json.Decoder[list[Any]]]] = {
+    "journals": msgspec.json.Decoder(list[Journal]),
+    "sales_orders": msgspec.json.Decoder(list[SalesOrder]),
+}
+_DECODE_KEYS: Final = msgspec.json.Decoder(list[Name])
 _DECODE_ENTRY: Final = msgspec.json.Decoder(Entry)
 _DECODE_CHANGE: Final = msgspec.json.Decoder(ChaosChange)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -121,30 +161,32 @@ class Books:
                 if not line.endswith(b"\n"):
                     os.ftruncate(self._file, self._end)  # cut off while it was written, so nobody was told of it
                     break
-                self._keep(_DECODE_ENTRY.decode(line), line)
+                entry = _DECODE_ENTRY.decode(line)
+                self._keep(entry, line, entry.body)
 
-    def _keep(self, entry: Entry, line: bytes) -> None:
-        journal = entry.journal
-        self._kept[journal.idempotency_key] = Kept(entry.document, digest(journal), self._end, len(line))
+    def _keep(self, entry: Entry, line: bytes, given: Document) -> None:
+        body = entry.body
+        self._kept[body.idempotency_key] = Kept(entry.document, digest(given), self._end, len(line))
         self._end += len(line)
-        self.by_kind[journal.kind] += 1
-        for each in journal.lines:
-            self.sums[journal.currency][each.account] += each.amount_minor
+        self.by_kind[body.kind] += 1
+        if isinstance(body, Journal):
+            for each in body.lines:
+                self.sums[body.currency][each.account] += each.amount_minor
 
     @property
     def documents(self) -> int:
         return len(self._kept)
 
-    def post(self, journals: list[Journal], held: frozenset[str]) -> list[Result]:
-        """One result per journal, in their order; new documents are in the file when this returns."""
+    def post(self, bodies: Sequence[Document], held: frozenset[str], distort_minor: int) -> list[Result]:
+        """One result per document, in their order; new documents are in the file when this returns."""
         start, lines, results = self._end, [], []
-        for journal in journals:
-            result = self._known(journal) or refusal(journal, held)
+        for body in bodies:
+            result = self._known(body) or refusal(body, held)
             if result is None:
-                entry = Entry(self.documents + 1, journal)
+                entry = Entry.of(self.documents + 1, distorted(body, distort_minor))
                 lines.append(_ENCODER.encode(entry) + b"\n")
-                self._keep(entry, lines[-1])
-                result = accepted(journal, entry.document)
+                self._keep(entry, lines[-1], body)
+                result = accepted(body, entry.document)
             results.append(result)
         if lines:
             written = os.write(self._file, b"".join(lines))
@@ -152,14 +194,14 @@ class Books:
                 raise OSError(f"state file took {written} of {self._end - start} bytes")
         return results
 
-    def _known(self, journal: Journal) -> Result | None:
-        kept = self._kept.get(journal.idempotency_key)
+    def _known(self, body: Document) -> Result | None:
+        kept = self._kept.get(body.idempotency_key)
         if kept is None:
             return None
-        if kept.digest != digest(journal):
-            reason = f"the key already belongs to another journal, {document_number(kept.document)}"
-            return Result(idempotency_key=journal.idempotency_key, status="rejected", reason=reason)
-        return accepted(journal, kept.document)
+        if kept.digest != digest(body):
+            reason = f"the key already belongs to another document, {document_number(kept.document)}"
+            return Result(idempotency_key=body.idempotency_key, status="rejected", reason=reason)
+        return accepted(body, kept.document)
 
     def find(self, key: str) -> Entry | None:
         kept = self._kept.get(key)
@@ -171,29 +213,37 @@ class Books:
         os.close(self._file)
 
 
-def digest(journal: Journal) -> bytes:
-    return hashlib.blake2b(_ENCODER.encode(journal), digest_size=12).digest()
+def digest(body: Document) -> bytes:
+    return hashlib.blake2b(_ENCODER.encode(body), digest_size=12).digest()
 
 
 def document_number(document: int) -> str:
     return f"ERP-{document:07d}"
 
 
-def accepted(journal: Journal, document: int) -> Result:
-    return Result(idempotency_key=journal.idempotency_key, status="accepted", document=document_number(document))
+def distorted(body: Document, by_minor: int) -> Document:
+    if not by_minor or not isinstance(body, Journal):
+        return body
+    first, *others = body.lines
+    wrong = msgspec.structs.replace(first, amount_minor=first.amount_minor + by_minor)
+    return msgspec.structs.replace(body, lines=(wrong, *others))
 
 
-def refusal(journal: Journal, held: frozenset[str]) -> Result | None:
-    """Why this journal gets no document now: wrong for ever (rejected) or held back (retry)."""
-    key = journal.idempotency_key
-    if not journal.lines:
-        return Result(idempotency_key=key, status="rejected", reason="the journal has no lines")
-    difference = sum(line.amount_minor for line in journal.lines)
+def accepted(body: Document, document: int) -> Result:
+    return Result(idempotency_key=body.idempotency_key, status="accepted", document=document_number(document))
+
+
+def refusal(body: Document, held: frozenset[str]) -> Result | None:
+    """Why this document gets no number now: wrong for ever (rejected) or held back (retry)."""
+    key = body.idempotency_key
+    if not body.lines:
+        return Result(idempotency_key=key, status="rejected", reason="the document has no lines")
+    difference = sum(line.amount_minor for line in body.lines) if isinstance(body, Journal) else 0
     if difference:
-        reason = f"debits and credits differ by {difference} minor units of {journal.currency}"
+        reason = f"debits and credits differ by {difference} minor units of {body.currency}"
         return Result(idempotency_key=key, status="rejected", reason=reason)
-    if journal.kind in held:
-        return Result(idempotency_key=key, status="retry", reason=f"posting of {journal.kind} journals is held")
+    if body.kind in held:
+        return Result(idempotency_key=key, status="retry", reason=f"posting of {body.kind} documents is held")
     return None
 
 
@@ -241,8 +291,8 @@ def problem(status: int, detail: str, retry_after_seconds: int | None = None) ->
     return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
-@post("/v1/journals", status_code=200)
-async def post_journals(request: Request[Any, Any, State], state: State) -> Response[Any]:
+@post(["/v1/journals", "/v1/sales_orders"], status_code=200)
+async def post_documents(request: Request[Any, Any, State], state: State) -> Response[Any]:
     weather: Weather = state.weather
     weather.under_way += 1
     try:
@@ -257,14 +307,14 @@ async def _answer(request: Request[Any, Any, State], state: State, weather: Weat
     chaos = weather.chaos
     if (status := weather.refuses()) is not None:
         state.refused[status] += 1
-        return problem(status, "the ERP cannot take journals now", chaos.retry_after_seconds)
+        return problem(status, "the ERP cannot take documents now", chaos.retry_after_seconds)
     try:
-        journals = _DECODE_JOURNALS.decode(await request.body())
+        bodies = _DECODE[request.url.path.rpartition("/")[2]].decode(await request.body())
     except msgspec.DecodeError as error:
         return problem(400, str(error))
-    if len(journals) > MAX_JOURNALS:
-        return problem(400, f"{len(journals)} journals in one request, at most {MAX_JOURNALS}")
-    results = state.books.post(journals, frozenset(chaos.hold_kinds))
+    if len(bodies) > MAX_DOCUMENTS:
+        return problem(400, f"{len(bodies)} documents in one request, at most {MAX_DOCUMENTS}")
+    results = state.books.post(bodies, frozenset(chaos.hold_kinds), chaos.distort_minor)
     state.results.update(result.status for result in results)
     if weather.loses_answer():
         state.refused[503] += 1
@@ -272,12 +322,34 @@ async def _answer(request: Request[Any, Any, State], state: State, weather: Weat
     return Response(Results(results))
 
 
-@get("/v1/journals/{key:path}", sync_to_thread=False)
-def get_journal(key: FromPath[str], state: State) -> Response[Any]:
+@post("/v1/journals/read", status_code=200)
+async def read_journals(request: Request[Any, Any, State], state: State) -> Response[Any]:
+    """The journals kept under these keys, with their sums by account."""
+    try:
+        keys = _DECODE_KEYS.decode(await request.body())
+    except msgspec.DecodeError as error:
+        return problem(400, str(error))
+    if len(keys) > MAX_DOCUMENTS:
+        return problem(400, f"{len(keys)} keys in one request, at most {MAX_DOCUMENTS}")
+    found = [entry for entry in map(state.books.find, keys) if entry is not None]
+    return Response({"documents": [_read(entry.document, entry.journal) for entry in found if entry.journal]})
+
+
+def _read(document: int, journal: Journal) -> dict[str, Any]:
+    accounts: Counter[str] = Counter()
+    for line in journal.lines:
+        accounts[line.account] += line.amount_minor
+    return {"idempotency_key": journal.idempotency_key, "document": document_number(document),
+            "business_date": journal.business_date, "currency": journal.currency, "accounts": accounts}  # fmt: skip
+
+
+@get(["/v1/journals/{key:path}", "/v1/sales_orders/{key:path}"], sync_to_thread=False)
+def get_document(key: FromPath[str], state: State) -> Response[Any]:
     entry = state.books.find(key.removeprefix("/"))
     if entry is None:
-        return problem(404, f"no journal has the idempotency key {key.removeprefix('/')!r}")
-    return Response({"document": document_number(entry.document), "journal": entry.journal})
+        return problem(404, f"no document has the idempotency key {key.removeprefix('/')!r}")
+    kind = "journal" if entry.journal else "sales_order"
+    return Response({"document": document_number(entry.document), kind: entry.body})
 
 
 @get("/v1/stats", sync_to_thread=False)
@@ -315,7 +387,7 @@ def create_app(
     books = Books(state_file)
     weather = Weather(chaos or Chaos(), seed, clock)
     return Litestar(
-        route_handlers=[post_journals, get_journal, get_stats, post_chaos, healthz],
+        route_handlers=[post_documents, read_journals, get_document, get_stats, post_chaos, healthz],
         state=State({"books": books, "weather": weather, "results": Counter(), "refused": Counter()}),
         on_shutdown=[books.close],
         openapi_config=None,
@@ -326,7 +398,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tallytrace.erp_stub", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9400)
-    parser.add_argument("--state", type=Path, required=True, help="append-only file of accepted journals")
+    parser.add_argument("--state", type=Path, required=True, help="append-only file of accepted documents")
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--fail-share", type=float, default=0, help="share of requests answered 429 or 503")
     parser.add_argument("--seed", type=int, default=1)

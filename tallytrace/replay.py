@@ -156,7 +156,7 @@ def describe(lag: Status) -> str:
         f"{lag.outbox_waiting} journals await the ERP ({lag.oldest_waiting_seconds:.0f} s)"
         if lag.outbox_waiting
         else "",
-        "ERP down" if lag.erp == "down" else "",
+        f"ERP down: {lag.erp_problem}" if lag.erp == "down" else "",
         f"{lag.spans_waiting} span batches wait" if lag.spans_waiting else "",
     ]
     return ", ".join(part for part in parts if part)

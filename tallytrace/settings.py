@@ -39,6 +39,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
 
     erp_url: Annotated[str, Meta(description="ERP that journals are posted to; empty: they wait")] = ""
+    erp_kind: Annotated[
+        Literal["http", "tryton"], Meta(description="what it speaks: the API of our stand-in, or Tryton's JSON-RPC")
+    ] = "http"
+    erp_database: Annotated[str, Meta(description="database of the ERP")] = ""
+    erp_user: Annotated[str, Meta(description="user of the ERP")] = ""
+    erp_password: Annotated[str, Meta(description="password of that user; best given as the variable")] = ""
+    erp_map: Annotated[str, Meta(description="TOML file: which account of the ERP each of ours is")] = ""
+    erp_read_back_seconds: Annotated[
+        float, Meta(ge=0, description="age at which a journal that the ERP took is read back and compared")
+    ] = 60.0
     erp_batch: Annotated[int, Meta(ge=1, le=10_000, description="journals in one request to the ERP, at most")] = 500
     erp_requests_per_second: Annotated[float, Meta(ge=0, description="requests to the ERP, at most; 0: any")] = 0.0
     erp_concurrency: Annotated[int, Meta(ge=1, le=32, description="requests to the ERP at a time, at most")] = 1

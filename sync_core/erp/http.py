@@ -1,4 +1,4 @@
-"""An ERP that takes journals over HTTP: an array of journals in, a result for each out."""
+"""An ERP that takes documents over HTTP: an array of one kind in, a result for each out."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from sync_core.clock import Clock
-from sync_core.erp.port import Answer, Held, Unavailable
+from sync_core.erp.port import Answer, DocumentKind, Held, Unavailable
 from sync_core.pauses import retry_after_seconds
 
 
@@ -24,15 +24,15 @@ Form = TypeVar("Form")
 
 
 class ErpClient:
-    """Posts journals. Never raises for what an ERP does: it answers, or it is Unavailable."""
+    """Posts documents. Never raises for what an ERP does: it answers, or it is Unavailable."""
 
     def __init__(self, url: str, clock: Clock, *, timeout_seconds: float = 30.0) -> None:
         self._clock = clock
         self._http = httpx.Client(base_url=url, timeout=timeout_seconds)
 
-    def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
-        """Offer journals; each carries its own idempotency key, so offering one again is harmless."""
-        told = self._asked("/v1/journals", b"[" + b",".join(bodies) + b"]", _Results)
+    def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
+        """Offer documents; each carries its own idempotency key, so offering one again is harmless."""
+        told = self._asked(f"/v1/{kind}s", b"[" + b",".join(bodies) + b"]", _Results)
         return told if isinstance(told, Unavailable) else told.results
 
     def held(self, keys: Sequence[str]) -> list[Held] | Unavailable:
@@ -44,7 +44,7 @@ class ErpClient:
         return ours
 
     def check(self) -> list[str]:
-        told = self.post([])
+        told = self.post("journal", [])
         return [told.reason] if isinstance(told, Unavailable) else []
 
     def close(self) -> None:

@@ -5,9 +5,11 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+DocumentKind = Literal["journal", "sales_order", "goods_movement"]
+
 
 class Answer(Struct, frozen=True):
-    """What the ERP said of one journal; ``retry`` asks for another attempt later."""
+    """What the ERP said of one document; ``retry`` asks for another attempt later."""
 
     idempotency_key: str
     status: Literal["accepted", "rejected", "retry"]
@@ -23,25 +25,24 @@ class Unavailable(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """A document that the ERP holds under a key of ours: amounts by its own accounts, in minor units, debit positive.
-
-    ``valid`` is false of a document that the ERP numbered although it does not balance or is not finished.
-    """
+    """A journal that the ERP holds under a key of ours: amounts by its own accounts, in minor units, debit positive."""
 
     idempotency_key: str
     document: str
     business_date: str
     currency: str
     accounts: Mapping[str, int]
-    valid: bool = True
+    posted: bool = True
 
 
 class Erp(Protocol):
     """Never raises for what an ERP does. A key that it is offered again makes no second document."""
 
-    def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable: ...
+    def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable: ...
 
-    def held(self, keys: Sequence[str]) -> list[Held] | Unavailable: ...
+    def held(self, keys: Sequence[str]) -> list[Held] | Unavailable:
+        """Every journal that it has under one of these keys."""
+        ...
 
     def account(self, ours: str) -> str:
         """The ERP's account for one of ours; empty when it has none."""

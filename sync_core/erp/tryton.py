@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sync_core.erp.port import Answer, Held, Unavailable
+from sync_core.erp.port import Answer, DocumentKind, Held, Unavailable
 from sync_core.erp.tryton_rpc import (
     ErpAwayError,
     ErpFaultError,
@@ -83,7 +83,7 @@ class Tryton:
         self._named = named
         self._kept: Company | None = None
 
-    def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
+    def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
         """Offer journals; one that Tryton has already is finished, not made again."""
         journals = {one.idempotency_key: one for one in (msgspec.json.decode(body, type=Journal) for body in bodies)}
         try:
@@ -152,6 +152,7 @@ class Tryton:
         for line in journal.lines:
             account = company.accounts.get(self.account(line.account))
             if account is None:
+                self._kept = None  # somebody may add it
                 raise ErpRefusedError(f"the ERP lacks an account for {line.account}")
             debit, credit = max(line.amount_minor, 0), max(-line.amount_minor, 0)
             lines.append({"account": account, "debit": _major(debit, company.currency),
@@ -198,21 +199,18 @@ class Tryton:
         company = self._company()
         moves = {one["id"]: one for found in self._known(keys).values() for one in found}
         accounts: defaultdict[int, Counter[str]] = defaultdict(Counter)
-        drafts = set()
         ids = list(moves)
         for start in range(0, len(ids), KEYS):
             domain = [["move", "in", ids[start : start + KEYS]]]
-            fields = ["move", "account.code", "debit", "credit", "state"]
+            fields = ["move", "account.code", "debit", "credit"]
             for line in self._rpc.found("account.move.line", domain, fields):
                 amount = _minor(number(line["debit"]) - number(line["credit"]), company.currency)
                 accounts[line["move"]][line["account."]["code"] or ""] += amount
-                if line["state"] != "valid":
-                    drafts.add(line["move"])
         return [
             Held(
                 idempotency_key=one["description"], document=one["number"] or "", business_date=iso(one["date"]),
                 currency=company.currency, accounts=accounts[move],
-                valid=one["state"] == "posted" and move not in drafts,
+                posted=one["state"] == "posted",
             )
             for move, one in moves.items()
         ]  # fmt: skip
@@ -223,7 +221,7 @@ class Tryton:
             companies = self._rpc.found("company.company", [], ["currency.code"])
             own = self._rpc.company
             currency = next((one["currency."]["code"] for one in companies if one["id"] == own), None)
-            if currency is None:
+            if own is None or currency is None:
                 raise UnusableError("the ERP's user belongs to no company")
             journals = self._rpc.found("account.journal", [["code", "=", self._named.journal]], ["code"])
             if not journals:

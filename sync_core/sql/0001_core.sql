@@ -409,20 +409,38 @@ create trigger journals_append_only before update or delete or truncate on core.
 create trigger journal_lines_append_only before update or delete or truncate on core.journal_lines
     for each statement execute function core.refuse_change();
 
-create table core.postings (
-    journal_id    text primary key references core.journals,
-    state         text not null default 'waiting'
-                  check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
-    lane          smallint not null,
-    body          bytea,
-    attempts      smallint not null default 0,
-    not_before    timestamptz not null,
-    queued_at     timestamptz not null,
-    accepted_at   timestamptz,
-    erp_document  text not null default '',
-    reason        text not null default ''
+create table core.erp_documents (
+    document_id     text primary key,
+    kind            text not null check (kind in ('journal', 'sales_order', 'goods_movement')),
+    state           text not null default 'waiting'
+                    check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
+    lane            smallint not null,
+    correlation_id  bytea not null,
+    origin          text not null,
+    document        text not null,
+    entity_id       text not null,
+    business_date   date not null,
+    channel         text not null,
+    location        text not null,
+    currency        text not null,
+    worth_minor     bigint not null,
+    event_source    text not null,
+    event_id        text not null,
+    provenance      text not null,
+    clock_offset    interval not null,
+    due_at          timestamptz not null,
+    body            bytea,
+    attempts        smallint not null default 0,
+    not_before      timestamptz not null,
+    queued_at       timestamptz not null,
+    accepted_at     timestamptz,
+    erp_document    text not null default '',
+    reason          text not null default '',
+    compared_at     timestamptz
 );
-create index postings_waiting on core.postings (lane, queued_at, journal_id) where state = 'waiting';
+create index erp_documents_waiting on core.erp_documents (lane, queued_at, document_id) where state = 'waiting';
+create index erp_documents_unread on core.erp_documents (queued_at)
+    where state = 'accepted' and compared_at is null and kind = 'journal';
 
 create table core.exceptions (
     exception_id    text primary key,

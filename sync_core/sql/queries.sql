@@ -222,8 +222,9 @@ where state = 'open'
 
 -- name: load_posted
 -- Journals as the ERP was offered them.
-select journal_id, occurred_at, correlation_id, document, entity_id, channel, location, currency, state
-from core.journals join core.postings using (journal_id) where journal_id = any(%(ids)s::text[])
+select journal_id, journals.occurred_at, journals.correlation_id, journals.document, journals.entity_id,
+       journals.channel, journals.location, journals.currency, state
+from core.journals join core.erp_documents on document_id = journal_id where journal_id = any(%(ids)s::text[])
 
 -- name: load_journal_lines
 -- The lines of a journal.
@@ -307,7 +308,7 @@ where state = 'open' and exception_id in (select exception_id from lines union s
 
 -- name: posting_compensated
 -- What a journal was about is undone; the ERP never has it.
-update core.postings set state = 'compensated', body = null where journal_id = %(journal_id)s
+update core.erp_documents set state = 'compensated', body = null where document_id = %(journal_id)s
 
 -- name: create_stock
 -- Make sure that stock rows exist before they are locked.
@@ -769,14 +770,38 @@ update core.inbox set state = 'queued', not_before = null, waiting_for = null
 where source = %(source)s and event_id = %(event_id)s and state in ('dead', 'rejected', 'parked')
 
 -- name: post_again
--- Offer a journal to the ERP that did not take it.
-update core.postings set state = 'waiting', not_before = %(now)s, queued_at = %(now)s, reason = ''
-where journal_id = %(journal_id)s and state in ('rejected', 'dead')
+-- Offer a document to the ERP that did not take it.
+update core.erp_documents set state = 'waiting', not_before = %(now)s, queued_at = %(now)s, reason = ''
+where document_id = %(document_id)s and state in ('rejected', 'dead')
+
+-- name: compare_again
+-- Read a document back from the ERP once more.
+update core.erp_documents set compared_at = null where document_id = %(document_id)s and state = 'accepted'
+
+-- name: documents_to_compare
+-- Journals that the ERP has accepted and that were not read back, with their lines by account; none while others wait.
+select document_id, erp_document, business_date, currency, correlation_id, origin, document, entity_id, channel,
+       event_source, event_id, provenance, clock_offset, sums.accounts, sums.amounts
+from core.erp_documents cross join lateral (
+    select array_agg(account) as accounts, array_agg(amount_minor) as amounts
+    from core.journal_lines where journal_id = document_id and amount_minor <> 0
+) as sums
+where state = 'accepted' and compared_at is null and kind = 'journal' and queued_at <= %(until)s
+  and not exists (select from core.erp_documents as other where other.state = 'waiting' and other.not_before <= %(now)s)
+order by queued_at limit %(limit)s
+
+-- name: documents_compared
+-- What was read back, and of it what is open because it differed before.
+with compared as (
+    update core.erp_documents set compared_at = %(now)s where document_id = any(%(ids)s::text[]) returning document_id
+)
+select exception_id from compared join core.exceptions on exception_id = document_id || ':posting_differs'
+where state = 'open'
 
 -- name: refused_posting
 -- The document of a journal that the ERP did not take.
-select document from core.journals join core.postings using (journal_id)
-where journal_id = %(journal_id)s and state in ('rejected', 'dead')
+select document from core.erp_documents
+where document_id = %(journal_id)s and kind = 'journal' and state in ('rejected', 'dead')
 
 -- name: revalue_exceptions
 -- What open exceptions are worth now.
@@ -898,73 +923,73 @@ select batch, body, size_bytes from core.span_outbox order by batch limit %(limi
 -- The collector has these spans on disk.
 delete from core.span_outbox where batch = any(%(batches)s::bigint[])
 
--- name: postings_due
--- Journals of a slot that the ERP should be offered now: lane by lane, but a share for each, so that none starves.
+-- name: documents_due
+-- Documents of a slot that the ERP should be offered now: lane by lane, but a share for each, so that none starves.
 with due as (
     select next.*
     from generate_series(0, %(lanes)s - 1) as lanes (lane) cross join lateral (
-        select postings.lane, journal_id, row_number() over (order by queued_at, journal_id) as place
-        from core.postings join core.journals using (journal_id)
-        where postings.state = 'waiting' and postings.lane = lanes.lane and postings.not_before <= %(now)s
-          and get_byte(journals.correlation_id, 0) %% %(slots)s = %(slot)s
-        order by queued_at, journal_id limit %(limit)s
+        select erp_documents.lane, document_id, row_number() over (order by queued_at, document_id) as place
+        from core.erp_documents
+        where state = 'waiting' and erp_documents.lane = lanes.lane and not_before <= %(now)s
+          and get_byte(correlation_id, 0) %% %(slots)s = %(slot)s
+        order by queued_at, document_id limit %(limit)s
     ) as next
     order by place > %(share)s, lane, place limit %(limit)s
 )
-select postings.journal_id, postings.body, postings.attempts, journals.correlation_id, journals.document,
-       journals.entity_id, journals.business_date, journals.channel, journals.location, journals.currency,
-       journals.event_source, journals.event_id, journals.provenance, journals.clock_offset, journals.due_at
-from due join core.postings using (journal_id) join core.journals using (journal_id)
+select document_id, kind, body, attempts, correlation_id, origin, document, entity_id, channel, location, currency,
+       worth_minor, event_source, event_id, business_date, provenance, clock_offset, due_at
+from due join core.erp_documents using (document_id)
 order by due.lane, due.place
 
--- name: lock_postings
+-- name: lock_slot
 -- Only one relay posts what is of a slot: what is about one transaction is offered in its order.
 select pg_try_advisory_xact_lock_shared(7402, -1) and pg_try_advisory_xact_lock(7402, %(slot)s)
 
--- name: lock_every_posting
+-- name: lock_every_slot
 -- No relay posts anything until this transaction ends.
 select pg_try_advisory_xact_lock(7402, -1)
 
 -- name: lanes
 -- What waits for the ERP, by lane, since when, and how much of it was tried before.
 select lane, count(*), extract(epoch from %(now)s - min(queued_at))::float8, count(*) filter (where attempts > 0)
-from core.postings where state = 'waiting' group by lane order by lane
+from core.erp_documents where state = 'waiting' group by lane order by lane
 
 -- name: withdraw_postings
 -- Take back journals that the ERP was never offered together with the entries that reverse them to nothing.
 with pairs as (
     select * from unnest(%(journal_id)s::text[], %(reversal_id)s::text[]) as pair (journal_id, reversal_id)
 ), even as (
-    select journal_id, reversal_id from pairs join core.postings using (journal_id)
+    select journal_id, reversal_id from pairs join core.erp_documents on document_id = journal_id
     where state = 'waiting' and attempts = 0 and not exists (
         select from core.journal_lines where journal_lines.journal_id in (pairs.journal_id, pairs.reversal_id)
         group by account having sum(amount_minor) <> 0
     )
 )
-update core.postings set state = 'withdrawn', body = null, reason = 'reversed by ' || reversal_id
-from even where postings.journal_id in (even.journal_id, even.reversal_id)
-returning reversal_id, postings.journal_id
+update core.erp_documents set state = 'withdrawn', body = null, reason = 'reversed by ' || reversal_id
+from even where document_id in (even.journal_id, even.reversal_id)
+returning reversal_id, document_id
 
--- name: postings_answered
--- What the ERP said of journals.
-update core.postings
-set state = new.state, attempts = postings.attempts + 1, not_before = coalesce(new.not_before, postings.not_before),
-    accepted_at = new.accepted_at, erp_document = new.erp_document, reason = new.reason,
-    body = case when new.state <> 'accepted' then postings.body end
-from unnest(%(journal_id)s::text[], %(state)s::text[], %(not_before)s::timestamptz[], %(accepted_at)s::timestamptz[],
+-- name: documents_answered
+-- What the ERP said of documents.
+update core.erp_documents
+set state = new.state, attempts = erp_documents.attempts + 1,
+    not_before = coalesce(new.not_before, erp_documents.not_before), accepted_at = new.accepted_at,
+    erp_document = new.erp_document, reason = new.reason,
+    body = case when new.state <> 'accepted' then erp_documents.body end
+from unnest(%(document_id)s::text[], %(state)s::text[], %(not_before)s::timestamptz[], %(accepted_at)s::timestamptz[],
             %(erp_document)s::text[], %(reason)s::text[])
-     as new (journal_id, state, not_before, accepted_at, erp_document, reason)
-where postings.journal_id = new.journal_id
+     as new (document_id, state, not_before, accepted_at, erp_document, reason)
+where erp_documents.document_id = new.document_id
 
 -- name: lag
 -- How much waits, and since when.
 select (select count(*) from core.inbox where state = 'queued'),
        (select count(*) from core.inbox where state = 'parked'),
        (select count(*) from core.inbox where state = 'dead'),
-       (select count(*) from core.postings where state = 'waiting'),
-       (select extract(epoch from %(now)s - min(queued_at)) from core.postings where state = 'waiting'),
-       (select count(*) from core.postings where state = 'waiting' and attempts > 0),
-       (select count(*) from core.postings where state in ('dead', 'rejected')),
+       (select count(*) from core.erp_documents where state = 'waiting'),
+       (select extract(epoch from %(now)s - min(queued_at)) from core.erp_documents where state = 'waiting'),
+       (select count(*) from core.erp_documents where state = 'waiting' and attempts > 0),
+       (select count(*) from core.erp_documents where state in ('dead', 'rejected')),
        (select count(*) from core.span_outbox),
        (select count(*) from core.exceptions where state = 'open')
 

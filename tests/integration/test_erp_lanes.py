@@ -11,6 +11,7 @@ import pytest
 
 from sync_core.erp.http import ErpClient
 from sync_core.outbox import ErpRelay
+from sync_core.readback import ReadBack
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate
@@ -93,7 +94,7 @@ def test_the_limits_of_the_erp_are_kept(
     assert [paced.run_once(), paced.run_once()] == [1, 0]
     two = relay(batch=1, concurrency=2)
     with ThreadPoolExecutor(4) as threads:
-        while core.one("select count(*) from core.postings where state = 'waiting'"):
+        while core.one("select count(*) from core.erp_documents where state = 'waiting'"):
             list(threads.map(lambda _: two.run_once(), range(4)))
     assert erp.get("/v1/stats").json()["refused"] == {}
     estate.tell(*(goods_in(f"E{number}") for number in range(12)))
@@ -101,3 +102,30 @@ def test_the_limits_of_the_erp_are_kept(
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: many.run_once(), range(8)))
     assert erp.get("/v1/stats").json()["refused"]["429"] > 0, "without the limit it would have refused"
+
+
+def test_what_the_erp_keeps_otherwise_than_it_was_sent_is_found_and_is_of_finance(
+    estate: Estate, http: httpx.Client, core: Core, erp: httpx.Client, relay: Callable[..., ErpRelay]
+) -> None:
+    client = ErpClient(str(erp.base_url), lambda: core.now, timeout_seconds=10)
+    read_back = ReadBack(core.db, client, lambda: core.now)
+    estate.tell(goods_in(), order("1"), payment("1"))
+    assert relay().run_once() == 2
+    weather(erp, distort_minor=-100)
+    estate.tell(shipment("1"))
+    assert (read_back.run_once(), relay().run_once(), read_back.run_once()) == (0, 1, 0), "one waits, then all is fresh"
+    later(core, minutes=1)
+    assert (read_back.run_once(), read_back.run_once()) == (3, 0)
+    [found] = http.get("/v1/exceptions").json()
+    assert (found["exception_id"], found["owner"], found["severity"]) == (
+        "shop:shipment/S1:posting_differs",
+        "finance",
+        "critical",
+    )
+    assert (found["amount_minor"], found["currency"]) == (100, "GBP")
+    assert found["detail"].startswith("it does not balance there by -100 minor units; accounts differ there: ")
+    again = {"by": "ann", "reason": "corrected there", "ids": [found["exception_id"]]}
+    assert http.post("/v1/exceptions/replay", json=again).json()["done"] == 1
+    assert read_back.run_once() == 1
+    assert [one["kind"] for one in http.get("/v1/exceptions").json()] == ["posting_differs"], "nobody has corrected it"
+    client.close()

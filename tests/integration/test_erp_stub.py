@@ -54,11 +54,11 @@ def test_wrong_journals_are_rejected_with_the_reason_and_leave_nothing(tmp_path:
     with erp(tmp_path / "erp.jsonl") as client:
         assert results(client, journal("a", 500, -499), journal("b"), journal("c", 2, -2)) == [
             ("rejected", "debits and credits differ by 1 minor units of GBP"),
-            ("rejected", "the journal has no lines"),
+            ("rejected", "the document has no lines"),
             ("accepted", "ERP-0000001"),
         ]
         assert results(client, journal("c", 3, -3)) == [
-            ("rejected", "the key already belongs to another journal, ERP-0000001")
+            ("rejected", "the key already belongs to another document, ERP-0000001")
         ]
         assert client.get("/v1/stats").json()["documents"] == 1
 
@@ -68,7 +68,7 @@ def test_held_kinds_wait_and_are_accepted_when_released(tmp_path: Path) -> None:
         client.post("/v1/chaos", json={"hold_kinds": ["refund"]})
         refund = journal("refund/1", 5, -5, kind="refund")
         assert results(client, refund, journal("order/1", 9, -9)) == [
-            ("retry", "posting of refund journals is held"), ("accepted", "ERP-0000001"),
+            ("retry", "posting of refund documents is held"), ("accepted", "ERP-0000001"),
         ]  # fmt: skip
         client.post("/v1/chaos", json={"hold_kinds": []})
         assert results(client, refund) == [("accepted", "ERP-0000002")]
@@ -108,7 +108,7 @@ def test_a_lost_answer_is_answered_again_with_the_same_number(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("path", "body", "why"),
     [
-        ("/v1/journals", [journal("a", 1, -1)] * 501, "501 journals in one request, at most 500"),
+        ("/v1/journals", [journal("a", 1, -1)] * 501, "501 documents in one request, at most 500"),
         ("/v1/journals", [{"idempotency_key": "a"}], "Object missing required field `journal_id` - at `$[0]`"),
         ("/v1/chaos", {"fail_share": 2}, "Expected `float` <= 1.0 - at `$.fail_share`"),
         ("/v1/chaos", {"fail": 1}, "Object contains unknown field `fail`"),

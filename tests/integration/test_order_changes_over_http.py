@@ -70,7 +70,7 @@ def test_an_order_leaves_in_three_parts(estate: Estate, http: httpx.Client, core
     told = journey("1")
     assert [milestone for milestone, _ in hops(told, "order.ship")] == ["shipped"] * 3
     assert sum(amount for _, amount in hops(told, "order.ship")) == 3350
-    waiting = core.rows("select journal_id from core.postings where state = 'waiting' order by 1")
+    waiting = core.rows("select document_id from core.erp_documents where state = 'waiting' order by 1")
     assert [one for (one,) in waiting if "shipment" in one] == [f"shop:shipment/S{number}" for number in (1, 2, 3)]
     assert told.header.state != "partially shipped"
     assert not [one for one in told.expected if one.milestone == "fulfilled"]
@@ -99,7 +99,7 @@ def test_orders_are_cancelled_in_part_and_whole_and_the_books_are_even(
     assert stands(http, "2")["state"] == "cancelled"
     assert [one.step for one in journey("3").expected if one.flow == "posting"] == ["erp-accepted"]
     estate.tell(cancellation("3"))
-    withdrawn = core.rows("select journal_id from core.postings where state = 'withdrawn' order by 1")
+    withdrawn = core.rows("select document_id from core.erp_documents where state = 'withdrawn' order by 1")
     assert withdrawn == [("shop:cancellation/X3",), ("shop:order/3",)]
     told = journey("3")
     assert [hop.entity_id for hop in told.hops if hop.milestone == "reversed"] == ["cancellation/X3", "order/3"]

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sync_core.erp.http import ErpClient
-from sync_core.erp.port import Answer, Unavailable
+from sync_core.erp.port import Answer, DocumentKind, Unavailable
 from sync_core.outbox import ErpRelay
 from tests.core import Core, later, text
 from tests.erp import Erp, Reply
@@ -39,7 +39,7 @@ def relay(core: Core, client: ErpClient, **over: Any) -> ErpRelay:
 
 def postings(core: Core) -> list[tuple[str, str, int, str]]:
     """Journal, state, attempts and ERP document."""
-    rows = core.rows("select journal_id, state, attempts, erp_document from core.postings order by journal_id")
+    rows = core.rows("select document_id, state, attempts, erp_document from core.erp_documents order by document_id")
     return [(journal, state, attempts, document) for journal, state, attempts, document in rows]
 
 
@@ -64,7 +64,7 @@ def test_journals_are_accepted_in_order_and_known_by_their_document(core: Core, 
         ("shop:receipt/D1", "accepted", 1, "ERP-3"),
         ("shop:shipment/S1", "accepted", 1, "ERP-2"),
     ]
-    assert core.one("select count(*) from core.postings where body is not null") == 0
+    assert core.one("select count(*) from core.erp_documents where body is not null") == 0
     assert [text(span, "erp_document_id") for span in attempts(core)] == ["ERP-1", "ERP-2", "ERP-3"]
     assert [(text(span, "milestone"), text(span, "outcome")) for span in attempts(core)] == [("erp_accepted", "ok")] * 3
     parents = {span.span_id for span in core.spans() if span.name == "posting.journal"}
@@ -149,8 +149,8 @@ class Killed(BaseException):
 
 
 class KilledAfterPosting(ErpClient):
-    def post(self, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
-        super().post(bodies)
+    def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
+        super().post(kind, bodies)
         raise Killed
 
 
@@ -173,7 +173,7 @@ def test_a_process_killed_between_post_and_commit_leaves_one_document(core: Core
 def test_two_relays_never_offer_at_once(core: Core, client: ErpClient, erp: Erp) -> None:
     paid(core)
     with core.db.transaction() as session:
-        assert session.one("lock_postings", slot=0)[0]
+        assert session.one("lock_slot", slot=0)[0]
         assert relay(core, client).run_once() == 0
     assert erp.offered == []
     assert relay(core, client).run_once() == 2
@@ -197,7 +197,7 @@ def test_an_answer_that_takes_nothing_says_why_and_for_how_long(name: str, url: 
     reply, seconds, reason = ANSWERS[name]
     erp.replies.append(reply)
     client = ErpClient(url, lambda: NOON)
-    answer = client.post([b'{"idempotency_key": "1"}'])
+    answer = client.post("journal", [b'{"idempotency_key": "1"}'])
     client.close()
     assert isinstance(answer, Unavailable)
     assert answer.retry_after_seconds == seconds
@@ -206,7 +206,7 @@ def test_an_answer_that_takes_nothing_says_why_and_for_how_long(name: str, url: 
 
 def test_an_erp_that_cannot_be_reached_says_so(free_port: Callable[[], int]) -> None:
     client = ErpClient(f"http://127.0.0.1:{free_port()}", lambda: NOON)
-    answer = client.post([b"{}"])
+    answer = client.post("journal", [b"{}"])
     client.close()
     assert isinstance(answer, Unavailable)
     assert answer.reason.startswith("ConnectError")
@@ -217,4 +217,4 @@ def test_a_file_of_the_past_is_accepted_at_its_own_time(core: Core, client: ErpC
     core.take(sent(goods_in(), at=past, provenance="generated"))
     later(core, seconds=5)
     relay(core, client).run_once()
-    assert core.one("select accepted_at from core.postings") == past + dt.timedelta(seconds=5)
+    assert core.one("select accepted_at from core.erp_documents") == past + dt.timedelta(seconds=5)

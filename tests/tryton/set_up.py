@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Makes a small retailer in an empty Tryton database; run by Tryton's own Python, with its configuration file."""
 
 import datetime as dt
@@ -20,7 +21,9 @@ def made(model, /, **values):
 
 
 def company():
-    pounds = made("currency.currency", name="Pound sterling", symbol="£", code="GBP", rounding=Decimal("0.01"), digits=2)
+    pounds = made(
+        "currency.currency", name="Pound sterling", symbol="£", code="GBP", rounding=Decimal("0.01"), digits=2
+    )
     wizard = Wizard("company.company.config")
     wizard.execute("company")
     wizard.form.party = made("party.party", name="Retailer")
