@@ -103,7 +103,6 @@ class Desk:
                 for n in taken
             ]  # fmt: skip
             receipts = dict(zip(taken, inbox.accept(session, asked, now), strict=True))
-            session.run("wake_workers")
         self._wake()
         return [receipts.get(n) or refused.get(n) or "full" for n in range(len(orders))]
 

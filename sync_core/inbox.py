@@ -92,6 +92,7 @@ def accept(
     receipts = _receipts(session, messages, new)
     _count(session, messages, receipts)
     _raise_conflicts(session, messages, receipts, now)
+    session.run("wake_workers")
     return receipts
 
 

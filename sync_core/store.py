@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import psycopg
@@ -150,17 +150,18 @@ class Store:
 
 
 class Listener:
-    """Hears that there is new work, on a connection of its own."""
+    """Hears that there is new work in the ``inbox`` or the ``outbox``, on a connection of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, place: Literal["inbox", "outbox"]) -> None:
         self._url = url
+        self._place = place
         self._connection: Connection[Row] | None = None
 
     def heard(self, seconds: float) -> bool:
         """Wait so long for somebody to say so. Raises what a connection that breaks raises; the next call mends it."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True)
-            self._connection.execute("listen core_inbox")
+            self._connection.execute(_SQL[f"listen_{self._place}"])
             return True  # what was said before is not heard
         return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
 

@@ -1,4 +1,4 @@
-"""Threads that repeat a piece of work: at once while there is some, after a pause when there is none."""
+"""Threads that repeat a piece of work: at once while there is some, after pauses that grow when there is none."""
 
 import logging
 import threading
@@ -9,6 +9,8 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 AFTER_ERROR_SECONDS: Final = 1.0
+REST_SECONDS: Final = 0.5
+"""The longest pause of a loop that would look more often: whoever makes work for it wakes it."""
 
 
 class Loop:
@@ -36,6 +38,7 @@ class Loop:
         self._thread.join()
 
     def _run(self) -> None:
+        pause = self._idle_seconds
         while not self._stopping:
             self._look.clear()
             try:
@@ -44,12 +47,12 @@ class Loop:
                 log.exception("%s failed; it goes on in %.0f s", self._name, AFTER_ERROR_SECONDS)
                 self._pause(AFTER_ERROR_SECONDS)
                 continue
-            if not done:
-                self._pause(self._idle_seconds)
+            woken = not done and self._pause(pause)
+            pause = self._idle_seconds if done or woken else max(self._idle_seconds, min(2 * pause, REST_SECONDS))
 
-    def _pause(self, seconds: float) -> None:
-        if not self._stopping:
-            self._look.wait(seconds)
+    def _pause(self, seconds: float) -> bool:
+        """Whether somebody ended it."""
+        return not self._stopping and self._look.wait(seconds)
 
 
 @contextmanager

@@ -48,12 +48,11 @@ def run(settings: Settings, until: threading.Event) -> None:
         spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
         undo.callback(spans.close)
         working = [] if settings.worker_processes else worker.processing(settings, db)
-        loops = list(working)
-        loops.append(Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS))
-        loops.append(Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS))
+        loops = [Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS)]
         loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
+        relays = [Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS)]
         if client and relay:
-            loops += [
+            relays += [
                 Loop(f"erp-relay-{n}", relay.run_once, idle_seconds=worker.IDLE_SECONDS)
                 for n in range(1, settings.erp_concurrency + 1)
             ]
@@ -62,13 +61,14 @@ def run(settings: Settings, until: threading.Event) -> None:
             loops.append(Loop("erp-read-back", read_back.run_once, idle_seconds=READ_BACK_SECONDS))
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
-        loops.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
+        relays.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
         shelves = Shelves(db, clock.wall)
+        relays.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         rules = ledger.load_rules(override=settings.posting_rules)
         loops.append(Loop("matcher", Matcher(db, rules, clock.wall).run_once, idle_seconds=MATCH_SECONDS))
-        loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
-        undo.enter_context(looping(loops))
+        undo.enter_context(looping([*working, *relays, *loops]))
+        undo.enter_context(worker.waking(settings, "outbox", relays))
         undo.callback(files.stop)
         app = api.create_app(
             api.Core(db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued),

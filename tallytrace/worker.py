@@ -3,9 +3,9 @@
 import gc
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Final, Literal
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -30,9 +30,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         if ready(db, until):
             loops = processing(settings, db)
             undo.enter_context(looping(loops))
-            listener = Listener(settings.postgres_url)
-            undo.callback(listener.close)
-            undo.enter_context(looping([Loop("listener", lambda: _wake(listener, loops), idle_seconds=0)]))
+            undo.enter_context(waking(settings, "inbox", loops))
             until.wait()
 
 
@@ -72,8 +70,19 @@ def processing(settings: Settings, db: Store) -> list[Loop]:
     return [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
 
 
-def _wake(listener: Listener, loops: list[Loop]) -> int:
-    if listener.heard(LISTEN_SECONDS):
-        for loop in loops:
-            loop.wake()
-    return 1
+@contextmanager
+def waking(settings: Settings, place: Literal["inbox", "outbox"], loops: Sequence[Loop]) -> Iterator[None]:
+    """The loops hear of new work there, whichever process it comes from."""
+    listener = Listener(settings.postgres_url, place)
+
+    def listen() -> int:
+        if listener.heard(LISTEN_SECONDS):
+            for loop in loops:
+                loop.wake()
+        return 1
+
+    try:
+        with looping([Loop(f"{place}-listener", listen, idle_seconds=0)]):
+            yield
+    finally:
+        listener.close()

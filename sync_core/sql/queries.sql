@@ -48,8 +48,16 @@ set client_connection_check_interval = '1s'; set tcp_keepalives_idle = 4;
 set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3
 
 -- name: wake_workers
--- Tell worker processes that there is something to do.
+-- Tell workers that there is something to do.
 notify core_inbox
+
+-- name: listen_inbox
+-- Hear of what workers have to do.
+listen core_inbox
+
+-- name: listen_outbox
+-- Hear of what relays have to do.
+listen core_outbox
 
 -- name: try_lock_partitions
 -- Lease those that nobody holds to this connection; they are free again when the connection ends.
@@ -911,9 +919,12 @@ update core.inbox set state = 'dead', attempts = attempts + 1, reason = %(reason
 insert into core.span_batches (span_ids, created_at) values (%(span_ids)s, %(now)s) returning batch
 
 -- name: add_span_outbox
--- Keep encoded spans, compressed, until the collector has them.
-insert into core.span_outbox (batch, body, size_bytes, created_at)
-values (%(batch)s, %(body)s, %(size_bytes)s, %(now)s)
+-- Keep encoded spans, compressed, until the collector has them, and tell relays: what else they ship comes with spans.
+with kept as (
+    insert into core.span_outbox (batch, body, size_bytes, created_at)
+    values (%(batch)s, %(body)s, %(size_bytes)s, %(now)s)
+)
+select pg_notify('core_outbox', '')
 
 -- name: next_span_batches
 -- The oldest encoded spans that the collector has not acknowledged.
