@@ -149,6 +149,9 @@ class Store:
                 connection.execute("select pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
 
+_HEAR: Final = {"inbox": _SQL["listen_inbox"], "outbox": _SQL["listen_outbox"]}
+
+
 class Listener:
     """Hears that there is new work in the ``inbox`` or the ``outbox``, on a connection of its own."""
 
@@ -161,7 +164,7 @@ class Listener:
         """Wait so long for somebody to say so. Raises what a connection that breaks raises; the next call mends it."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True)
-            self._connection.execute(_SQL[f"listen_{self._place}"])
+            self._connection.execute(_HEAR[self._place])
             return True  # what was said before is not heard
         return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
 
