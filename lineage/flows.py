@@ -33,7 +33,7 @@ class _Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class _Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
-    begins: str
+    begins: str | tuple[str, ...]
     includes: tuple[str, ...] = ()
     listed: bool = True
     steps: tuple[_Step, ...]
@@ -78,7 +78,7 @@ class Step(Struct, frozen=True, kw_only=True):
 class Flow(Struct, frozen=True, kw_only=True):
     name: str
     title: str
-    begins: str
+    begins: tuple[str, ...]  # any of these milestones
     steps: tuple[Step, ...]
     includes: tuple[str, ...] = ()
     listed: bool = True  # what it misses stands in the lists of what is overdue, not only in its own journeys
@@ -97,7 +97,7 @@ class Flows(Struct, frozen=True):
         return tuple(step for flow in self.flows if flow.listed for step in flow.steps if step.expects)
 
     def beginning_with(self, reached: str) -> Flow | None:
-        return next((flow for flow in self.flows if flow.begins == reached), None)
+        return next((flow for flow in self.flows if reached in flow.begins), None)
 
     def included_in(self, flow: Flow) -> tuple[Step, ...]:
         by_name = {other.name: other.steps for other in self.flows}
@@ -139,14 +139,14 @@ def _leaving(step: Step, flows: tuple[Flow, ...]) -> Step:
 
 
 def _flow(name: str, flow: _Flow, file: str, sla_deadlines: dict[str, Deadline]) -> Flow:
-    require_milestone(flow.begins, file, f"{name}.begins")
+    begins = (flow.begins,) if isinstance(flow.begins, str) else flow.begins
+    for milestone in begins:
+        require_milestone(milestone, file, f"{name}.begins")
     names = [step.name for step in flow.steps]
     if double := {step for step in names if names.count(step) > 1}:
         raise DefinitionError(f"{file}: {name}.steps: {sorted(double)[0]!r} is declared twice")
     steps = tuple(_step(name, step, file, sla_deadlines) for step in flow.steps)
-    return Flow(
-        name=name, title=flow.title, begins=flow.begins, steps=steps, includes=flow.includes, listed=flow.listed
-    )
+    return Flow(name=name, title=flow.title, begins=begins, steps=steps, includes=flow.includes, listed=flow.listed)
 
 
 def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline]) -> Step:

@@ -289,7 +289,7 @@ def _order_rows(core: Core, order_id: str) -> list[Row]:
         return session.rows("order_state", order_id=order_id)
 
 
-def _settled(core: Core, source: str, event_id: str) -> tuple[str, str] | None:
+def settled(core: Core, source: str, event_id: str) -> tuple[str, str] | None:
     """What became of an event, and why; None when nobody has decided in time."""
     until = time.monotonic() + DECIDE_SECONDS
     pause = 0.002
@@ -495,7 +495,7 @@ def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
     with core.db.transaction() as session:
         inbox.accept(session, [asked], now)
     core.wake()
-    if _settled(core, SOURCE, event.document_id) is None:
+    if settled(core, SOURCE, event.document_id) is None:
         detail = f"look at /v1/audit/repairs?document_id={event.document_id}"
         raise ProblemError(503, "Not decided yet", detail, retry=True)
     with core.db.transaction() as session:

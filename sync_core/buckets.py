@@ -21,6 +21,8 @@ EFFECTS: Final[Mapping[str, tuple[tuple[Counter, int], ...]]] = {
     "release": (("reserved", -1),),
     "shipment": (("good", -1), ("reserved", -1)),
     "return_receipt": (("return_pending", 1),),
+    "return_out": (("return_pending", -1),),
+    "return_in": (("return_pending", 1),),
     "transfer_commit": (("committed", 1),),
     "transfer_uncommit": (("committed", -1),),
     "transfer_out": (("good", -1),),

@@ -4,12 +4,13 @@ from typing import Final
 
 import msgspec
 
+from sync_core import inspections
 from sync_core.buckets import EFFECTS, PHYSICAL
 from sync_core.messages import PostingCompensated
 from sync_core.model import Hop, Posted
 from sync_core.unit import DONE, Step, Verdict
 
-COMPENSABLE: Final = frozenset({"reclassification", "adjustment", "count"})
+COMPENSABLE: Final = frozenset({"reclassification", "adjustment", "count", "disposition"})
 """Documents that only move goods: what touches customers or partners is corrected by their own events."""
 
 
@@ -33,6 +34,8 @@ def compensate(step: Step, event: PostingCompensated) -> Verdict:
         currency=posted.currency, to_erp=False,
         lines=[msgspec.structs.replace(line, amount_minor=-line.amount_minor) for line in posted.lines],
     )  # fmt: skip
+    if back := step.unit.returns.get(posted.correlation_id):
+        inspections.undo(step, back, posted)
     step.unit.settings.append(("posting_compensated", {"journal_id": event.journal_id}))
     step.tell(_reversed(event, posted))
     kind = "posting_dead" if posted.state == "dead" else "posting_rejected"

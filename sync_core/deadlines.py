@@ -10,14 +10,13 @@ from sync_core.messages import (
     Event,
     OrderDeadlinePassed,
     Payment,
-    RefundIssued,
-    ReturnReceived,
     ShipmentShipped,
     TransferWrittenOff,
     decode_event,
     message,
 )
 from sync_core.model import ExceptionItem
+from sync_core.return_messages import ReturnDeadlinePassed, ReturnEvent
 from sync_core.store import Row, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, opened
@@ -36,7 +35,7 @@ class Deadlines:
 
     def run_once(self) -> int:
         """Do what is due; returns how much was new."""
-        return self._write_off() + self._pass_deadlines() + self._tell_of_waiting()
+        return self._write_off() + self._pass_deadlines() + self._end_returns() + self._tell_of_waiting()
 
     def _tell_of_waiting(self) -> int:
         """An event that has waited too long for another is its owner's."""
@@ -65,6 +64,22 @@ class Deadlines:
                     occurred_at=at,
                 )
                 for origin, order_id, _, deadline, reference, at in due
+            ]
+            return inbox.accept(session, events, now, [row[2] for row in due]).count("accepted")
+
+    def _end_returns(self) -> int:
+        """Returns that are not here by their time."""
+        now = self._clock()
+        with self._db.transaction() as session:
+            due = session.rows("returns_due", now=now)
+            events = [
+                message(
+                    ReturnDeadlinePassed(origin=origin, return_id=return_id),
+                    source=SOURCE,
+                    event_id=f"{origin}:{return_id}/{at.isoformat()}",
+                    occurred_at=at,
+                )
+                for origin, return_id, _, at in due
             ]
             return inbox.accept(session, events, now, [row[2] for row in due]).count("accepted")
 
@@ -111,7 +126,7 @@ def _owner(event: Event) -> str:
             return "payments"
         case ShipmentShipped():
             return "warehouse"
-        case ReturnReceived() | RefundIssued():
+        case ReturnEvent():
             return "returns"
         case _:
             return "order management"

@@ -14,7 +14,9 @@ from collector.semconv import correlation_id
 from sync_core import (
     amendments,
     compensation,
+    credit_memos,
     inbox,
+    inspections,
     intake,
     inventory,
     orders,
@@ -24,7 +26,9 @@ from sync_core import (
     progress,
     publication,
     receivables,
+    refunds,
     replenishment,
+    return_rules,
     returns,
     settlements,
     shipments,
@@ -65,8 +69,6 @@ from sync_core.messages import (
     PostingCompensated,
     ProductRegistered,
     ReceivableAdjusted,
-    RefundIssued,
-    ReturnReceived,
     SettlementReceived,
     ShipmentShipped,
     StockAdjusted,
@@ -84,6 +86,26 @@ from sync_core.messages import (
     message,
 )
 from sync_core.model import Catalogue, Hop, Terms
+from sync_core.return_messages import (
+    GoodwillGranted,
+    RefundApproved,
+    RefundFailed,
+    RefundIssued,
+    ReturnDeadlinePassed,
+    ReturnDispositioned,
+    ReturnEvent,
+    ReturnInspected,
+    ReturnItemsReceived,
+    ReturnMatched,
+    ReturnPolicySet,
+    ReturnReasonMapped,
+    ReturnReceived,
+    ReturnRequested,
+    ReturnReviewed,
+    ReturnSentBack,
+    ReturnShipped,
+    ReturnWithdrawn,
+)
 from sync_core.store import Claimed, Session, Store
 from sync_core.telemetry import encode
 from sync_core.unit import FeedKey, Step, StockKey, Told, Unit, Verdict
@@ -112,9 +134,24 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     OrderStepped: progress.advance,
     OrderDeadlinePassed: windows.pass_deadline,
     BackorderOffered: orders.supply,
+    ReturnRequested: returns.request,
+    ReturnReviewed: returns.review,
+    ReturnWithdrawn: returns.withdraw,
+    ReturnShipped: returns.ship,
     ReturnReceived: returns.receive,
-    RefundIssued: returns.refund,
-    CreditMemoIssued: returns.issue_credit_memo,
+    ReturnItemsReceived: returns.receive_items,
+    ReturnInspected: inspections.inspect,
+    ReturnDispositioned: inspections.dispose,
+    ReturnSentBack: inspections.send_back,
+    ReturnMatched: returns.match,
+    ReturnDeadlinePassed: returns.expire,
+    RefundApproved: refunds.approve,
+    RefundIssued: refunds.issue,
+    RefundFailed: refunds.fail,
+    GoodwillGranted: refunds.grant,
+    ReturnPolicySet: return_rules.set_policy,
+    ReturnReasonMapped: return_rules.map_reason,
+    CreditMemoIssued: credit_memos.issue,
     ChargeRaised: receivables.charge,
     ReceivableAdjusted: receivables.adjust,
     ProductRegistered: products.register,
@@ -313,11 +350,11 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
         match event:
             case OrderCaptured():
                 stock.update((line.sku, event.location) for line in event.lines if line.kind == "goods")
-            case ReturnReceived():
-                return_ids.add(correlation_id(event.origin, event.return_id))
+            case ReturnReceived() | ReturnInspected() | ReturnDispositioned() | ReturnSentBack():
                 stock.update((line.sku, event.location) for line in event.lines)
-            case RefundIssued():
-                return_ids.add(correlation_id(event.origin, event.return_id))
+            case ReturnItemsReceived():
+                stock.update((line.sku, event.location) for line in event.lines if line.sku)
+                locations.add(event.location)
             case CreditMemoIssued():
                 return_ids.add(correlation_id(event.origin, event.credit_memo_id))
                 goods = [line for line in event.lines if line.kind == "goods"]
@@ -339,17 +376,21 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
                 transfer_ids.add(correlation_id(event.origin, event.transfer_id))
             case _:
                 pass
+    store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
+    _load_returns(session, unit, events, return_ids)
     _load_orders(session, unit, [one.message for one in claimed])
     store.load_open_lines(session, unit, sorted(pairs))
-    store.load_returns(session, unit, sorted(return_ids))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
-    store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
     store.load_settlements_before(session, unit, [e for e in events if isinstance(e, SettlementReceived)])
     stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
     locations.update(event.location for event in events if isinstance(event, OrderCaptured))
     store.load_locations(session, unit, locations)
     store.load_transfers(session, unit, sorted(transfer_ids))
-    store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids}))
+    reasons = {returns.reason_identity(e.origin, e.code) for e in events if isinstance(e, ReturnReasonMapped)}
+    store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids, *unit.returns, *reasons}))
+    stock.update(
+        (line.sku, place) for back in unit.returns.values() for line in back.goods for place in line.at if line.order
+    )
     for identity, order in unit.orders.items():
         stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
     stock.update(_edited_stock(unit, events))
@@ -360,11 +401,29 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     return unit
 
 
+def load_request(session: Session, message: Message, rules: PostingRules) -> Unit:
+    """What a request for a return is judged by, without anything that it would change."""
+    unit = Unit(rules)
+    _load_returns(session, unit, [message.event], set())
+    _load_orders(session, unit, [message])
+    return unit
+
+
+def _load_returns(session: Session, unit: Unit, events: Sequence[Event], more: set[bytes]) -> None:
+    """The returns that events are about, and what requests are judged by."""
+    ids = more | {correlation_id(one.origin, one.return_id) for one in events if isinstance(one, ReturnEvent)}
+    ids |= {posted.correlation_id for posted in unit.posted.values()}
+    store.load_returns(session, unit, sorted(ids))
+    if requests := [event for event in events if isinstance(event, ReturnRequested)]:
+        store.load_promises(session, unit, requests)
+
+
 def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> None:
     """The orders that events are about, and what their decisions read of each."""
     read: set[bytes] = set()
     changed: set[bytes] = set()
     stepped: set[bytes] = set()
+    requested: set[bytes] = set()
     captured = [(one, one.event) for one in messages if isinstance(one.event, OrderCaptured)]
     for one in messages:
         match event := one.event:
@@ -377,18 +436,24 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
                 stepped.add(correlation_id(event.origin, event.order_id))
             case OrderCaptured() | Payment() | BackorderOffered():
                 read.add(correlation_id(event.origin, event.order_id))
-            case ReturnReceived():
+            case ReturnReceived(order_id=""):
+                pass
+            case ReturnRequested():
+                requested.add(correlation_id(event.order_origin, event.order_id))
+            case ReturnReceived() | ReturnMatched() | GoodwillGranted():
                 read.add(correlation_id(event.order_origin, event.order_id))
             case _:
                 pass
-    store.load_orders(session, unit, sorted(read | changed | stepped))
+    read |= {line.order for back in unit.returns.values() for line in back.lines if line.order}
+    read |= {back.order for back in unit.returns.values() if back.order}
+    store.load_orders(session, unit, sorted(read | changed | stepped | requested))
     channels = {event.channel for _, event in captured}
     channels |= {unit.orders[identity].channel for identity in changed if identity in unit.orders}
     store.load_terms(session, unit, channels)
     confirmed = changed if any(one.confirm_shipment_seconds for one in unit.terms.values()) else set()
-    store.load_order_documents(session, unit, sorted(changed))
+    store.load_order_documents(session, unit, sorted(changed | requested))
     awaited = {one for one in changed if one in unit.orders and unit.orders[one].revenue_on != "shipped"}
-    store.load_order_steps(session, unit, sorted(stepped | confirmed | awaited))
+    store.load_order_steps(session, unit, sorted(stepped | confirmed | awaited | requested))
     _load_tenders(session, unit, [one.event for one in messages])
     live = [(one.occurred_at, event) for one, event in captured if one.provenance == "live" and event.customer_ref]
     if live:
@@ -405,13 +470,19 @@ def _load_tenders(session: Session, unit: Unit, events: Sequence[Event]) -> None
         for event in events
         if isinstance(event, PaymentCaptured | PaymentSettled | OrderCancelled | OrderEdited)
     }
+    paid |= {back.order for back in unit.returns.values() if back.order}
+    paid |= {
+        correlation_id(event.order_origin, event.order_id)
+        for event in events
+        if isinstance(event, ReturnRequested | ReturnReceived | ReturnMatched | GoodwillGranted) and event.order_id
+    }
     store.load_payments(session, unit, sorted(paid))
     cards = {one.card for one in unit.payments.values() if one.card}
     for event in events:
         match event:
             case PaymentCaptured():
                 cards.update(identity for _, identity in tenders.cards_of(event))
-            case GiftCardIssued():
+            case GiftCardIssued() | RefundApproved() if event.card_id:
                 cards.add(tenders.card_identity(event.origin, event.card_id))
             case _:
                 pass

@@ -15,9 +15,9 @@ from sync_core.messages import (
     Message,
     OrderCaptured,
     ReceivableAdjusted,
-    ReturnReceived,
 )
 from sync_core.model import ExceptionItem, Hop
+from sync_core.return_messages import ReturnReceived
 from sync_core.store import Session, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told

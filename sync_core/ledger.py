@@ -50,6 +50,11 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     sales_tax: str
     gift_cards: str
     refund_tax_pending: str
+    restocking_fees: str
+    allowances: str
+    right_to_recover: str
+    write_down: str
+    scrap_loss: str
     cost_of_goods: str
     processor_fees: str
     bank: str

@@ -15,13 +15,18 @@ from msgspec import Meta, Struct
 
 from sync_core.buckets import Bucket
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
+from sync_core.fields import Amount as Amount
+from sync_core.fields import Currency as Currency
+from sync_core.fields import Line as Line
+from sync_core.fields import LineKind as LineKind
+from sync_core.fields import Moment as Moment
+from sync_core.fields import Name as Name
+from sync_core.fields import Origin as Origin
+from sync_core.fields import Positive as Positive
+from sync_core.fields import TenderKind as TenderKind
+from sync_core.fields import UnitsLine as UnitsLine
+from sync_core.return_messages import RETURN_TYPES, ReturnEvent, ReturnPolicySet, ReturnReasonMapped
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Origin = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
-Amount = Annotated[int, Meta(ge=-(10**15), le=10**15)]
-Moment = Annotated[dt.datetime, Meta(tz=True)]
-Positive = Annotated[int, Meta(ge=1, le=10**9)]
 Provenance = Literal["live", "file", "generated"]
 OrderStepName = Literal[
     "validated", "payment_confirmed", "fraud_cleared", "taxed", "routed", "acknowledged", "released", "picked",
@@ -32,19 +37,6 @@ TaxPoint = Literal["capture", "shipment"]
 RevenueOn = Literal["shipped", "delivered", "picked_up"]
 OrderDeadline = Literal["acknowledgement", "shipment_confirmation", "payment"]
 MOST_SECONDS: Final = 366 * 86_400
-LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
-
-
-class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of a document. ``unit_price_micros`` is in millionths of the currency's major unit."""
-
-    sku: Name
-    quantity: Annotated[int, Meta(ge=-(10**9), le=10**9)]
-    amount_minor: Amount
-    kind: LineKind = "goods"
-    unit_price_micros: int | None = None
-    residue_micros: int = 0  # exact value less amount_minor, in millionths of the major unit
-    position: int = 0  # place in the file it came from; 0 when it came alone
 
 
 class StockLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -99,9 +91,6 @@ class PaymentVoided(Payment, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An authorisation was given up before anything was captured."""
 
     reason: Annotated[str, Meta(max_length=500)] = ""
-
-
-TenderKind = Literal["card", "cash", "gift_card", "store_credit"]
 
 
 class Tender(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -324,32 +313,6 @@ class OrderDeadlinePassed(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: Annotated[str, Meta(max_length=200)] = ""  # the shipment that is to be confirmed
 
 
-class ReturnReceived(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Goods came back to ``location``. The return is a transaction of its own, linked to the order."""
-
-    origin: Origin
-    return_id: Name
-    order_origin: Origin
-    order_id: Name
-    channel: Name
-    location: Name
-    currency: Currency
-    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
-    tax_minor: Amount = 0
-
-
-class RefundIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The provider accepted to give money back for a return. ``amount_minor`` includes ``tax_minor``."""
-
-    origin: Origin  # of the return
-    return_id: Name
-    refund_id: Name
-    provider: Name
-    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
-    currency: Currency
-    tax_minor: Annotated[int, Meta(ge=0)] = 0
-
-
 class CreditMemoIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document that credits goods or services without naming the order; lines carry negative quantities."""
 
@@ -473,13 +436,6 @@ class StockRepaired(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     by: Name
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
     places: Annotated[tuple[StockPlace, ...], Meta(min_length=1, max_length=500)]
-
-
-class UnitsLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units of one SKU."""
-
-    sku: Name
-    quantity: Positive
 
 
 class TransferRequested(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -654,8 +610,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.order.stepped.v1": OrderStepped,
     "tallytrace.order.deadline_passed.v1": OrderDeadlinePassed,
     "tallytrace.backorder.offered.v1": BackorderOffered,
-    "tallytrace.return.received.v1": ReturnReceived,
-    "tallytrace.refund.issued.v1": RefundIssued,
+    **RETURN_TYPES,
     "tallytrace.credit_memo.issued.v1": CreditMemoIssued,
     "tallytrace.charge.raised.v1": ChargeRaised,
     "tallytrace.posting.compensated.v1": PostingCompensated,
@@ -695,8 +650,9 @@ Event = (
     | OrderStepped
     | OrderDeadlinePassed
     | BackorderOffered
-    | ReturnReceived
-    | RefundIssued
+    | ReturnEvent
+    | ReturnPolicySet
+    | ReturnReasonMapped
     | CreditMemoIssued
     | ChargeRaised
     | PostingCompensated
@@ -861,7 +817,7 @@ def sequence_of(event: Event) -> str:
             | BackorderOffered()
         ):
             return f"{event.origin}\x1f{event.order_id}"
-        case ReturnReceived() | RefundIssued():
+        case ReturnEvent():
             return f"{event.origin}\x1f{event.return_id}"
         case CreditMemoIssued() | ChargeRaised() | ReceivableAdjusted():
             return event.origin
@@ -875,7 +831,15 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
             return f"{event.origin}\x1f{event.transfer_id}"
-        case LocationRegistered() | ChannelServed() | ChannelConnected() | ChannelTermsSet() | StockRuleSet():
+        case (
+            LocationRegistered()
+            | ChannelServed()
+            | ChannelConnected()
+            | ChannelTermsSet()
+            | StockRuleSet()
+            | ReturnPolicySet()
+            | ReturnReasonMapped()
+        ):
             return f"rules\x1f{event.origin}"
         case ProductRegistered():
             return f"product\x1f{event.origin}\x1f{event.sku}"

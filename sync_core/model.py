@@ -26,7 +26,10 @@ ExceptionKind = Literal[
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
     "movements_damaged",
     "settlement_refused", "settlement_unknown_fee", "settlement_line_unmatched", "settlement_missing",
-    "payout_missing", "bank_line_unmatched", "chargeback", "gift_card_overdrawn", "gift_card_differs",
+    "payout_missing", "bank_line_unmatched", "chargeback",
+    "return_held", "return_item_parked", "return_short", "return_reason_unmapped", "refund_without_receipt",
+    "refund_before_inspection", "refund_not_earned", "refund_wrong_tender", "refund_differs", "refund_failed",
+    "gift_card_overdrawn", "gift_card_differs",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 
@@ -165,22 +168,6 @@ class GiftCard(Struct):
         return f"{self.origin}:{self.card_id}"
 
 
-class Return(Struct):
-    """Goods that came back, and what of their value is approved and refunded; both include tax."""
-
-    correlation_id: bytes
-    origin: str
-    return_id: str
-    channel: str
-    location: str
-    currency: str
-    received_at: dt.datetime
-    approved_minor: int
-    tax_minor: int
-    refunded_minor: int = 0
-    provider: str = ""
-
-
 class Stock(Struct):
     """Units of one SKU at one location, by bucket. A cache of the movements, which ``verify`` recomputes."""
 
@@ -312,6 +299,7 @@ class ParkedItem(Struct, frozen=True):
     channel: str
     business_date: dt.date
     source: Provenance
+    document: str = "credit_memo"  # what it is a part of
 
 
 class ExceptionItem(Struct, frozen=True):

@@ -51,6 +51,12 @@ def cumulative_share(total: int, before: int, now: int, whole: int) -> int:
     return total * (before + now) // whole - total * before // whole
 
 
+def units_share(total: int, before: int, now: int, whole: int) -> int:
+    """The same, each sum of parts to the nearest minor unit."""
+    upto = [(2 * total * units + whole) // (2 * whole) for units in (before, before + now)]
+    return upto[1] - upto[0]
+
+
 def share_of_rest(rest: int, now: int, left: int) -> int:
     """The part of ``rest`` that falls to ``now`` of what is ``left``, to the nearest unit; the last part is all of it.
 

@@ -96,8 +96,8 @@ def compare(session: Session, day: dt.date) -> list[Cell]:
         explained[cell] = {"waiting": int(parked), "refused": int(rejected)}
     for channel, currency, amount in session.rows("unpaid_orders", day=day):
         explained.setdefault((channel, "order", currency), {})["not paid yet"] = int(amount)
-    for channel, currency, amount in session.rows("parked_value", day=day):
-        explained.setdefault((channel, "credit_memo", currency), {})["parked lines"] = int(amount)
+    for channel, document, currency, amount in session.rows("parked_value", day=day):
+        explained.setdefault((channel, document, currency), {})["parked lines"] = int(amount)
     right = {(ch, doc, cur): int(value) for ch, doc, cur, value in session.rows("journal_cells", day=day)}
     return [
         Cell(*cell, left.get(cell, 0), right.get(cell, 0), explained.get(cell, {})) for cell in sorted(left | right)

@@ -1,522 +1,528 @@
-"""Returns, credit memos and refunds. Decisions only; nothing here does I/O."""
+"""Returns from the request of a customer to the last unit that found its place. Decisions only; nothing does I/O."""
 
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from msgspec import Struct, field
+import msgspec
 
-from collector.semconv import EVENT_LINE, correlation_id
-from sync_core import orders
-from sync_core.ledger import JournalLine
-from sync_core.messages import CreditMemoIssued, Line, RefundIssued, ReturnReceived, derived
-from sync_core.model import CreditPiece, ExceptionKind, Hop, Link, Order, OrderLine, ParkedItem, Return, Severity
-from sync_core.money import cumulative_share
+from collector.semconv import correlation_id
+from sync_core import orders, refunds
+from sync_core.messages import Line
+from sync_core.model import Link, Order, OrderLine, location_identity
+from sync_core.return_books import OWNER, moved, owed_lines, park, post, raise_about, resolve, tell, told_units
+from sync_core.return_messages import (
+    ReceivedUnits,
+    ReturnDeadlinePassed,
+    ReturnItemsReceived,
+    ReturnMatched,
+    ReturnReceived,
+    ReturnRequested,
+    ReturnReviewed,
+    ReturnShipped,
+    ReturnWithdrawn,
+)
+from sync_core.return_model import Return, ReturnLine, ReturnState, Worth
+from sync_core.return_policy import Judged, judge
+from sync_core.return_units import clear, move_in, release, restate, use
 from sync_core.unit import DONE, Step, Verdict, link_event
 
-PARKED_OWNER: Final = "returns"
+TRANSIT: Final = dt.timedelta(days=14)
+"""What has been given to a carrier may take so long."""
 
 
-class _Share(Struct):
-    """What one credit memo takes from one order, as cancellation or as return."""
+def request(step: Step, event: ReturnRequested) -> Verdict:
+    """Authorise what policies allow, with its expected liability and return reference; refuse or hold the rest."""
+    identity = correlation_id(event.order_origin, event.order_id)
+    order = step.unit.orders.get(identity)
+    if order is None or order.state not in ("shipped", "partially_shipped"):
+        return Verdict("parked", f"order {event.order_id} has not been shipped", identity)
+    if correlation_id(event.origin, event.return_id) in step.unit.returns:
+        return Verdict("rejected", f"return {event.return_id} of {event.origin} exists already")
+    judged = judged_of(step, event, order)
+    back = opened(step, event, event.return_id, order.location, "requested")
+    back.order, back.customer_ref, back.lines = identity, order.customer_ref, list(judged.lines)
+    back.approval = "manual" if judged.manual else "automatic"
+    back.expires_at = judged.expires_at
+    keep_new(step, back)
+    _tell_request(step, back, order, event)
+    _name_reasons(step, back, event, judged)
+    if judged.outcome == "refused":
+        _refuse(step, back, "; ".join(judged.reasons))
+    elif judged.outcome == "review":
+        back.reason = "; ".join(judged.reasons)
+        detail = f"return {back.return_id} is held: {back.reason}"
+        raise_about(step, back, "return_held", "risk", detail, _worth(back).owed_minor)
+    else:
+        _authorise(step, back)
+    return DONE
 
-    order: Order
-    outcome: str
-    quantity: int = 0
-    amount_minor: int = 0
-    line_count: int = 0
-    pieces: int = 0
-    tax_minor: int = 0
-    cost_minor: int = 0
+
+def judged_of(step: Step, event: ReturnRequested, order: Order) -> Judged:
+    """What a request comes to now; changes nothing."""
+    unit, identity = step.unit, order.correlation_id
+    reached = [unit.order_steps[(identity, one)] for one in ("delivered", "picked_up")
+               if (identity, one) in unit.order_steps]  # fmt: skip
+    sent = [at for (one, kind, _), at in unit.order_documents.items() if (one, kind) == (identity, "shipment")]
+    delivered_at = max(reached or sent or [order.captured_at])
+    now = step.message.occurred_at
+    this = correlation_id(event.origin, event.return_id)
+    earlier = [
+        one.opened_at for one in unit.new_returns
+        if one.correlation_id != this and one.state != "refused" and one.customer_ref == order.customer_ref != ""
+    ]  # fmt: skip
+    known = msgspec.structs.replace(
+        unit.promises,
+        reasons={code: reason for (origin, code), reason in unit.return_reasons.items() if origin == event.origin},
+        earlier=[*unit.earlier_returns.get(order.customer_ref, ()), *earlier],
+    )
+    return judge(event, order, unit.lines[identity], delivered_at, now, known)
 
 
-class _Memo(Struct):
-    """A credit memo while its lines are being applied."""
+def review(step: Step, event: ReturnReviewed) -> Verdict:
+    """Somebody decided on a return that was held."""
+    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
+    if back is None:
+        return Verdict("parked", f"return {event.return_id} has not been requested", identity)
+    if back.state != "requested":
+        return Verdict("done", f"return {event.return_id} is {back.state}")
+    if event.granted and (lacking := _taken_meanwhile(step, back)):
+        return Verdict("rejected", lacking)
+    resolve(step, back, "return_held", f"{'granted' if event.granted else 'refused'} by {event.by}: {event.reason}")
+    step.change_return(back)
+    if event.granted:
+        _authorise(step, back)
+    else:
+        _refuse(step, back, f"{event.by}: {event.reason}")
+    return DONE
 
-    step: Step
-    event: CreditMemoIssued
-    back: Return
-    shares: dict[tuple[bytes, str], _Share] = field(default_factory=dict)
-    told_lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    parked_minor: int = 0
-    parked_count: int = 0
 
-
-def issue_credit_memo(step: Step, event: CreditMemoIssued) -> Verdict:
-    """Find the sales that a credit memo gives back, post what is covered and park, with its value, what is not."""
-    if correlation_id(event.origin, event.credit_memo_id) in step.unit.returns:
-        return Verdict("rejected", f"credit memo {event.credit_memo_id} of {event.origin} exists already")
-    memo = _Memo(step, event, _opened(step, event, event.credit_memo_id))
-    for number, line in enumerate(event.lines, 1):
-        if line.kind == "goods":
-            _credit_goods(memo, number, line)
-    for share in memo.shares.values():
-        if share.outcome == "cancelled":
-            _cancel_share(memo, share)
-        else:
-            share.tax_minor = _take_tax(share.order, share.amount_minor, everything=False)
-            step.unit.changed_orders[share.order.correlation_id] = share.order
-    _post_credit(memo)
-    _keep(step, memo.back)
-    _tell_memo(memo)
-    back = memo.back
-    if back.approved_minor > 0:
-        _refund(step, back, event.credit_memo_id, _provider(memo), back.approved_minor, back.tax_minor)
+def ship(step: Step, event: ReturnShipped) -> Verdict:
+    """It is on its way: it does not expire while a carrier has it."""
+    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
+    if back is None or back.state == "requested":
+        return Verdict("parked", f"return {event.return_id} has not been authorised", identity)
+    about = {"system": event.carrier, "tracking_id": event.tracking_id, "amount_minor": back.open_minor}
+    if back.state != "authorised":
+        tell(step, back, "return.ship", "", about)
+        return DONE
+    step.change_return(back)
+    back.state = "in_transit"
+    back.expires_at = max(back.expires_at or step.message.occurred_at, step.message.occurred_at + TRANSIT)
+    tell(step, back, "return.ship", "in_transit", about | {"due_at": back.expires_at})
     return DONE
 
 
 def receive(step: Step, event: ReturnReceived) -> Verdict:
-    """Goods of one order are back: they wait for inspection, and their value is owed to the customer."""
+    """Goods are back that nobody announced: authorised and received at once, or without an order kept for later."""
+    if correlation_id(event.origin, event.return_id) in step.unit.returns:
+        return Verdict("rejected", f"return {event.return_id} of {event.origin} exists already")
+    if not event.order_id:
+        return _keep_without_order(step, event)
     waiting = correlation_id(event.order_origin, event.order_id)
     order = step.unit.orders.get(waiting)
     if order is None or order.state not in ("shipped", "partially_shipped"):
         return Verdict("parked", f"order {event.order_id} has not been shipped", waiting)
-    if correlation_id(event.origin, event.return_id) in step.unit.returns:
-        return Verdict("rejected", f"return {event.return_id} of {event.origin} exists already")
-    back = _opened(step, event, event.return_id)
-    amount_minor = sum(line.amount_minor for line in event.lines)
-    refusal = _use_up(step, order, event)
+    back = opened(step, event, event.return_id, event.location, "received")
+    refusal, lines = _use_up(step, order, event)
     if refusal and order.state == "partially_shipped":
         return Verdict("parked", f"{refusal}; more of it is still to be shipped", waiting)
     if refusal:
-        _raise(step, back, "return_not_covered", event.return_id, PARKED_OWNER, refusal, amount_minor)
+        amount_minor = sum(line.amount_minor for line in event.lines)
+        raise_about(step, back, "return_not_covered", OWNER, refusal, amount_minor)
         return Verdict("rejected", refusal)
-    back.approved_minor, back.tax_minor = amount_minor + event.tax_minor, event.tax_minor
-    _keep(step, back)
-    cost_minor = _take_back(step, event, back)
-    _tell_return(step, back, order, event)
-    _post_return(step, back, order, event, cost_minor)
+    back.lines = lines
+    keep_new(step, back)
+    _take_back(step, back, order, event)
     return DONE
 
 
-def refund(step: Step, event: RefundIssued) -> Verdict:
-    """Money went back for a return, never more than was approved for it."""
+def receive_items(step: Step, event: ReturnItemsReceived) -> Verdict:
+    """Goods of a request are here: what is identified waits for inspection, what is not is parked with its value."""
+    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
+    if back is None or back.state == "requested":
+        return Verdict("parked", f"return {event.return_id} has not been authorised", identity)
+    if refusal := _wrong_place(step, back, event.location, event.receipt_id):
+        return refusal
+    if back.knows(f"receipt/{event.receipt_id}"):
+        return Verdict("done", f"receipt {event.receipt_id} is known")
+    step.change_return(back)
+    taken, strange = _identified(back, event.lines)
+    key = f"{back.origin}:return_receipt/{back.return_id}/{event.receipt_id}"
+    cost_minor = 0
+    for line, units in taken:
+        move_in(step, back, line, event.location, units, key)
+        line.received += units
+        cost_minor += units * line.unit_cost_minor
+        if line.refund_after == "received":
+            clear(back, line, units)
+    for number, (one, units, reason) in enumerate(strange, 1):
+        worth = _at_stake(back, one.sku, units)
+        park(step, back, f"return_receipt/{event.receipt_id}", number, one.sku or one.note, units, worth, reason)
+        detail = f"{units} of {one.sku or 'something'}: {reason.replace('_', ' ')} in receipt {event.receipt_id}"
+        owner = "risk" if reason == "serial_mismatch" else OWNER
+        raise_about(step, back, "return_item_parked", owner, f"{detail}; {one.note}".rstrip("; "), worth,
+                    entity_id=f"{back.return_id}/{event.receipt_id}/{number}")  # fmt: skip
+    accounts = step.rules.accounts
+    lines = moved(step, cost_minor, accounts.return_pending, accounts.right_to_recover)
+    post(step, back, "return_receipt", f"{back.return_id}/{event.receipt_id}", lines)
+    _tell_receipt(step, back, event, taken, strange)
+    _watch_short(step, back, final=event.final)
+    if any(line.received for line in back.goods):
+        resolve(step, back, "refund_without_receipt", f"received: {event.receipt_id}")
+    refunds.pay_what_is_cleared(step, back, f"receipt/{event.receipt_id}")
+    restate(step, back)
+    return DONE
+
+
+def withdraw(step: Step, event: ReturnWithdrawn) -> Verdict:
+    """What has not come will not: nothing of it is owed any more."""
     back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
     if back is None:
+        return Verdict("parked", f"return {event.return_id} has not been requested", identity)
+    if back.state == "requested":
+        step.change_return(back)
+        resolve(step, back, "return_held", "withdrawn")
+        _refuse(step, back, event.reason or "withdrawn")
+        return DONE
+    return _give_up(step, back, "refused", event.reason or "withdrawn")
+
+
+def expire(step: Step, event: ReturnDeadlinePassed) -> Verdict:
+    """Its time is over: what has not come is not owed any more."""
+    back = step.unit.returns.get(correlation_id(event.origin, event.return_id))
+    if back is None or back.expires_at is None or back.expires_at > step.message.occurred_at:
+        return Verdict("done", "its time is not over")
+    if back.state == "requested":
+        step.change_return(back)
+        resolve(step, back, "return_held", "its time is over")
+        back.state, back.expires_at = "expired", None
+        tell(step, back, "return.expire", "expired", stage="transformation")
+        return DONE
+    return _give_up(step, back, "expired", f"not here by {back.expires_at:%Y-%m-%d %H:%M} UTC")
+
+
+def match(step: Step, event: ReturnMatched) -> Verdict:
+    """The order of a return that came without one is found: its goods and its money are the order's from now on."""
+    waiting = correlation_id(event.order_origin, event.order_id)
+    back, order = step.unit.returns.get(correlation_id(event.origin, event.return_id)), step.unit.orders.get(waiting)
+    if back is None:
+        identity = correlation_id(event.origin, event.return_id)
         return Verdict("parked", f"return {event.return_id} has not been received", identity)
-    left = back.approved_minor - back.refunded_minor
-    if event.amount_minor > left or event.currency != back.currency:
-        return _refuse_refund(step, back, event, left)
-    step.unit.changed_returns[identity] = back
-    _refund(step, back, event.refund_id, event.provider, event.amount_minor, event.tax_minor)
+    if order is None or order.state not in ("shipped", "partially_shipped"):
+        return Verdict("parked", f"order {event.order_id} has not been shipped", waiting)
+    if back.order or back.approval or not back.lines or any(line.order for line in back.lines):
+        return Verdict("rejected", f"return {event.return_id} is not without an order")
+    stated = [
+        Line(sku=line.sku, quantity=line.quantity, amount_minor=line.amount_minor, kind=line.kind)
+        for line in back.lines
+    ]  # fmt: skip
+    (place,) = {location for line in back.lines for location in line.at} or {back.location}
+    as_received = ReturnReceived(
+        origin=back.origin, return_id=back.return_id, order_origin=event.order_origin, order_id=event.order_id,
+        channel=back.channel, location=place, currency=back.currency, lines=tuple(stated), tax_minor=back.tax_minor,
+    )  # fmt: skip
+    refusal, lines = _use_up(step, order, as_received)
+    if refusal:
+        raise_about(step, back, "return_not_covered", OWNER, refusal, _worth(back).owed_minor,
+                    entity_id=f"{back.return_id}/{event.order_id}")  # fmt: skip
+        return Verdict("rejected", refusal)
+    back.lines, back.tax_minor = lines, 0
+    step.change_return(back)
+    step.unit.settings.append(("match_parked", {"id": back.correlation_id}))
+    resolve(step, back, "return_without_sale", f"matched with order {event.order_id} by {event.by}: {event.evidence}")
+    _take_back(step, back, order, as_received, found_by=f"{event.by}: {event.evidence}")
     return DONE
 
 
-def _refuse_refund(step: Step, back: Return, event: RefundIssued, left_minor: int) -> Verdict:
-    asked, left = f"{event.amount_minor} {event.currency}", f"{left_minor} {back.currency}"
-    detail = f"refund {event.refund_id} of {asked} where {left} is left"
-    step.raise_exception(
-        "refund_above_approved",
-        origin=back.origin,
-        correlation_id=back.correlation_id,
-        entity="refund",
-        entity_id=event.refund_id,
-        owner="payments",
-        detail=detail,
-        amount_minor=event.amount_minor,
-        currency=event.currency,
-        severity="critical",
-        channel=back.channel,
-    )
-    return Verdict("rejected", detail)
-
-
-def _opened(step: Step, event: CreditMemoIssued | ReturnReceived, return_id: str) -> Return:
+def opened(step: Step, event: Any, return_id: str, location: str, state: ReturnState) -> Return:
     """A return of which nothing is approved yet."""
     return Return(
         correlation_id=correlation_id(event.origin, return_id),
         origin=event.origin,
         return_id=return_id,
         channel=event.channel,
-        location=event.location,
+        location=location,
         currency=event.currency,
-        received_at=step.message.occurred_at,
-        approved_minor=0,
-        tax_minor=0,
+        opened_at=step.message.occurred_at,
+        state=state,
+        partition=step.unit.partition,
     )
 
 
-def _keep(step: Step, back: Return) -> None:
+def keep_new(step: Step, back: Return) -> None:
     step.unit.returns[back.correlation_id] = back
     step.unit.new_returns.append(back)
     step.unit.arrived.add(back.correlation_id)
 
 
-def _credit_goods(memo: _Memo, number: int, line: Line) -> None:
-    """Use up open order lines for one credited line, and park what no order line covers."""
-    credited, wanted, used = -line.amount_minor, -line.quantity, 0
-    for piece_no, (order_line, outcome, there) in enumerate(_parts(_candidates(memo, line)), 1):
-        if used == wanted:
-            break
-        quantity = min(there, wanted - used)
-        amount = cumulative_share(credited, used, quantity, wanted)
-        _take(
-            memo, line, CreditPiece(memo.back.correlation_id, number, piece_no, order_line, quantity, amount, outcome)
-        )
-        used += quantity
-    if used != wanted:
-        _park(memo, number, line, used, cumulative_share(credited, used, wanted - used, wanted))
+def _authorise(step: Step, back: Return) -> None:
+    """Row 6: what is expected back is owed to the customer, and the goods may be recovered."""
+    parts = []
+    cost_minor = 0
+    for line in back.goods:
+        order = step.unit.orders[line.order]
+        line.unit_cost_minor = step.stock(line.sku, order.location).unit_cost_minor or 0
+        cost_minor += line.quantity * line.unit_cost_minor
+        use(step, line, line.quantity)
+        parts.append((line, line.worth(line.quantity), line.quantity))
+    whole = _worth(back)
+    back.state = "authorised"
+    back.approved_minor, back.tax_minor = whole.owed_minor, whole.tax_minor
+    accounts = step.rules.accounts
+    lines = owed_lines(step, parts) + moved(step, cost_minor, accounts.right_to_recover, accounts.cost_of_goods)
+    about: dict[str, Any] = {"amount_minor": whole.owed_minor, "quantity": sum(line.quantity for line in back.goods)}
+    if back.expires_at:
+        about["due_at"] = back.expires_at
+    tell(step, back, "return.authorise", "authorised", about, stage="transformation")
+    post(step, back, "return_authorisation", back.return_id, lines)
+    for line in back.goods:
+        if line.refund_after == "authorised":
+            clear(back, line, line.quantity)
+    refunds.pay_what_is_cleared(step, back, "authorisation")
 
 
-def _candidates(memo: _Memo, line: Line) -> list[OrderLine]:
-    """Open lines of the customer's earlier orders there: the same price first, and the latest first."""
-    event, unit = memo.event, memo.step.unit
-    if not event.customer_ref:
-        return []
-    earlier = [
-        one
-        for one in unit.open_lines.get((event.customer_ref, line.sku), ())
-        if one.open > 0
-        and (one.position < line.position or not line.position)
-        and _same_books(event, unit.orders[one.correlation_id])
-    ]
-
-    def lateness(one: OrderLine) -> tuple[bool, int, dt.datetime, str, int]:
-        order = unit.orders[one.correlation_id]
-        same_price = one.unit_price_micros == line.unit_price_micros
-        return same_price, one.position, order.captured_at, order.order_id, one.line_no
-
-    return sorted(earlier, key=lateness, reverse=True)
+def _refuse(step: Step, back: Return, reason: str) -> None:
+    back.state, back.expires_at, back.reason = "refused", None, reason
+    tell(step, back, "return.refuse", "refused", {"reason": reason, "amount_minor": _worth(back).owed_minor},
+         stage="transformation")  # fmt: skip
 
 
-def _same_books(event: CreditMemoIssued, order: Order) -> bool:
-    """A customer's number is of one origin: elsewhere it is another customer."""
-    return (order.origin, order.currency) == (event.origin, event.currency)
+def _give_up(step: Step, back: Return, milestone: str, reason: str) -> Verdict:
+    """Row 6b for units that have not come: exactly what was posted for them, back."""
+    waiting = [(line, line.expected) for line in back.goods if line.expected]
+    if not waiting:
+        return Verdict("done", f"nothing of return {back.return_id} is expected")
+    step.change_return(back)
+    parts, kept_minor = [], 0
+    cost_minor = sum(units * line.unit_cost_minor for line, units in waiting)
+    for line, units in waiting:
+        line.given_up += units
+        if line.refund_after == "authorised":
+            use(step, line, -units)
+            kept_minor += line.whole.owed_minor * units // line.quantity
+        else:
+            parts.append((line, release(step, back, line, units), units))
+    back.expires_at = None
+    accounts = step.rules.accounts
+    lines = owed_lines(step, parts, -1) + moved(step, cost_minor, accounts.cost_of_goods, accounts.right_to_recover)
+    document = f"{milestone}/{len(back.documents)}"
+    back.documents.append(document)
+    told = [told_units(line, -units) for line, units in waiting]
+    nothing = not any(line.received for line in back.goods)
+    name = "return.expire" if milestone == "expired" else "return.refuse"
+    about = {"reason": reason, "amount_minor": sum(worth.owed_minor for _, worth, _ in parts)}
+    tell(step, back, name, milestone if nothing else "", about, stage="transformation", events=told)
+    post(step, back, "return_release", f"{back.return_id}/{document}", lines)
+    resolve(step, back, "return_short", reason)
+    if kept_minor:
+        detail = f"the refund of return {back.return_id} was paid before its goods came, and they did not: {reason}"
+        raise_about(step, back, "refund_not_earned", OWNER, detail, kept_minor, "critical")
+    if nothing:
+        back.state = "expired" if milestone == "expired" else "refused"
+    restate(step, back)
+    return DONE
 
 
-def _parts(lines: Sequence[OrderLine]) -> Iterator[tuple[OrderLine, Literal["cancelled", "returned"], int]]:
-    """What of each line can be credited: what has not been shipped cannot come back, a credit for it gives it up."""
-    for line in lines:
-        if line.unshipped > 0:
-            yield line, "cancelled", line.unshipped
-        if line.returnable > 0:
-            yield line, "returned", line.returnable
-
-
-def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
-    """Apply one piece: count it into its order's share, and give up or take back the units."""
-    step, order_line = memo.step, piece.order_line
-    order = step.unit.orders[order_line.correlation_id]
-    share = memo.shares.setdefault((order.correlation_id, piece.outcome), _Share(order, piece.outcome))
-    share.quantity += piece.quantity
-    share.amount_minor += piece.amount_minor
-    share.pieces += 1
-    share.line_count += piece.piece_no == 1
-    place = f"{memo.event.credit_memo_id}/{piece.line_no}/{order.order_id}/{order_line.line_no}"
-    business_key = f"{memo.event.origin}:credit_memo/{place}"
-    if piece.outcome == "cancelled":
-        orders.release(step, order, order_line, piece.quantity, business_key)
-    else:
-        share.cost_minor += _give_back(memo, line, piece, business_key)
-        told = _told_line(
-            line,
-            memo.event.location,
-            quantity=piece.quantity,
-            amount_minor=piece.amount_minor,
-            order_id=order.order_id,
-        )
-        memo.told_lines.append(told)
-    step.unit.pieces.append(piece)
-    above_micros = _above_sale(line, order_line)
-    if above_micros:
-        detail = f"{line.sku} credited above the price of order {order.order_id}"
-        amount = above_micros * piece.quantity // 10_000
-        _raise(step, memo.back, "credit_above_sale", place, "finance", detail, amount, "minor")
-
-
-def _give_back(memo: _Memo, line: Line, piece: CreditPiece, business_key: str) -> int:
-    """Move the units of a piece into the return-pending bucket; returns their cost in minor units."""
-    step, order_line, location = memo.step, piece.order_line, memo.event.location
-    order_line.returned += piece.quantity
-    step.unit.changed_lines[(order_line.correlation_id, order_line.line_no)] = order_line
-    step.move(business_key, "return_receipt", line.sku, location, piece.quantity, memo.back.correlation_id)
-    return piece.quantity * (step.stock(line.sku, location).unit_cost_minor or 0)
-
-
-def _above_sale(line: Line, order_line: OrderLine) -> int:
-    """By how much a unit is credited above its sale, in millionths; 0 when it is not, or nobody knows."""
-    sold, credited = order_line.unit_price_micros, line.unit_price_micros
-    return max(0, credited - sold) if sold is not None and credited is not None else 0
-
-
-def _park(memo: _Memo, number: int, line: Line, used: int, amount_minor: int) -> None:
-    """What no order line covers waits with its value and an owner."""
-    step, event, left = memo.step, memo.event, -line.quantity - used
-    reason = "no_customer" if not event.customer_ref else "uncovered_rest" if used else "no_earlier_sale"
-    memo.parked_minor += amount_minor
-    memo.parked_count += 1
-    item = ParkedItem(
-        correlation_id=memo.back.correlation_id,
-        entity_id=event.credit_memo_id,
-        line_no=number,
-        sku=line.sku,
-        quantity=-left,
-        amount_minor=-amount_minor,
-        currency=event.currency,
-        reason=reason,
-        whole_line=not used,
-        owner=PARKED_OWNER,
-        channel=event.channel,
-        business_date=step.message.business_date,
-        source=step.message.provenance,
-    )
-    step.unit.parked_items.append((item, step.now))
-    memo.told_lines.append(_told_line(line, event.location, quantity=left, amount_minor=amount_minor, parked=reason))
-
-
-def _cancel_share(memo: _Memo, share: _Share) -> None:
-    """Give up a part of an order, or the whole of it when nothing of its goods is left."""
-    step, order = memo.step, share.order
-    whole = all(line.open == 0 for line in step.unit.lines[order.correlation_id] if line.kind == orders.MOVES_STOCK)
-    orders.restate(step, order)
-    if whole:
-        step.resolve_exceptions(order.correlation_id, order.origin, "backorder", "the order was cancelled")
-    order.contract["goods"] = order.contract.get("goods", 0) - share.amount_minor
-    share.tax_minor = _take_tax(order, share.amount_minor, everything=whole)
-    step.unit.changed_orders[order.correlation_id] = order
-    link = Link(memo.back.correlation_id, order.correlation_id, "refunds", memo.event.credit_memo_id)
-    about = {
-        "amount_minor": share.amount_minor,
-        "quantity": share.quantity,
-        "reason": f"credit memo {memo.event.credit_memo_id}",
-    }
-    milestone = "cancelled" if whole else "edited"
-    hop = orders.source_hop(step, order, "order.cancel", "order", order.order_id, milestone, about)
-    hop.events.append(link_event(link))
-    step.tell(hop)
-
-
-def _take_tax(order: Order, amount_minor: int, *, everything: bool) -> int:
-    """The tax that goes back with an amount: its share of the order's, all that is open with the last of it."""
-    share = order.tax_minor * amount_minor // order.amount_minor if order.amount_minor else 0
-    taken = order.open_tax_minor if everything else min(order.open_tax_minor, share)
-    order.open_tax_minor -= taken
-    return taken
-
-
-def _post_credit(memo: _Memo) -> None:
-    """Post the credit memo, and note on the return what is owed to the customer and the tax still to be corrected."""
-    step, rules, shares = memo.step, memo.step.rules, memo.shares.values()
-    other = orders.kind_totals([line for line in memo.event.lines if line.kind != "goods"])
-    returned = [share for share in shares if share.outcome == "returned"]
-    cancelled_tax = sum(share.tax_minor for share in shares if share.outcome == "cancelled")
-    pending_tax = sum(share.tax_minor for share in returned)
-    owed = sum(share.amount_minor + share.tax_minor for share in shares) - sum(total.amount_minor for total in other)
-    cost = sum(share.cost_minor for share in returned)
-    source = step.message.provenance
-    accounts, made = rules.accounts, derived(source)
-    lines = [
-        *(_share_line(memo, share) for share in shares),
-        *(orders.document_line(rules.kinds[total.kind].credit, total, source) for total in other),
-        JournalLine(accounts.sales_tax, cancelled_tax, made),
-        JournalLine(accounts.refund_tax_pending, pending_tax, made),
-        JournalLine(accounts.refunds_approved, -owed, made),
-        JournalLine(accounts.return_pending, cost, made),
-        JournalLine(accounts.cost_of_goods, -cost, made),
-    ]
-    memo.back.approved_minor, memo.back.tax_minor = owed, pending_tax
-    _post(step, memo.back, "credit_memo", memo.event.credit_memo_id, lines)
-
-
-def _share_line(memo: _Memo, share: _Share) -> JournalLine:
-    """The journal line of what a credit memo takes from one order."""
-    goods = memo.step.rules.kinds["goods"]
-    return JournalLine(
-        goods.contract if share.outcome == "cancelled" else goods.credit,
-        share.amount_minor,
-        memo.step.message.provenance,
-        kind=f"goods_{share.outcome}",
-        quantity=-share.quantity,
-        line_count=share.line_count,
-        pieces=share.pieces,
-        related=share.order.correlation_id,
-    )
-
-
-def _tell_memo(memo: _Memo) -> None:
-    step, event, back, parked = memo.step, memo.event, memo.back, memo.parked_count
-    keys = {"credit_memo_id": event.credit_memo_id, "return_id": event.credit_memo_id}
-    links = [
-        link_event(Link(back.correlation_id, share.order.correlation_id, "returns", share.order.order_id))
-        for share in memo.shares.values()
-        if share.outcome == "returned"
-    ]
-    amount = sum(share.amount_minor for share in memo.shares.values()) + memo.parked_minor
-    amount -= sum(line.amount_minor for line in event.lines if line.kind != "goods")
-    about: dict[str, Any] = {"amount_minor": amount, **keys}
-    if parked:
-        about |= {"reason": f"{parked} of {len(event.lines)} lines have no open sale", "owner": PARKED_OWNER}
-    step.tell(_received(step, back, "parked" if parked else "ok", about, memo.told_lines + links))
-    if parked:
-        detail = f"{parked} lines have no open sale"
-        _raise(step, back, "return_without_sale", back.return_id, PARKED_OWNER, detail, memo.parked_minor, "minor")
-
-
-def _use_up(step: Step, order: Order, event: ReturnReceived) -> str:
-    """Mark the returned units on the order's lines; returns why not, and then changes nothing."""
+def _use_up(step: Step, order: Order, event: ReturnReceived) -> tuple[str, list[ReturnLine]]:
+    """Mark the returned units on the order's lines, or say why not; then nothing is changed."""
     if event.currency != order.currency:
-        return f"the return is in {event.currency}, order {order.order_id} in {order.currency}"
-    wanted = _units(event.lines)
+        return f"the return is in {event.currency}, order {order.order_id} in {order.currency}", []
+    wanted: dict[str, int] = defaultdict(int)
+    for line in event.lines:
+        wanted[line.sku] += line.quantity
     held = step.unit.lines[order.correlation_id]
     for sku, quantity in wanted.items():
         left = sum(line.returnable for line in held if line.sku == sku)
         if quantity < 1 or quantity > left:
-            return f"{quantity} of {sku} come back where {left} are open on order {order.order_id}"
-    for line in held:
-        taken = min(wanted.get(line.sku, 0), line.returnable)
-        if taken > 0:
-            line.returned += taken
-            wanted[line.sku] -= taken
-            step.unit.changed_lines[(line.correlation_id, line.line_no)] = line
+            return f"{quantity} of {sku} come back where {left} are open on order {order.order_id}", []
+    lines = [part for line in event.lines for part in _parts(step, order, event, line, held)]
+    if lines:
+        lines[0].tax_minor = event.tax_minor
+    return "", lines
+
+
+def _parts(
+    step: Step, order: Order, event: ReturnReceived, line: Line, held: Sequence[OrderLine]
+) -> Iterator[ReturnLine]:
+    """The order lines that a stated line gives back, each with its share of what is stated."""
+    left = line.quantity
+    for one in held:
+        if one.sku == line.sku and (units := min(left, one.returnable)) > 0:
+            before = line.quantity - left
+            amount = line.amount_minor * (before + units) // line.quantity - line.amount_minor * before // line.quantity
+            costs = (step.stock(line.sku, place).unit_cost_minor for place in (event.location, order.location)
+                     if line.kind == orders.MOVES_STOCK)  # fmt: skip
+            step.returned(one, units)
+            left -= units
+            yield ReturnLine(line.sku, units, amount, kind=line.kind, order=order.correlation_id,
+                             order_line_no=one.line_no, unit_cost_minor=next(filter(None, costs), 0))  # fmt: skip
+
+
+def _take_back(step: Step, back: Return, order: Order, event: ReturnReceived, found_by: str = "") -> None:
+    """Rows 6 and 7 at once: the goods wait for inspection, and what is stated of them is owed and may be paid out."""
+    key = f"{event.origin}:return/{event.return_id}"
+    cost_minor = 0
+    worths = []
+    for line in back.lines:
+        if line.kind == orders.MOVES_STOCK:
+            move_in(step, back, line, event.location, line.quantity, key)
+            cost_minor += line.quantity * line.unit_cost_minor
+        line.received = line.quantity
+        worths.append((line, clear(back, line, line.quantity), line.quantity))
+    back.order, back.customer_ref = order.correlation_id, order.customer_ref
+    back.approved_minor, back.tax_minor = back.cleared_minor, back.cleared_tax_minor
+    told = [told_units(line, line.quantity, line.amount_minor, location=event.location, order_id=order.order_id)
+            for line in back.lines]  # fmt: skip
+    evidence = f"{order.order_id}, {found_by}" if found_by else order.order_id
+    told.append(link_event(Link(back.correlation_id, order.correlation_id, "returns", evidence)))
+    tell(step, back, "return.match" if found_by else "return.receive", "received",
+         {"amount_minor": back.approved_minor}, events=told)  # fmt: skip
+    accounts = step.rules.accounts
+    owed = owed_lines(step, worths)
+    if found_by:  # what is stated of it stands in the control total of the day on which it came
+        owed = [msgspec.structs.replace(line, kind="", quantity=0, line_count=0) for line in owed]
+    cost = moved(step, cost_minor, accounts.return_pending, accounts.cost_of_goods)
+    post(step, back, "return", back.return_id, [*owed, *cost])
+
+
+def _keep_without_order(step: Step, event: ReturnReceived) -> Verdict:
+    """Goods of an order that nobody knows: in no bucket and in no account until it is found, but with their value."""
+    back = opened(step, event, event.return_id, event.location, "received")
+    back.tax_minor = event.tax_minor
+    back.lines = [
+        ReturnLine(line.sku, line.quantity, line.amount_minor, kind=line.kind, at={event.location: line.quantity})
+        for line in event.lines
+    ]  # fmt: skip
+    keep_new(step, back)
+    for number, line in enumerate(event.lines, 1):
+        park(step, back, f"return/{back.return_id}", number, line.sku, line.quantity, line.amount_minor, "no_order")
+    value = sum(line.amount_minor for line in event.lines) + event.tax_minor
+    told = [told_units(line, line.quantity, line.amount_minor, location=event.location, parked="no_order")
+            for line in back.lines]  # fmt: skip
+    tell(step, back, "return.receive", "received", {"amount_minor": value, "reason": "it came without an order"},
+         outcome="parked", events=told)  # fmt: skip
+    detail = f"return {back.return_id} came to {event.location} without an order"
+    raise_about(step, back, "return_without_sale", OWNER, detail, value)
+    return DONE
+
+
+def _wrong_place(step: Step, back: Return, location: str, document: str) -> Verdict | None:
+    """Why a location cannot take goods back: it is not known, or another system speaks for it."""
+    known = step.unit.locations.get(location)
+    if known is None:
+        if not step.unit.only_registered:
+            return None
+        return Verdict("parked", f"location: {location} is not registered", location_identity(location))
+    if known.stock_source in ("", step.message.source):
+        return None
+    detail = f"{known.stock_source} says what is at {location}, not {step.message.source}"
+    raise_about(step, back, "wrong_source", "integration", detail, back.open_minor,
+                entity_id=f"{back.return_id}/{document}")  # fmt: skip
+    return Verdict("rejected", f"wrong_source: {detail}")
+
+
+def _identified(
+    back: Return, lines: Sequence[ReceivedUnits]
+) -> tuple[list[tuple[ReturnLine, int]], list[tuple[ReceivedUnits, int, str]]]:
+    """Received units with the line that expects them; and those that none does, with the reason."""
+    taken: list[tuple[ReturnLine, int]] = []
+    strange: list[tuple[ReceivedUnits, int, str]] = []
+    coming = {id(line): line.expected for line in back.goods}
+    for one in lines:
+        left, wrong = one.quantity, 0
+        for line in back.goods:
+            if line.sku != one.sku or not coming[id(line)]:
+                continue
+            if line.serials:
+                known = [serial for serial in one.serials if serial in line.serials]
+                line.serials = [serial for serial in line.serials if serial not in known]
+                units = min(left, coming[id(line)], len(known))
+                wrong = left - units
+            else:
+                units = min(left, coming[id(line)])
+            coming[id(line)] -= units
+            left -= units
+            if units:
+                taken.append((line, units))
+        if left:
+            strange.append((one, left, "serial_mismatch" if wrong else _strangeness(back, one.sku)))
+    return taken, strange
+
+
+def _strangeness(back: Return, sku: str) -> str:
+    if not sku:
+        return "unidentified"
+    return "over" if any(line.sku == sku for line in back.goods) else "unexpected"
+
+
+def _at_stake(back: Return, sku: str, units: int) -> int:
+    """What parked units are worth: by their own line, else by what they may stand for."""
+    own = [line for line in back.goods if line.sku == sku] or [line for line in back.goods if line.expected]
+    quantity = sum(line.quantity for line in own)
+    return units * sum(line.amount_minor for line in own) // quantity if quantity else 0
+
+
+def _watch_short(step: Step, back: Return, *, final: bool) -> None:
+    missing = [(line, line.expected) for line in back.goods if line.expected]
+    if not missing:
+        back.expires_at = None
+        resolve(step, back, "return_short", "the rest came")
+    elif final and not step.unit.open_exceptions.get((back.correlation_id, "return_short")):
+        worst = ", ".join(f"{units} of {line.sku}" for line, units in missing[:3])
+        value = sum(line.worth(line.undecided).owed_minor * units // max(1, line.undecided) for line, units in missing)
+        raise_about(step, back, "return_short", OWNER, f"not in the parcel: {worst}", value)
+
+
+def _taken_meanwhile(step: Step, back: Return) -> str:
+    """What of a held return has come back by another one since."""
+    wanted: dict[tuple[bytes, int], int] = defaultdict(int)
+    for line in back.goods:
+        wanted[line.order, line.order_line_no] += line.quantity
+    for (order, number), units in wanted.items():
+        held = next(one for one in step.unit.lines[order] if one.line_no == number)
+        if units > held.returnable:
+            return f"{units} of {held.sku} are held where {held.returnable} can still come back"
     return ""
 
 
-def _take_back(step: Step, event: ReturnReceived, back: Return) -> int:
-    """Move the goods into the return-pending bucket; returns their cost in minor units."""
-    key = f"{event.origin}:return/{event.return_id}"
-    cost_minor = 0
-    goods = [line for line in event.lines if line.kind == orders.MOVES_STOCK]
-    for sku, quantity in sorted(_units(goods).items()):
-        step.move(key, "return_receipt", sku, event.location, quantity, back.correlation_id)
-        cost_minor += quantity * (step.stock(sku, event.location).unit_cost_minor or 0)
-    return cost_minor
+def _name_reasons(step: Step, back: Return, event: ReturnRequested, judged: Judged) -> None:
+    for code in judged.unmapped:
+        detail = f"{code!r} of {event.origin} is not mapped to a reason"
+        step.raise_exception(
+            "return_reason_unmapped", origin=event.origin, correlation_id=reason_identity(event.origin, code),
+            entity="return_reason", entity_id=code, owner="master data", detail=detail, severity="minor",
+            amount_minor=_worth(back).owed_minor, currency=back.currency, channel=back.channel,
+        )  # fmt: skip
 
 
-def _units(lines: Sequence[Line]) -> dict[str, int]:
-    units: dict[str, int] = defaultdict(int)
-    for line in lines:
-        units[line.sku] += line.quantity
-    return units
+def reason_identity(origin: str, code: str) -> bytes:
+    return correlation_id(origin, f"return_reason/{code}")
 
 
-def _tell_return(step: Step, back: Return, order: Order, event: ReturnReceived) -> None:
-    about = {"amount_minor": back.approved_minor, "owner": PARKED_OWNER, "return_id": back.return_id}
-    told_lines = [_told_line(line, event.location, order_id=order.order_id) for line in event.lines]
-    link = link_event(Link(back.correlation_id, order.correlation_id, "returns", order.order_id))
-    step.tell(_received(step, back, "ok", about, [*told_lines, link]))
+def _tell_request(step: Step, back: Return, order: Order, event: ReturnRequested) -> None:
+    told = [told_units(line, line.quantity, line.amount_minor, reason=line.reason, order_id=order.order_id)
+            for line in back.lines]  # fmt: skip
+    told.append(link_event(Link(back.correlation_id, order.correlation_id, "returns", order.order_id)))
+    if event.exchange_order_id:
+        wanted = correlation_id(event.order_origin, event.exchange_order_id)
+        told.append(link_event(Link(back.correlation_id, wanted, "exchanges", event.exchange_order_id)))
+    tell(step, back, "return.request", "requested", {"amount_minor": _worth(back).owed_minor}, events=told)
 
 
-def _post_return(step: Step, back: Return, order: Order, event: ReturnReceived, cost_minor: int) -> None:
-    rules, accounts, made = step.rules, step.rules.accounts, step.message.provenance
-    credits = [
-        JournalLine(
-            rules.kinds[total.kind].credit,
-            total.amount_minor,
-            made,
-            kind=total.kind,
-            quantity=-total.quantity,
-            line_count=total.line_count,
-            related=order.correlation_id,
-        )
-        for total in orders.kind_totals(event.lines)
-    ]
-    lines = [
-        *credits,
-        JournalLine(accounts.refund_tax_pending, event.tax_minor, made),
-        JournalLine(accounts.refunds_approved, -back.approved_minor, made),
-        JournalLine(accounts.return_pending, cost_minor, made),
-        JournalLine(accounts.cost_of_goods, -cost_minor, made),
-    ]
-    _post(step, back, "return", back.return_id, lines)
+def _tell_receipt(
+    step: Step, back: Return, event: ReturnItemsReceived, taken: Sequence[tuple[ReturnLine, int]],
+    strange: Sequence[tuple[ReceivedUnits, int, str]],
+) -> None:  # fmt: skip
+    told = [told_units(line, units, location=event.location) for line, units in taken]
+    units = sum(one for _, one in taken)
+    about = {"location": event.location, "quantity": units, "amount_minor": back.open_minor}
+    tell(step, back, "return.receive", "received", about, events=told)
+    reason = "; ".join(f"{units} of {one.sku or 'something'}: {why}" for one, units, why in strange)
+    tell(step, back, "return.verify", "verified" if taken else "", about | {"reason": reason}, stage="transformation",
+         outcome="parked" if strange else "ok")  # fmt: skip
 
 
-def _refund(step: Step, back: Return, refund_id: str, provider: str, amount_minor: int, tax_minor: int) -> None:
-    back.refunded_minor += amount_minor
-    about = {"provider": provider, "amount_minor": amount_minor, "owner": "finance", "refund_id": refund_id}
-    step.tell(
-        Hop(
-            name="refund.issue",
-            stage="source",
-            correlation_id=back.correlation_id,
-            origin=back.origin,
-            entity="refund",
-            entity_id=refund_id,
-            milestone="issued",
-            occurred_at=step.message.occurred_at,
-            attributes=_dimensions(back) | about,
-        )
-    )
-    accounts, made = step.rules.accounts, derived(step.message.provenance)
-    lines = [
-        JournalLine(accounts.refunds_approved, amount_minor, made),
-        JournalLine(step.rules.clearing(provider), -amount_minor, made),
-        JournalLine(accounts.sales_tax, tax_minor, made),
-        JournalLine(accounts.refund_tax_pending, -tax_minor, made),
-    ]
-    _post(step, back, "refund", refund_id, lines)
-
-
-def _provider(memo: _Memo) -> str:
-    return next((share.order.provider for share in memo.shares.values() if share.order.provider), "card")
-
-
-def _post(step: Step, back: Return, document: str, entity_id: str, lines: list[JournalLine]) -> None:
-    step.post(
-        origin=back.origin,
-        correlation_id=back.correlation_id,
-        document=document,
-        entity_id=entity_id,
-        channel=back.channel,
-        location=back.location,
-        currency=back.currency,
-        lines=lines,
-    )
-
-
-def _received(
-    step: Step, back: Return, outcome: str, about: dict[str, Any], events: list[tuple[str, dict[str, Any]]]
-) -> Hop:
-    return Hop(
-        name="return.receive",
-        stage="source",
-        correlation_id=back.correlation_id,
-        origin=back.origin,
-        entity="return",
-        entity_id=back.return_id,
-        milestone="received",
-        outcome=outcome,
-        occurred_at=step.message.occurred_at,
-        attributes=_dimensions(back) | about,
-        events=events,
-    )
-
-
-def _raise(
-    step: Step,
-    back: Return,
-    kind: ExceptionKind,
-    entity_id: str,
-    owner: str,
-    detail: str,
-    amount_minor: int,
-    severity: Severity = "major",
-) -> None:
-    """Open an exception on a return, or on the part of it that ``entity_id`` names."""
-    step.raise_exception(
-        kind,
-        origin=back.origin,
-        correlation_id=back.correlation_id,
-        entity="return",
-        entity_id=entity_id,
-        owner=owner,
-        detail=detail,
-        amount_minor=amount_minor,
-        currency=back.currency,
-        severity=severity,
-        channel=back.channel,
-    )
-
-
-def _dimensions(back: Return) -> dict[str, Any]:
-    return {"channel": back.channel, "location": back.location, "currency": back.currency}
-
-
-def _told_line(line: Line, location: str, **over: Any) -> tuple[str, dict[str, Any]]:
-    return EVENT_LINE, {
-        "sku": line.sku,
-        "location": location,
-        "quantity": line.quantity,
-        "amount_minor": line.amount_minor,
-        "kind": line.kind,
-    } | over
+def _worth(back: Return) -> Worth:
+    return sum((line.whole for line in back.lines), start=Worth())

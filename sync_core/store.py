@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 
 from collector.compression import zstd_compress
+from collector.semconv import correlation_id
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
 from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
@@ -30,7 +31,6 @@ from sync_core.model import (
     Order,
     OrderLine,
     Posted,
-    Return,
     Signal,
     Stock,
     Terms,
@@ -38,6 +38,9 @@ from sync_core.model import (
     TransferLine,
 )
 from sync_core.products import Naming, named
+from sync_core.return_messages import ReturnRequested
+from sync_core.return_model import Policy, Refund, Return, ReturnLine
+from sync_core.return_policy import Promises
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 
@@ -216,8 +219,37 @@ def load_open_lines(session: Session, unit: Unit, pairs: Sequence[tuple[str, str
 
 
 def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
-    for row in session.rows("load_returns", ids=ids) if ids else ():
-        unit.returns[row[0]] = Return(*row)
+    """Bring returns and their refunds into a unit of work."""
+    rows = session.rows("load_returns", ids=ids) if ids else ()
+    unit.returns.update({row[0]: return_of(row) for row in rows})
+    for row in session.rows("load_refunds", ids=list(unit.returns)) if rows else ():
+        unit.refunds[(row[0], row[1])] = Refund(*row)
+
+
+def return_of(row: Row) -> Return:
+    """A return from its columns."""
+    *plain, lines, documents, partition, changes, reason = row
+    values = (*plain, msgspec.convert(lines, list[ReturnLine]), documents, partition, changes, reason)
+    return Return(*values)
+
+
+def load_promises(session: Session, unit: Unit, requests: Sequence[ReturnRequested]) -> None:
+    """What requests for returns are judged by beside their orders."""
+    policies = [Policy(*row) for row in session.rows("return_policies")]
+    skus = sorted({line.sku for one in requests for line in one.lines})
+    parents: dict[str, str] = (
+        dict(session.rows("parents_of", skus=skus)) if any(one.product for one in policies) else {}
+    )
+    unit.promises = Promises(policies, parents)
+    asked = sorted({(one.origin, line.reason) for one in requests for line in one.lines if line.reason})
+    if asked:
+        columns = {"origin": [origin for origin, _ in asked], "code": [code for _, code in asked]}
+        unit.return_reasons = {row[:2]: row[2] for row in session.rows("return_reasons", **columns)}
+    longest = max((one.within_days for one in policies if one.most_returns), default=0)
+    if longest:
+        orders = [correlation_id(one.order_origin, one.order_id) for one in requests]
+        for customer, opened_at in session.rows("earlier_returns", ids=orders, days=longest):
+            unit.earlier_returns.setdefault(customer, []).append(opened_at)
 
 
 def load_payments(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
@@ -500,17 +532,24 @@ def _save_orders(session: Session, unit: Unit) -> None:
         undelivered=lambda o: _json(o.undelivered),
     )  # fmt: skip
     added = {(line.correlation_id, line.line_no) for line in unit.new_lines}
+    _columns(
+        session, "save_returned", [one for one in unit.returned.items() if one[1] and one[0] not in added],
+        id=lambda r: r[0][0], line_no=lambda r: r[0][1], units=lambda r: r[1],
+    )  # fmt: skip
     lines = [line for place, line in unit.changed_lines.items() if place not in added]
     _columns(
         session, "save_lines", lines,
         id=lambda one: one.correlation_id,
         **{name: attrgetter(name) for name in ("line_no", "quantity", "amount_minor", "unit_price_micros", "reserved",
-                                               "cancelled", "returned", "shipped", "edited_at")},
+                                               "cancelled", "shipped", "edited_at")},
     )  # fmt: skip
     _columns(
         session, "save_payments", list(unit.changed_payments.values()), id=lambda p: p.correlation_id,
-        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled", "kind", "card",
-                                               "refunded_minor")},
+        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled", "kind", "card")},
+    )  # fmt: skip
+    _columns(
+        session, "give_back", [one for one in unit.given_back.items() if one[1]],
+        id=lambda g: g[0][0], payment_id=lambda g: g[0][1], amount_minor=lambda g: g[1],
     )  # fmt: skip
     _columns(
         session, "save_gift_cards", list(unit.changed_gift_cards.values()), id=lambda c: c.identity,
@@ -558,24 +597,37 @@ def _save_movements(session: Session, unit: Unit) -> None:
     )  # fmt: skip
 
 
+_RETURN: Final = (
+    "correlation_id", "origin", "return_id", "channel", "location", "currency", "opened_at", "approved_minor",
+    "tax_minor", "refunded_minor", "state", "order", "customer_ref", "approval", "released_minor", "cleared_minor",
+    "cleared_tax_minor", "expires_at", "lines", "documents", "partition", "changes", "reason",
+)  # fmt: skip
+_RETURN_CHANGES: Final = (
+    "approved_minor", "tax_minor", "refunded_minor", "state", "order", "customer_ref", "released_minor",
+    "cleared_minor", "cleared_tax_minor", "expires_at", "changes", "reason",
+)  # fmt: skip
+
+
 def _save_returns(session: Session, unit: Unit) -> None:
     session.copy(
         "returns",
+        _RETURN,
         (
-            "correlation_id", "origin", "return_id", "channel", "location", "currency", "received_at",
-            "approved_minor", "tax_minor", "refunded_minor",
+            [_json(getattr(back, name)) if name in ("lines", "documents") else getattr(back, name) for name in _RETURN]
+            for back in unit.new_returns
         ),
-        (
-            (
-                r.correlation_id, r.origin, r.return_id, r.channel, r.location, r.currency, r.received_at,
-                r.approved_minor, r.tax_minor, r.refunded_minor,
-            )
-            for r in unit.new_returns
-        ),
-    )  # fmt: skip
+    )
     new = {back.correlation_id for back in unit.new_returns}
     changed = [back for identity, back in unit.changed_returns.items() if identity not in new]
-    _columns(session, "save_returns", changed, id=lambda r: r.correlation_id, refunded_minor=lambda r: r.refunded_minor)
+    _columns(
+        session, "save_returns", changed, id=lambda r: r.correlation_id, lines=lambda r: _json(r.lines),
+        documents=lambda r: _json(r.documents), **{name: attrgetter(name) for name in _RETURN_CHANGES},
+    )  # fmt: skip
+    _columns(
+        session, "save_refunds", list(unit.changed_refunds.values()), id=lambda r: r.correlation_id,
+        **{name: attrgetter(name) for name in ("refund_id", "provider", "amount_minor", "tax_minor", "state",
+                                               "payment_id", "kind", "card", "instructed_at", "reclaimed")},
+    )  # fmt: skip
     session.copy(
         "credit_pieces",
         (
@@ -594,7 +646,7 @@ def _save_returns(session: Session, unit: Unit) -> None:
         "parked_items",
         (
             "correlation_id", "entity_id", "line_no", "sku", "quantity", "amount_minor", "currency", "reason",
-            "whole_line", "owner", "channel", "business_date", "source", "parked_at",
+            "whole_line", "owner", "channel", "business_date", "source", "document", "parked_at",
         ),
         ((*msgspec.structs.astuple(item), at) for item, at in unit.parked_items),
     )  # fmt: skip
@@ -726,7 +778,11 @@ def _still_waiting(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> di
     session.run("lock_transactions", ids=sorted(waited | unit.arrived))
     now = {row[0]: row[1:] for row in session.rows("transaction_states", ids=sorted(waited - unit.arrived))}
     seen = {
-        identity: (order.state, order.paid_minor, order.due_minor) if order else ("received", 0, 0) if back else None
+        identity: (order.state, order.paid_minor, order.due_minor)
+        if order
+        else (back.state, back.changes, 0)
+        if back
+        else None
         for identity in waited
         for order, back in ((unit.orders.get(identity), unit.returns.get(identity)),)
     }

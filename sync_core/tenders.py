@@ -7,6 +7,7 @@ from collector.semconv import correlation_id
 from sync_core.ledger import JournalLine
 from sync_core.messages import GiftCardIssued, PaymentCaptured, Provenance, Tender, tender_id
 from sync_core.model import Captured, ExceptionKind, GiftCard, Hop, Link, Order
+from sync_core.return_model import Refund, Return
 from sync_core.unit import DONE, Step, Verdict, link_event
 
 OWNER: Final = "payments"
@@ -57,10 +58,8 @@ def load_card(
     step: Step, origin: str, card_id: str, currency: str, amount_minor: int, source: Provenance
 ) -> JournalLine:
     """Put an amount on a card, which may be new; returns the journal line of what is owed for it."""
-    identity = card_identity(origin, card_id)
-    card = step.unit.gift_cards.setdefault(identity, GiftCard(identity, origin, card_id, currency))
-    step.unit.arrived.add(identity)
-    return _change(step, card, amount_minor, source)
+    open_card(step, origin, card_id, currency)
+    return _change(step, step.unit.gift_cards[card_identity(origin, card_id)], amount_minor, source)
 
 
 def refusal(step: Step, order: Order, event: PaymentCaptured) -> Verdict | None:
@@ -99,16 +98,61 @@ def give_back(step: Step, order: Order, amount_minor: int) -> list[JournalLine]:
 
     What no tender is known to have paid goes back by the order's provider.
     """
-    made, left, lines = step.message.provenance, amount_minor, []
+    made = step.message.provenance
+    return [_paid(step, order, one, -part, made) for one, part in split_back(step, order, amount_minor)]
+
+
+def split_back(step: Step, order: Order, amount_minor: int) -> list[tuple[Captured, int]]:
+    """The tenders that an amount goes back to, with their parts of it; noted as given back."""
+    left, parts = amount_minor, []
     kinds = step.rules.refund_order
-    paid = [one for (identity, _), one in step.unit.payments.items() if identity == order.correlation_id]
-    for one in sorted(paid, key=lambda one: (kinds.index(one.kind), one.payment_id)):
+    for one in sorted(_of(step, order.correlation_id), key=lambda one: (kinds.index(one.kind), one.payment_id)):
         if (part := min(left, one.amount_minor - one.refunded_minor)) > 0:
-            one.refunded_minor += part
-            step.unit.changed_payments[(order.correlation_id, one.payment_id)] = one
-            lines.append(_paid(step, order, one, -part, made))
+            step.give_back(one, part)
+            parts.append((one, part))
             left -= part
-    return [*lines, JournalLine(step.rules.clearing(order.provider), -left, made)]
+    return [*parts, (Captured(order.correlation_id, "", order.provider), left)] if left else parts
+
+
+def taken_from(step: Step, order: bytes, provider: str, amount_minor: int) -> tuple[Captured, int] | None:
+    """The payment of an order that a provider gave an amount of back, and how much of it there was to give."""
+    paid = [one for one in _of(step, order) if one.provider == provider and not one.card]
+    if not paid:
+        return None
+    one = max(paid, key=lambda one: one.amount_minor - one.refunded_minor)
+    part = min(amount_minor, one.amount_minor - one.refunded_minor)
+    step.give_back(one, part)
+    return one, part
+
+
+def take_again(step: Step, order: bytes, payment_id: str, amount_minor: int) -> None:
+    """What was noted as given back of a payment was not, or below zero more of it was."""
+    if one := step.unit.payments.get((order, payment_id)):
+        step.give_back(one, -min(amount_minor, one.refunded_minor))
+
+
+def left_minor(step: Step, order: Order) -> int:
+    """What was paid for an order and not given back."""
+    return sum(one.amount_minor - one.refunded_minor for one in _of(step, order.correlation_id))
+
+
+def paid_back(step: Step, back: Return, one: Refund, amount_minor: int, made: Provenance) -> JournalLine:
+    """The line of a refund; below zero it came back again."""
+    if one.card:
+        return _change(step, step.unit.gift_cards[one.card], amount_minor, made)
+    account = step.rules.tenders[one.kind].format(provider=one.provider, location=back.location)
+    return JournalLine(account, -amount_minor, made)
+
+
+def open_card(step: Step, origin: str, card_id: str, currency: str) -> None:
+    """A card that may be new, with nothing on it yet."""
+    identity = card_identity(origin, card_id)
+    step.unit.gift_cards.setdefault(identity, GiftCard(identity, origin, card_id, currency))
+    step.unit.arrived.add(identity)
+
+
+def _of(step: Step, order: bytes) -> list[Captured]:
+    return [one for (identity, _), one in step.unit.payments.items() if identity == order]
 
 
 def _paid(step: Step, order: Order, part: Captured, amount_minor: int, made: Provenance) -> JournalLine:

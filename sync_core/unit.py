@@ -27,13 +27,15 @@ from sync_core.model import (
     OrderLine,
     ParkedItem,
     Posted,
-    Return,
     Severity,
     Signal,
     Stock,
     Terms,
     Transfer,
 )
+from sync_core.return_messages import ReturnReason
+from sync_core.return_model import Refund, Return
+from sync_core.return_policy import Promises
 
 StockKey = tuple[str, str]
 FeedKey = tuple[str, str, str]  # feed, channel, location
@@ -93,7 +95,14 @@ class Unit(Struct):
     gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
     changed_gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
     new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
+    given_back: defaultdict[tuple[bytes, str], int] = field(default_factory=lambda: defaultdict(int))  # of payments
     returns: dict[bytes, Return] = field(default_factory=dict)
+    refunds: dict[tuple[bytes, str], Refund] = field(default_factory=dict)
+    changed_refunds: dict[tuple[bytes, str], Refund] = field(default_factory=dict)
+    returned: defaultdict[tuple[bytes, int], int] = field(default_factory=lambda: defaultdict(int))  # of order lines
+    promises: Promises = field(default_factory=Promises)
+    return_reasons: dict[tuple[str, str], ReturnReason] = field(default_factory=dict)  # by origin and code
+    earlier_returns: dict[str, list[dt.datetime]] = field(default_factory=dict)  # by customer
     stock: dict[StockKey, Stock] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=Catalogue)
     stock_rules: Rules = field(default_factory=Rules)  # those that reorder points of this stock need
@@ -198,6 +207,22 @@ class Step(Struct):
         if held is not None:
             held.amount_minor += taken.amount_minor
         self.unit.payments[place] = self.unit.changed_payments[place] = held or taken
+
+    def give_back(self, paid: Captured, amount_minor: int) -> None:
+        """A part of a payment goes back; below zero it does not after all."""
+        paid.refunded_minor += amount_minor
+        self.unit.given_back[paid.correlation_id, paid.payment_id] += amount_minor
+
+    def returned(self, line: OrderLine, units: int) -> None:
+        """Units of an order line come back; below zero they do not after all."""
+        line.returned += units
+        self.unit.returned[line.correlation_id, line.line_no] += units
+
+    def change_return(self, back: Return) -> None:
+        """A return moves on: what waits for it may go on too."""
+        back.changes += 1
+        self.unit.changed_returns[back.correlation_id] = back
+        self.unit.arrived.add(back.correlation_id)
 
     def move(self, business_key: str, kind: str, sku: str, location: str, quantity: int, correlation_id: bytes) -> None:
         """Change the buckets that ``kind`` touches and record the movement under its business key."""

@@ -23,13 +23,12 @@ from sync_core.messages import (
     OrderStepName,
     OrderStepped,
     PaymentCaptured,
-    RefundIssued,
-    ReturnReceived,
     ShipmentShipped,
     StockAdjusted,
     StockLine,
     StockReceived,
 )
+from sync_core.return_messages import RefundIssued, ReturnReceived
 
 CURRENCY: Final = "GBP"
 WAREHOUSE: Final = "WH1"

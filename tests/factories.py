@@ -30,8 +30,6 @@ from sync_core.messages import (
     PaymentCaptured,
     Provenance,
     ReceivableAdjusted,
-    RefundIssued,
-    ReturnReceived,
     SettlementReceived,
     SettlementTotal,
     ShipmentShipped,
@@ -45,6 +43,20 @@ from sync_core.messages import (
     TransferShipped,
     UnitsLine,
     message,
+)
+from sync_core.return_messages import (
+    DisposedUnits,
+    GoodwillGranted,
+    InspectedUnits,
+    ReceivedUnits,
+    RefundIssued,
+    RequestedUnits,
+    ReturnDispositioned,
+    ReturnInspected,
+    ReturnItemsReceived,
+    ReturnReceived,
+    ReturnRequested,
+    ReturnSentBack,
 )
 
 NOON: Final = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)  # a Monday
@@ -130,6 +142,47 @@ def goods_back(return_id: str = "R1", *lines: Line, order_id: str = "1", **over:
     """``lines``, or one A1 at 10.00, come back from an order."""
     given = _WHERE | {"return_id": return_id, "order_origin": "shop", "order_id": order_id}
     return ReturnReceived(**given | {"lines": lines or (line(),)} | over)
+
+
+def asked_back(return_id: str = "R1", *lines: RequestedUnits, order_id: str = "1", **over: Any) -> ReturnRequested:
+    """A request to give ``lines``, or one A1, of an order back."""
+    given: dict[str, Any] = {"origin": "shop", "channel": "web", "currency": "GBP", "order_origin": "shop"}
+    wanted = lines or (RequestedUnits(sku="A1", quantity=1),)
+    return ReturnRequested(**given | {"return_id": return_id, "order_id": order_id, "lines": wanted} | over)
+
+
+def came_back(return_id: str = "R1", *lines: ReceivedUnits, receipt_id: str = "1", **over: Any) -> ReturnItemsReceived:
+    """``lines``, or one A1, of a request arrive at ST1."""
+    given: dict[str, Any] = {"origin": "shop", "location": "ST1", "receipt_id": receipt_id, "return_id": return_id}
+    return ReturnItemsReceived(**given | {"lines": lines or (ReceivedUnits(sku="A1", quantity=1),)} | over)
+
+
+def looked_at(return_id: str = "R1", accepted: int = 1, rejected: int = 0, **over: Any) -> ReturnInspected:
+    """So many A1 are inspected at ST1."""
+    found = (("accepted", accepted), ("rejected", rejected))
+    lines = tuple(InspectedUnits(sku="A1", quantity=n, outcome=what) for what, n in found if n)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"origin": "shop", "location": "ST1", "inspection_id": "1", "return_id": return_id}
+    return ReturnInspected(**given | {"lines": lines} | over)
+
+
+def disposed(return_id: str = "R1", *lines: DisposedUnits, **over: Any) -> ReturnDispositioned:
+    """``lines``, or one A1 to be sold again, at ST1."""
+    given: dict[str, Any] = {"origin": "shop", "location": "ST1", "disposition_id": "1", "return_id": return_id}
+    chosen = lines or (DisposedUnits(sku="A1", quantity=1, disposition="resell"),)
+    return ReturnDispositioned(**given | {"lines": chosen} | over)
+
+
+def sent_back(return_id: str = "R1", quantity: int = 1, **over: Any) -> ReturnSentBack:
+    """So many rejected A1 leave ST1."""
+    given: dict[str, Any] = {"origin": "shop", "location": "ST1", "shipment_id": "1", "return_id": return_id}
+    return ReturnSentBack(**given | {"lines": (UnitsLine(sku="A1", quantity=quantity),)} | over)
+
+
+def goodwill(return_id: str = "R1", amount_minor: int = 1000, **over: Any) -> GoodwillGranted:
+    """An allowance on order 1."""
+    given: dict[str, Any] = {"origin": "shop", "order_origin": "shop", "order_id": "1", "currency": "GBP", "by": "ann",
+                             "reason": "late"}  # fmt: skip
+    return GoodwillGranted(**given | {"return_id": return_id, "amount_minor": amount_minor} | over)
 
 
 def refund(refund_id: str = "F1", amount_minor: int = 1000, return_id: str = "R1", **over: Any) -> RefundIssued:

@@ -120,7 +120,7 @@ create table core.payments (
     settled         boolean not null,
     kind            text not null,
     card            bytea not null,
-    refunded_minor  bigint not null,
+    refunded_minor  bigint not null default 0 check (refunded_minor between 0 and amount_minor),
     primary key (correlation_id, payment_id)
 );
 
@@ -158,17 +158,76 @@ create table core.order_documents (
 );
 
 create table core.returns (
-    correlation_id  bytea primary key check (octet_length(correlation_id) = 16),
-    origin          text not null,
-    return_id       text not null,
-    channel         text not null,
-    location        text not null,
-    currency        text not null,
-    received_at     timestamptz not null,
-    approved_minor  bigint not null,
-    tax_minor       bigint not null,
-    refunded_minor  bigint not null default 0 check (refunded_minor <= approved_minor),
+    correlation_id     bytea primary key check (octet_length(correlation_id) = 16),
+    origin             text not null,
+    return_id          text not null,
+    channel            text not null,
+    location           text not null,
+    currency           text not null,
+    opened_at          timestamptz not null,
+    state              text not null check (state in ('requested', 'refused', 'authorised', 'expired', 'in_transit',
+                                                      'received', 'inspected', 'dispositioned', 'closed')),
+    "order"            bytea not null,
+    customer_ref       text not null,
+    approval           text not null check (approval in ('', 'automatic', 'manual')),
+    approved_minor     bigint not null,
+    tax_minor          bigint not null,
+    released_minor     bigint not null,
+    cleared_minor      bigint not null,
+    cleared_tax_minor  bigint not null,
+    refunded_minor     bigint not null,
+    expires_at         timestamptz,
+    lines              jsonb not null,
+    documents          jsonb not null,
+    partition          smallint not null,
+    changes            integer not null,
+    reason             text not null,
+    check (refunded_minor + released_minor <= approved_minor),
     unique (origin, return_id)
+);
+create index returns_due on core.returns (expires_at) where expires_at is not null;
+create index returns_customer on core.returns (customer_ref, opened_at) where customer_ref <> '';
+create index returns_number on core.returns (return_id);
+create index returns_open on core.returns (opened_at) where approval <> '' and state not in ('refused', 'expired', 'closed');
+
+create table core.refunds (
+    correlation_id  bytea not null,
+    refund_id       text not null,
+    provider        text not null,
+    amount_minor    bigint not null check (amount_minor > 0),
+    tax_minor       bigint not null,
+    state           text not null check (state in ('instructed', 'issued', 'failed')),
+    payment_id      text not null,
+    kind            text not null,
+    card            bytea not null,
+    instructed_at   timestamptz,
+    reclaimed       boolean not null,
+    primary key (correlation_id, refund_id)
+);
+create index refunds_instructed on core.refunds (provider, instructed_at) where state = 'instructed';
+
+create table core.return_policies (
+    policy_id           text primary key,
+    origin              text not null,
+    channel             text not null,
+    product             text not null,
+    window_days         integer not null,
+    return_days         integer not null,
+    fee_ppm             integer not null,
+    refund_after        text not null,
+    approval            text not null,
+    most_returns        integer not null,
+    within_days         integer not null,
+    review_above_minor  bigint not null,
+    set_at              timestamptz not null
+);
+
+create table core.return_reasons (
+    origin  text not null,
+    code    text not null,
+    reason  text not null,
+    set_at  timestamptz not null,
+    primary key (origin, code)
 );
 
 create table core.credit_pieces (
@@ -582,6 +641,7 @@ create table core.parked_items (
     business_date   date not null,
     parked_at       timestamptz not null,
     source          text not null,
+    document        text not null,
     state           text not null default 'open' check (state in ('open', 'matched', 'written_off')),
     primary key (correlation_id, entity_id, line_no)
 );

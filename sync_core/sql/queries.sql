@@ -117,9 +117,91 @@ where customer_ref <> '' and customer_ref = any(%(customer_ref)s::text[])
 
 -- name: load_returns
 -- Returns by identity.
-select correlation_id, origin, return_id, channel, location, currency, received_at, approved_minor, tax_minor,
-       refunded_minor
+select correlation_id, origin, return_id, channel, location, currency, opened_at, approved_minor, tax_minor,
+       refunded_minor, state, "order", customer_ref, approval, released_minor, cleared_minor, cleared_tax_minor,
+       expires_at, lines, documents, partition, changes, reason
 from core.returns where correlation_id = any(%(ids)s::bytea[])
+
+-- name: load_refunds
+-- The refunds of returns.
+select correlation_id, refund_id, provider, amount_minor, tax_minor, state, payment_id, kind, card, instructed_at,
+       reclaimed
+from core.refunds where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, refund_id
+
+-- name: return_policies
+-- What channels promise about returns.
+select policy_id, channel, product, window_days, return_days, fee_ppm, refund_after, approval, most_returns,
+       within_days, review_above_minor
+from core.return_policies order by policy_id
+
+-- name: set_return_policy
+-- A policy as it is now.
+insert into core.return_policies (origin, policy_id, channel, product, window_days, return_days, fee_ppm, refund_after,
+                                  approval, most_returns, within_days, review_above_minor, set_at)
+values (%(origin)s, %(policy_id)s, %(channel)s, %(product)s, %(window_days)s, %(return_days)s, %(fee_ppm)s,
+        %(refund_after)s, %(approval)s, %(most_returns)s, %(within_days)s, %(review_above_minor)s, %(at)s)
+on conflict (policy_id) do update
+set origin = excluded.origin, channel = excluded.channel, product = excluded.product,
+    window_days = excluded.window_days, return_days = excluded.return_days, fee_ppm = excluded.fee_ppm,
+    refund_after = excluded.refund_after, approval = excluded.approval, most_returns = excluded.most_returns,
+    within_days = excluded.within_days, review_above_minor = excluded.review_above_minor, set_at = excluded.set_at
+where return_policies.set_at <= excluded.set_at
+
+-- name: map_return_reason
+-- What a sender's code means now.
+insert into core.return_reasons (origin, code, reason, set_at) values (%(origin)s, %(code)s, %(reason)s, %(at)s)
+on conflict (origin, code) do update set reason = excluded.reason, set_at = excluded.set_at
+where return_reasons.set_at <= excluded.set_at
+
+-- name: return_reasons
+-- What codes of senders mean.
+select origin, code, reason from core.return_reasons
+where (origin, code) in (select * from unnest(%(origin)s::text[], %(code)s::text[]))
+
+-- name: parents_of
+-- What SKUs are variants of.
+select sku, max(parent) from core.products where sku = any(%(skus)s::text[]) and parent <> '' group by sku
+
+-- name: earlier_returns
+-- When the customers of orders began other returns.
+select customer_ref, opened_at from core.returns
+where customer_ref <> '' and state <> 'refused'
+  and customer_ref in (select customer_ref from core.orders where correlation_id = any(%(ids)s::bytea[]))
+  and opened_at > (select max(captured_at) from core.orders where correlation_id = any(%(ids)s::bytea[]))
+                  - make_interval(days => %(days)s)
+
+-- name: returns_told
+-- Returns as they stand, with their orders and refunds, oldest first.
+select correlation_id, origin, return_id, channel, location, currency, opened_at, approved_minor, tax_minor,
+       refunded_minor, state, "order", customer_ref, approval, released_minor, cleared_minor, cleared_tax_minor,
+       expires_at, lines, documents, partition, changes, reason,
+       (select coalesce(jsonb_agg(distinct orders.order_id), '[]') from core.orders
+        where orders.correlation_id = returns."order"),
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                   'refund_id', refund_id, 'provider', provider, 'amount_minor', amount_minor, 'tax_minor', tax_minor,
+                   'state', refunds.state, 'payment_id', payment_id, 'kind', kind) order by refund_id), '[]')
+        from core.refunds where refunds.correlation_id = returns.correlation_id)
+from core.returns
+where (%(return_id)s::text = '' or return_id = %(return_id)s) and (%(return_id)s <> '' or approval <> '')
+  and (cardinality(%(states)s::text[]) = 0 or state = any(%(states)s))
+order by opened_at, correlation_id limit %(limit)s
+
+-- name: refunds_told
+-- Refunds of returns, the longest instructed first.
+select returns.origin, returns.return_id, refund_id, provider, kind, payment_id, refunds.amount_minor,
+       refunds.tax_minor, returns.currency, refunds.state, instructed_at
+from core.refunds join core.returns using (correlation_id)
+where refunds.state = %(state)s and (%(provider)s::text = '' or provider = %(provider)s)
+order by instructed_at, refund_id limit %(limit)s
+
+-- name: returns_due
+-- Returns that are not here by their time.
+select origin, return_id, partition, expires_at from core.returns
+where expires_at <= %(now)s order by expires_at limit 500
+
+-- name: match_parked
+-- What was parked of a return has found its order.
+update core.parked_items set state = 'matched' where correlation_id = %(id)s and document = 'return'
 
 -- name: read_stock
 -- Stock rows as they are now, for a unit of work that changes them in the end.
@@ -186,12 +268,12 @@ select correlation_id, payment_id, provider, amount_minor, settled, kind, card, 
 from core.payments where correlation_id = any(%(ids)s::bytea[])
 
 -- name: save_payments
--- Payments as they are now.
-insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled, kind, card, refunded_minor)
+-- Payments as they are now; what goes back of them is counted by itself.
+insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled, kind, card)
 select * from unnest(%(id)s::bytea[], %(payment_id)s::text[], %(provider)s::text[], %(amount_minor)s::bigint[],
-                     %(settled)s::boolean[], %(kind)s::text[], %(card)s::bytea[], %(refunded_minor)s::bigint[])
+                     %(settled)s::boolean[], %(kind)s::text[], %(card)s::bytea[])
 on conflict (correlation_id, payment_id) do update
-set amount_minor = excluded.amount_minor, settled = excluded.settled, refunded_minor = excluded.refunded_minor
+set amount_minor = excluded.amount_minor, settled = excluded.settled
 
 -- name: load_gift_cards
 -- Gift cards, locked in order of their key: who redeems one waits for who redeems it just now.
@@ -710,20 +792,51 @@ where orders.correlation_id = new.id
 -- Write back what changes on an order line.
 update core.order_lines
 set quantity = new.quantity, amount_minor = new.amount_minor, unit_price_micros = new.unit_price_micros,
-    reserved = new.reserved, cancelled = new.cancelled, returned = new.returned, shipped = new.shipped,
-    edited_at = new.edited_at
+    reserved = new.reserved, cancelled = new.cancelled, shipped = new.shipped, edited_at = new.edited_at
 from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(quantity)s::bigint[], %(amount_minor)s::bigint[],
-            %(unit_price_micros)s::bigint[], %(reserved)s::bigint[], %(cancelled)s::bigint[], %(returned)s::bigint[],
-            %(shipped)s::bigint[], %(edited_at)s::timestamptz[])
-     as new (id, line_no, quantity, amount_minor, unit_price_micros, reserved, cancelled, returned, shipped,
-             edited_at)
+            %(unit_price_micros)s::bigint[], %(reserved)s::bigint[], %(cancelled)s::bigint[], %(shipped)s::bigint[],
+            %(edited_at)s::timestamptz[])
+     as new (id, line_no, quantity, amount_minor, unit_price_micros, reserved, cancelled, shipped, edited_at)
 where order_lines.correlation_id = new.id and order_lines.line_no = new.line_no
 
+-- name: save_returned
+-- Count units of order lines that come back; two returns cannot both have the last.
+update core.order_lines set returned = returned + new.units
+from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(units)s::bigint[]) as new (id, line_no, units)
+where order_lines.correlation_id = new.id and order_lines.line_no = new.line_no
+
+-- name: give_back
+-- Count what of payments goes back; two refunds cannot both have the last.
+update core.payments set refunded_minor = refunded_minor + new.amount_minor
+from unnest(%(id)s::bytea[], %(payment_id)s::text[], %(amount_minor)s::bigint[]) as new (id, payment_id, amount_minor)
+where payments.correlation_id = new.id and payments.payment_id = new.payment_id
+
 -- name: save_returns
--- Write back what of a return has been refunded.
-update core.returns set refunded_minor = new.refunded_minor
-from unnest(%(id)s::bytea[], %(refunded_minor)s::bigint[]) as new (id, refunded_minor)
+-- Write back what changes on a return.
+update core.returns
+set approved_minor = new.approved_minor, tax_minor = new.tax_minor, refunded_minor = new.refunded_minor,
+    state = new.state, "order" = new."order", customer_ref = new.customer_ref, released_minor = new.released_minor,
+    cleared_minor = new.cleared_minor, cleared_tax_minor = new.cleared_tax_minor, expires_at = new.expires_at,
+    lines = new.lines, documents = new.documents, changes = new.changes, reason = new.reason
+from unnest(%(id)s::bytea[], %(approved_minor)s::bigint[], %(tax_minor)s::bigint[], %(refunded_minor)s::bigint[],
+            %(state)s::text[], %(order)s::bytea[], %(customer_ref)s::text[], %(released_minor)s::bigint[],
+            %(cleared_minor)s::bigint[], %(cleared_tax_minor)s::bigint[], %(expires_at)s::timestamptz[],
+            %(lines)s::jsonb[], %(documents)s::jsonb[], %(changes)s::integer[], %(reason)s::text[])
+     as new (id, approved_minor, tax_minor, refunded_minor, state, "order", customer_ref, released_minor,
+             cleared_minor, cleared_tax_minor, expires_at, lines, documents, changes, reason)
 where returns.correlation_id = new.id
+
+-- name: save_refunds
+-- Refunds as they are now.
+insert into core.refunds (correlation_id, refund_id, provider, amount_minor, tax_minor, state, payment_id, kind, card,
+                          instructed_at, reclaimed)
+select * from unnest(%(id)s::bytea[], %(refund_id)s::text[], %(provider)s::text[], %(amount_minor)s::bigint[],
+                     %(tax_minor)s::bigint[], %(state)s::text[], %(payment_id)s::text[], %(kind)s::text[],
+                     %(card)s::bytea[], %(instructed_at)s::timestamptz[], %(reclaimed)s::boolean[])
+on conflict (correlation_id, refund_id) do update
+set provider = excluded.provider, amount_minor = excluded.amount_minor, tax_minor = excluded.tax_minor,
+    state = excluded.state, payment_id = excluded.payment_id, kind = excluded.kind, card = excluded.card,
+    instructed_at = excluded.instructed_at, reclaimed = excluded.reclaimed
 
 -- name: new_movement_ids
 -- Numbers for new movements.
@@ -891,7 +1004,7 @@ select correlation_id, state, paid_minor,
             else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 union all
-select correlation_id, 'received', 0, 0 from core.returns where correlation_id = any(%(ids)s::bytea[])
+select correlation_id, state, changes, 0 from core.returns where correlation_id = any(%(ids)s::bytea[])
 union all
 select identity, 'registered', 0, 0 from core.locations where identity = any(%(ids)s::bytea[])
 union all
@@ -1046,9 +1159,10 @@ from core.orders cross join jsonb_array_elements(totals) as total
 where business_date = %(day)s and provider = '' group by channel, currency
 
 -- name: parked_value
--- What the parked lines of a day's credit memos are worth.
-select channel, currency, sum(amount_minor) from core.parked_items
-where business_date = %(day)s and state = 'open' group by channel, currency
+-- What the parked lines of a day's documents are worth; one that was matched later is posted later.
+select channel, document, currency, sum(amount_minor) from core.parked_items
+where business_date = %(day)s and (state = 'open' or document = 'return' and state = 'matched')
+group by channel, document, currency
 
 -- name: journal_cells
 -- What the journal holds of a day's documents, by channel, document and currency; an order counts on its own day.

@@ -9,7 +9,7 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from sync_core import api, settlement_api
+from sync_core import api, return_api, settlement_api
 from sync_core.files import FileReader
 from sync_core.reading import Reader
 from sync_core.shelf import Shelves
@@ -38,7 +38,9 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     for loop in loops:
         loop.start()
     app = api.create_app(
-        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake), *settlement_api.HANDLERS
+        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake),
+        *return_api.HANDLERS,
+        *settlement_api.HANDLERS,
     )
     port = free_port()
     with (

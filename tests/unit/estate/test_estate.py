@@ -11,12 +11,11 @@ from sync_core.messages import (
     OrderCaptured,
     OrderStepped,
     PaymentCaptured,
-    RefundIssued,
-    ReturnReceived,
     ShipmentShipped,
     StockReceived,
     from_cloudevents,
 )
+from sync_core.return_messages import RefundIssued, ReturnReceived
 from tallytrace.estate import HISTORY, Happening, catalogue, encode, history, live, opening, sights, steps_of_history
 
 NOW = datetime(2026, 3, 4, 11, 23, 45, tzinfo=UTC)

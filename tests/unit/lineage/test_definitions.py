@@ -69,8 +69,9 @@ def test_the_delivered_flows() -> None:
     assert [one.flow for one in loaded.expecting if one not in loaded.listed] == ["canary", "canary"]
     assert list(steps) == [
         "acknowledged", "reserved", "supplied", "payment-settled", "shipped", "shipped-after-renewal", "fulfilled",
-        "delivered", "confirmed", "shipment-journaled", "refunded", "refund-in-ledger", "erp-accepted", "resolved",
-        "closed", "matched",
+        "delivered", "confirmed", "shipment-journaled", "decided", "received", "inspected", "dispositioned",
+        "refund-approved", "refund-executed", "refunded", "closed", "refund-in-ledger", "erp-accepted", "resolved",
+        "matched",
     ]  # fmt: skip
     assert steps["refund-in-ledger"].deadline == Deadline(text="4 h", seconds=4 * 3600)
     assert steps["refund-in-ledger"].object_id("C538698") == "refund/C538698"

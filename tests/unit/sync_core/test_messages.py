@@ -1,7 +1,7 @@
 """CloudEvents in: every fault names its field, and the hash tells a redelivery from another event."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -32,6 +32,17 @@ from sync_core.messages import (
     from_cloudevents,
     payload_hash,
     sequence_of,
+)
+from sync_core.return_messages import (
+    RefundApproved,
+    RefundFailed,
+    ReturnDeadlinePassed,
+    ReturnMatched,
+    ReturnPolicySet,
+    ReturnReasonMapped,
+    ReturnReviewed,
+    ReturnShipped,
+    ReturnWithdrawn,
 )
 from tests import factories
 from tests.factories import NOON, cloudevent, order, sent
@@ -116,6 +127,7 @@ def test_the_hash_is_of_type_moment_and_body_and_of_nothing_else() -> None:
     assert decoded(ORDER).payload_hash != decoded(with_data(tax_minor=1)).payload_hash
 
 
+R1: Final[dict[str, Any]] = {"origin": "shop", "return_id": "R1"}
 EVENTS: dict[str, tuple[Event, str]] = {
     "order": (factories.order(), "shop\x1f1"),
     "payment": (factories.payment(), "shop\x1f1"),
@@ -132,7 +144,22 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "step": (factories.stepped("taxed"), "shop\x1f1"),
     "back-order": (BackorderOffered(origin="shop", order_id="1"), "shop\x1f1"),
     "return": (factories.goods_back(), "shop\x1fR1"),
+    "return requested": (factories.asked_back(), "shop\x1fR1"),
+    "return reviewed": (ReturnReviewed(**R1, granted=True, by="ann", reason="x"), "shop\x1fR1"),
+    "return withdrawn": (ReturnWithdrawn(**R1), "shop\x1fR1"),
+    "return shipped": (ReturnShipped(**R1, carrier="dhl"), "shop\x1fR1"),
+    "return items received": (factories.came_back(), "shop\x1fR1"),
+    "return inspected": (factories.looked_at(), "shop\x1fR1"),
+    "return dispositioned": (factories.disposed(), "shop\x1fR1"),
+    "return sent back": (factories.sent_back(), "shop\x1fR1"),
+    "return matched": (ReturnMatched(**R1, order_origin="shop", order_id="1", by="ann", evidence="x"), "shop\x1fR1"),
+    "return deadline": (ReturnDeadlinePassed(**R1), "shop\x1fR1"),
+    "return policy": (ReturnPolicySet(origin="erp", policy_id="1"), "rules\x1ferp"),
+    "return reason": (ReturnReasonMapped(origin="shop", code="7", reason="late"), "rules\x1fshop"),
+    "refund approved": (RefundApproved(**R1, approval_id="1", by="ann"), "shop\x1fR1"),
     "refund": (factories.refund(), "shop\x1fR1"),
+    "refund failed": (RefundFailed(**R1, refund_id="F1", provider="card"), "shop\x1fR1"),
+    "goodwill": (factories.goodwill(), "shop\x1fR1"),
     "credit memo": (factories.credit_memo(), "shop"),
     "charge": (factories.charge(), "shop"),
     "write-off": (factories.write_off(), "shop"),
