@@ -16,9 +16,17 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+import collector.storage
 from collector import otlp, semconv
 from collector.framing import EMPTY_REQUEST, record
-from collector.storage import QueryTimeoutError, Storage, StorageUnavailableError, UnreadableSegmentError
+from collector.segments import SegmentLog
+from collector.storage import (
+    QueryTimeoutError,
+    Storage,
+    StorageError,
+    StorageUnavailableError,
+    UnreadableSegmentError,
+)
 from tests.unit.collector.spans import START, request, span, unreadable
 
 SCHEMA = Path(__file__).parent.parent / "unit" / "collector" / "schema.txt"
@@ -360,6 +368,27 @@ def test_a_server_is_the_same_by_http(clickhouse_url: str, insert: Callable[...,
         assert server.query("SELECT sla, good FROM sli_samples") == [("refund", 3)]
     finally:
         server.close()
+
+
+def test_a_segment_is_given_up_only_when_its_rows_are_on_the_disk(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def sync(directory: Path) -> None:
+        found = storage.query(
+            "SELECT count() FROM spans FINAL WHERE span_id = unhex({id:String})", {"id": f"{9501:016x}"}
+        )
+        seen.append((directory.name, found, len(list((tmp_path / "log").glob("*.otlp")))))
+        if len(seen) == 1:
+            raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(collector.storage, "_sync_file_system", sync)
+    with SegmentLog(tmp_path / "log", storage.insert_segment, otlp.normalised, max_age_seconds=0.01) as log:
+        log.append(request(span(9501, {}))).result(10)
+        assert log.wait_stored(10)
+    assert seen == [(seen[0][0], [(1,)], 1)] * 2
+    assert list((tmp_path / "log").glob("*.otlp")) == []
 
 
 def test_a_server_that_is_away_is_told_from_one_that_refuses(free_port: Callable[[], int], tmp_path: Path) -> None:

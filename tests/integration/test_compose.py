@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
 
 import httpx
 import psycopg
 import pytest
 import yaml
 
+from collector.storage import Storage
 from tallytrace.settings import Settings, describe, load
 from tests import clickhouse_http
 
@@ -50,6 +52,17 @@ def test_the_four_services_are_there() -> None:
     assert re.fullmatch(r"postgres:\d+", SERVICES["postgres"]["image"])
     assert re.fullmatch(r"clickhouse/clickhouse-server:26\.\d+", SERVICES["clickhouse"]["image"])
     assert {SERVICES[name]["image"] for name in OURS} == {COMPOSE["x-product"]["image"]}
+
+
+def test_what_clickhouse_acknowledges_is_on_its_disk(storage: Storage) -> None:
+    [place] = SERVICES["clickhouse"]["configs"]
+    assert place["target"].startswith("/etc/clickhouse-server/config.d/")
+    given = ElementTree.fromstring(COMPOSE["configs"][place["source"]]["content"])
+    assert {one.tag: one.text for one in given.iterfind("merge_tree/*")} == {
+        "fsync_after_insert": "1", "fsync_part_directory": "1",
+    }  # fmt: skip
+    known = storage.query("SELECT name FROM system.merge_tree_settings WHERE name LIKE 'fsync_%'")
+    assert {one.tag for one in given.iterfind("merge_tree/*")} <= {name for (name,) in known}
 
 
 @pytest.mark.parametrize("service", OURS)
