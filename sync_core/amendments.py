@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
-from collector.semconv import EVENT_LINE, correlation_id
+from collector.semconv import EVENT_LINE
 from sync_core.checks import STEPS, failure_of
 from sync_core.ledger import JournalLine
 from sync_core.messages import EditedLine, OrderCancelled, OrderEdited
@@ -11,13 +11,15 @@ from sync_core.model import ExceptionKind, Order, OrderLine
 from sync_core.money import share_of_rest
 from sync_core.orders import (
     MOVES_STOCK,
+    NOT_TAKEN,
     TAX,
     changed_lines,
     chosen,
     cover_or_back_order,
     earned_or_sent,
     fit_reservation,
-    known_document,
+    note_document,
+    order_of,
     post,
     raise_about,
     refuse,
@@ -35,16 +37,13 @@ MOST_LINES = 10_000
 
 def cancel(step: Step, event: OrderCancelled) -> Verdict:
     """Give up what has not been shipped of an order, or a part of that: free its stock, owe back what was paid."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if (identity, "cancellation", event.cancellation_id) in step.unit.order_documents:
-        return Verdict("done", f"cancellation {event.cancellation_id} is known")
+    order = order_of(step, event, "cancellation", event.cancellation_id)
+    if isinstance(order, Verdict):
+        return order
     if order.state in ("shipped", "cancelled"):
         detail = f"the order is {order.state}"
         return refuse(step, order, "cancellation_too_late", "customer service", detail, order.amount_minor)
-    lines = step.unit.lines[identity]
+    lines = step.unit.lines[order.correlation_id]
     taken = chosen(lines, event.lines, lambda line: line.unshipped)
     if isinstance(taken, str):
         detail = f"cancellation {event.cancellation_id} has {taken}"
@@ -52,7 +51,7 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
             step, order, "cancellation_too_late", "customer service", detail, order.amount_minor,
             document_id=event.cancellation_id,
         )  # fmt: skip
-    known_document(step, order, "cancellation", event.cancellation_id)
+    note_document(step, order, "cancellation", event.cancellation_id)
     rest = {line.line_no: line.unshipped for line in lines if line.unshipped}
     goods = {line.line_no for line in lines if line.kind == MOVES_STOCK}
     everything = not taken or all(taken.get(number) == rest[number] for number in (goods or rest.keys()) & rest.keys())
@@ -66,12 +65,10 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
 
 def edit(step: Step, event: OrderEdited) -> Verdict:
     """Change what is ordered: each line to what the latest edit says of it, with its stock and its money."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if (identity, "edit", event.edit_id) in step.unit.order_documents:
-        return Verdict("done", f"edit {event.edit_id} is known")
+    order = order_of(step, event, "edit", event.edit_id)
+    if isinstance(order, Verdict):
+        return order
+    identity = order.correlation_id
     if order.state == "cancelled" and _later(step, identity, "cancellation"):
         return Verdict("done", f"order {event.order_id} was cancelled after edit {event.edit_id}")
     held = {line.line_no: line for line in step.unit.lines[identity]}
@@ -82,7 +79,7 @@ def edit(step: Step, event: OrderEdited) -> Verdict:
             step, order, "edit_not_possible", "customer service", detail, order.amount_minor, document_id=event.edit_id
         )
     tax_minor = None if _later(step, identity, "edit") or _later(step, identity, "cancellation") else event.tax_minor
-    known_document(step, order, "edit", event.edit_id)
+    note_document(step, order, "edit", event.edit_id)
     told: list[tuple[str, dict[str, Any]]] = []
     changes: dict[str, int] = defaultdict(int)
     for one in wanted:
@@ -189,6 +186,7 @@ def _owe(order: Order, changes: dict[str, int], tax_minor: int | None) -> None:
 
 def _settle(step: Step, order: Order, document: str, entity_id: str) -> None:
     """Give back what a change of a paid order made it less; what made it more waits for its payment."""
+    step.unit.settings.append(("pay_again", {"id": order.correlation_id, "kinds": list(NOT_TAKEN)}))
     complete = order.state == "shipped"
     if not order.provider or order.due_minor > 0:
         return

@@ -82,6 +82,15 @@ class LineState(Struct, frozen=True):
     returned: int
 
 
+class Hold(Struct, frozen=True):
+    """An exception that keeps the goods of an order from leaving until its owner resolves it."""
+
+    kind: str
+    owner: str
+    detail: str
+    since: Any
+
+
 class OrderState(Struct, frozen=True):
     """An order as it stands; amounts in minor units, ``amount_minor`` net of tax; ``due_minor`` is yet to be paid."""
 
@@ -97,6 +106,7 @@ class OrderState(Struct, frozen=True):
     tax_minor: int
     paid_minor: int
     due_minor: int
+    holds: list[Hold]
     lines: list[LineState]
 
 

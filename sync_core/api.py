@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from sync_core.answers import (
     Audit,
     EventResult,
     EventResults,
+    Hold,
     LaneStatus,
     LineState,
     OpenException,
@@ -36,10 +36,11 @@ from sync_core.answers import (
     Replenishment,
     Status,
 )
+from sync_core.checks import HOLDING
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.connectors.known import SETTLEMENT_FILES
-from sync_core.desk import Desk
+from sync_core.desk import Desk, event_id_of
 from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
@@ -146,6 +147,12 @@ def core_of(state: State) -> Core:
     return core
 
 
+def desk_of(state: State) -> Desk:
+    """Who knows what becomes of events."""
+    desk: Desk = state["desk"]
+    return desk
+
+
 @post("/v1/events", status_code=202)
 async def receive_events(request: Request[Any, Any, State], state: State) -> EventResults:
     """Take CloudEvents: one, or an array of up to 2,000; a request of which anything is malformed is refused whole."""
@@ -243,7 +250,7 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
     ``Location``. 409: the number is known with other content. The same order again is answered as it stands now.
     """
     event = _decoded_order(await request.body(), core_of(state).clock())
-    desk: Desk = state["desk"]
+    desk = desk_of(state)
     match await asyncio.wrap_future(desk.hand_in(event)):
         case "conflict":
             detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
@@ -264,7 +271,7 @@ def _decoded_order(body: bytes, now: dt.datetime) -> OrderCaptured:
             400, "Malformed order", error.detail, field=error.field.removeprefix("data").lstrip(".")
         ) from error
     assert isinstance(event, OrderCaptured)
-    asked = message(event, source=event.origin, event_id=f"order/{event.order_id}", occurred_at=now)
+    asked = message(event, source=event.origin, event_id=event_id_of(event), occurred_at=now)
     if wrong := fault(asked, now):
         raise ProblemError(422, "Order refused", wrong.detail, field=wrong.field.removeprefix("data."))
     return event
@@ -274,7 +281,7 @@ async def _decided(core: Core, desk: Desk, event: OrderCaptured) -> Response[lis
     where = {"Location": f"/v1/orders/{event.order_id}"}
     try:
         async with asyncio.timeout(DECIDE_SECONDS):
-            state, reason = await asyncio.wrap_future(desk.decided(event))
+            state, reason = await asyncio.wrap_future(desk.decided(event.origin, event_id_of(event)))
     except TimeoutError:
         return Response([], status_code=202, headers=where)
     if state == "rejected":
@@ -286,36 +293,32 @@ async def _decided(core: Core, desk: Desk, event: OrderCaptured) -> Response[lis
 
 def _order_rows(core: Core, order_id: str) -> list[Row]:
     with core.db.transaction() as session:
-        return session.rows("order_state", order_id=order_id)
+        return session.rows("order_state", order_id=order_id, holding=HOLDING)
 
 
-def settled(core: Core, source: str, event_id: str) -> tuple[str, str] | None:
-    """What became of an event, and why; None when nobody has decided in time."""
-    until = time.monotonic() + DECIDE_SECONDS
-    pause = 0.002
-    while True:
-        with core.db.transaction() as session:
-            state, reason = session.one("event_state", source=source, event_id=event_id)
-        if state in ("done", "rejected"):
-            return state, reason
-        if time.monotonic() > until:
-            return None
-        time.sleep(pause)
-        pause = min(0.05, pause * 1.5)
+def settled(desk: Desk, source: str, event_id: str) -> tuple[str, str] | None:
+    """What became of an event, and why; None when nobody has decided in time, or it waits for another."""
+    try:
+        state, reason = desk.decided(source, event_id).result(DECIDE_SECONDS)
+    except TimeoutError:
+        return None
+    return None if state == "parked" else (state, reason)
 
 
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)
 def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
     """The orders with this number, one per origin."""
-    with core_of(state).db.transaction() as session:
-        rows = session.rows("order_state", order_id=order_id)
+    rows = _order_rows(core_of(state), order_id)
     if not rows:
         raise ProblemError(404, "Not found", f"no order {order_id!r}")
     return _orders(rows)
 
 
-def _orders(rows: list[tuple[Any, ...]]) -> list[OrderState]:
-    named = [(row[0].hex(), *row[1:-1], [LineState(*line) for line in row[-1]]) for row in rows]
+def _orders(rows: list[Row]) -> list[OrderState]:
+    named = [
+        (row[0].hex(), *row[1:-2], [Hold(*one) for one in row[-2]], [LineState(*one) for one in row[-1]])
+        for row in rows
+    ]
     return [OrderState(*one) for one in named]
 
 
@@ -495,7 +498,7 @@ def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
     with core.db.transaction() as session:
         inbox.accept(session, [asked], now)
     core.wake()
-    if settled(core, SOURCE, event.document_id) is None:
+    if settled(desk_of(state), SOURCE, event.document_id) is None:
         detail = f"look at /v1/audit/repairs?document_id={event.document_id}"
         raise ProblemError(503, "Not decided yet", detail, retry=True)
     with core.db.transaction() as session:

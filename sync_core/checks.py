@@ -38,6 +38,10 @@ STEPS: Final[dict[str, Kind]] = {
 }
 
 
+HOLDING: Final = [*(kind.failure for kind in STEPS.values() if kind.holds), "suspected_duplicate"]
+"""Exceptions that keep the goods of an order from leaving while they are open."""
+
+
 def held_by(step: Step, order: Order) -> list[str]:
     """What keeps the goods of an order from leaving, each as a part of a sentence."""
     opened, identity = step.unit.open_exceptions, order.correlation_id

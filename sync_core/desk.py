@@ -1,4 +1,4 @@
-"""Orders that channels hand in and wait for: taken together in one commit, answered as soon as they are decided."""
+"""Orders that channels hand in, taken together in one commit, and whoever waits until an event is decided."""
 
 import logging
 import threading
@@ -23,7 +23,12 @@ LOOK_SECONDS: Final = 0.004
 IDLE_SECONDS: Final = 60.0
 
 Handed = Receipt | Literal["full"] | Fault
-Key = tuple[str, str]  # origin and number of an order
+Key = tuple[str, str]  # source and ID of an event
+
+
+def event_id_of(order: OrderCaptured) -> str:
+    """The ID of the event that an order becomes; its source is the order's origin."""
+    return f"order/{order.order_id}"
 
 
 class Desk:
@@ -54,11 +59,11 @@ class Desk:
         self._taking.wake()
         return handed
 
-    def decided(self, order: OrderCaptured) -> Future[Row]:
-        """Resolved when the order is no longer queued: the event's state and its reason."""
+    def decided(self, source: str, event_id: str) -> Future[Row]:
+        """Resolved when an event is no longer queued: its state and the reason."""
         asked = Future[Row]()
         with self._lock:
-            self._asked.setdefault((order.origin, order.order_id), []).append(asked)
+            self._asked.setdefault((source, event_id), []).append(asked)
         self._looking.wake()
         return asked
 
@@ -86,7 +91,7 @@ class Desk:
 
     def _accept(self, orders: Sequence[OrderCaptured]) -> list[Handed]:
         now = self._clock()
-        sources, names = [one.origin for one in orders], [f"order/{one.order_id}" for one in orders]
+        sources, names = [one.origin for one in orders], [event_id_of(one) for one in orders]
         with self._db.transaction() as session:
             told = {(source, name): at for source, name, at in
                     session.rows("event_times", source=sources, event_id=names)}  # fmt: skip
@@ -107,7 +112,7 @@ class Desk:
         return [receipts.get(n) or refused.get(n) or "full" for n in range(len(orders))]
 
     def _look(self) -> int:
-        """Answer those whose orders were decided; returns how many still wait."""
+        """Answer those whose events were decided; returns how many still wait."""
         with self._lock:
             self._asked = {
                 key: left for key, some in self._asked.items() if (left := [one for one in some if not one.done()])
@@ -116,10 +121,10 @@ class Desk:
         if not keys:
             return 0
         with self._db.transaction() as session:
-            rows = session.rows("decided", origin=[one for one, _ in keys], order_id=[two for _, two in keys])
-        for origin, order_id, *found in rows:
+            rows = session.rows("decided", source=[one for one, _ in keys], event_id=[two for _, two in keys])
+        for source, event_id, *found in rows:
             with self._lock:
-                waiting = self._asked.pop((origin, order_id), [])
+                waiting = self._asked.pop((source, event_id), [])
             for one in waiting:
                 if one.set_running_or_notify_cancel():
                     one.set_result(tuple(found))

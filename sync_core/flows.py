@@ -381,6 +381,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     _load_orders(session, unit, [one.message for one in claimed])
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
+    store.load_journal_owners(session, unit, sorted(_order_journals(events)))
     store.load_settlements_before(session, unit, [e for e in events if isinstance(e, SettlementReceived)])
     stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
     locations.update(event.location for event in events if isinstance(event, OrderCaptured))
@@ -416,6 +417,24 @@ def _load_returns(session: Session, unit: Unit, events: Sequence[Event], more: s
     store.load_returns(session, unit, sorted(ids))
     if requests := [event for event in events if isinstance(event, ReturnRequested)]:
         store.load_promises(session, unit, requests)
+
+
+def _order_journals(events: Sequence[Event]) -> Iterator[str]:
+    """The numbers of journals of documents that more than one order may have."""
+    for event in events:
+        match event:
+            case ShipmentShipped():
+                yield f"{event.origin}:shipment/{event.shipment_id}"
+            case OrderCancelled():
+                yield f"{event.origin}:cancellation/{event.cancellation_id}"
+            case OrderEdited():
+                yield f"{event.origin}:edit/{event.edit_id}"
+            case PaymentCaptured():
+                yield f"{event.origin}:capture/{event.payment_id}"
+            case PaymentSettled():
+                yield f"{event.origin}:settlement/{event.payment_id}"
+            case _:
+                pass
 
 
 def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> None:

@@ -2,17 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
     BackorderOffered,
     Line,
+    OrderCancelled,
     OrderCaptured,
+    OrderDeadlinePassed,
+    OrderEdited,
+    OrderStepped,
     OrderUnits,
     PaymentCaptured,
     Provenance,
+    ShipmentShipped,
     derived,
 )
 from sync_core.model import ExceptionKind, Hop, KindTotal, Order, OrderLine, Severity
@@ -23,6 +28,8 @@ from sync_core.unit import DONE, Step, Verdict
 MOVES_STOCK = "goods"
 TAX = "tax"
 """What is paid of tax whose tax point is the shipment, among the kinds of what is owed."""
+
+OrderEvent = PaymentCaptured | OrderCancelled | OrderEdited | OrderStepped | OrderDeadlinePassed | ShipmentShipped
 
 Chosen = dict[int, int] | str
 """Units by line number, or in words why there are none."""
@@ -44,19 +51,30 @@ def capture(step: Step, event: OrderCaptured) -> Verdict:
     return DONE
 
 
+def order_of(step: Step, event: OrderEvent, kind: str = "", document_id: str = "") -> Order | Verdict:
+    """The order that an event is about; or what becomes of the event, when it must wait or its document is known."""
+    identity = correlation_id(event.origin, event.order_id)
+    order = step.unit.orders.get(identity)
+    if order is None:
+        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
+    if (identity, kind, document_id) in step.unit.order_documents:
+        return Verdict("done", f"{kind} {document_id} is known")
+    return order
+
+
 def pay(step: Step, event: PaymentCaptured) -> Verdict:
     """Money for an order, or for what an edit added to it: from now on we owe the goods (contract) and the tax.
 
     A first payment of the order as it was captured is taken after an edit too: what it has too much is owed back, what
     it lacks is due.
     """
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
+    order = order_of(step, event)
+    if isinstance(order, Verdict):
+        return order
+    identity = order.correlation_id
     if order.provider and order.due_minor <= 0:
         detail = f"payment {event.payment_id} comes after the order was paid"
-        return refuse(step, order, "second_payment", "payments", detail, event.amount_minor)
+        return _not_taken(step, order, event, "second_payment", detail)
     if order.state == "cancelled":
         detail = f"payment {event.payment_id} comes after the order was cancelled"
         return refuse(step, order, "payment_after_cancellation", "payments", detail, event.amount_minor)
@@ -65,7 +83,7 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     if event.amount_minor not in wanted_minor or event.currency != order.currency:
         paid, wanted = f"{event.amount_minor} {event.currency}", f"{due} {order.currency}"
         detail = f"payment {event.payment_id} is {paid}, the order {wanted}"
-        return refuse(step, order, "payment_differs", "payments", detail, event.amount_minor)
+        return _not_taken(step, order, event, "payment_differs", detail)
     if (refused := refusal(step, order, event)) is not None:
         if refused.state == "parked":
             return refused
@@ -73,6 +91,7 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
         return refuse(step, order, kind, "payments", refused.reason, event.amount_minor, document_id=event.payment_id)
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
+    _now_taken(step, order, event)
     step.resolve_exceptions(identity, order.origin, "payment_failed", f"captured: {event.payment_id}")
     _tell_payment(step, order, event)
     if order.provider:
@@ -81,6 +100,26 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
         _post_payment(step, order, event, event.amount_minor - due)
     order.paid_minor += event.amount_minor
     return DONE
+
+
+NOT_TAKEN: Final[tuple[ExceptionKind, ...]] = ("second_payment", "payment_differs")
+"""What a payment is that does not fit its order; it is tried again when the order changes."""
+
+
+def _not_taken(step: Step, order: Order, event: PaymentCaptured, kind: ExceptionKind, detail: str) -> Verdict:
+    if _open_about(step, order, event):
+        return Verdict("rejected", f"{kind}: {detail}")
+    return refuse(step, order, kind, "payments", detail, event.amount_minor, document_id=event.payment_id)
+
+
+def _now_taken(step: Step, order: Order, event: PaymentCaptured) -> None:
+    for exception_id in _open_about(step, order, event):
+        step.resolve_exception(exception_id, order.correlation_id, order.origin, "the order has changed since")
+
+
+def _open_about(step: Step, order: Order, event: PaymentCaptured) -> list[str]:
+    opened = [one for kind in NOT_TAKEN for one in step.unit.open_exceptions.get((order.correlation_id, kind), ())]
+    return [one for one in opened if one.endswith(f"/{order.order_id}/{event.payment_id}")]
 
 
 def supply(step: Step, event: BackorderOffered) -> Verdict:
@@ -146,14 +185,11 @@ def complete(step: Step, order: Order) -> None:
         line.reserved, line.shipped = 0, max(0, line.quantity - line.cancelled)
 
 
-def known_document(step: Step, order: Order, kind: str, document_id: str) -> bool:
-    """Whether a document of an order has been applied; notes it as applied when it has not."""
+def note_document(step: Step, order: Order, kind: str, document_id: str) -> None:
+    """A document of an order is applied, once."""
     place = (order.correlation_id, kind, document_id)
-    if place in step.unit.order_documents:
-        return True
     step.unit.order_documents[place] = step.message.occurred_at
     step.unit.new_order_documents.append((*place, step.message.occurred_at))
-    return False
 
 
 def chosen(lines: Sequence[OrderLine], wanted: Sequence[OrderUnits], units: Callable[[OrderLine], int]) -> Chosen:
@@ -434,7 +470,10 @@ def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
 
 
 def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
-    """Add a journal of an order."""
+    """Add a journal of an order. Of a document that several orders share each has its own."""
+    number = f"{order.origin}:{document}/{entity_id}"
+    if step.unit.journal_owners.setdefault(number, order.correlation_id) != order.correlation_id:
+        entity_id = f"{entity_id}/{order.order_id}"
     step.post(
         origin=order.origin,
         correlation_id=order.correlation_id,

@@ -15,7 +15,7 @@ from sync_core.messages import (
     PaymentVoided,
 )
 from sync_core.model import Hop, Order
-from sync_core.orders import raise_about, source_hop
+from sync_core.orders import post, raise_about, source_hop
 from sync_core.unit import DONE, Step, Verdict
 
 OWNER: Final = "payments"
@@ -86,17 +86,13 @@ def settle(step: Step, event: PaymentSettled) -> Verdict:
     step.unit.settings.append(("close_item", closed))
     step.tell(_hop(step, order, event, "settlement.match", "settled", payout_id=event.payout_id))
     accounts, made = step.rules.accounts, step.message.provenance
-    step.post(
-        origin=order.origin, correlation_id=order.correlation_id, document="settlement", entity_id=event.payment_id,
-        channel=order.channel, location=order.location, currency=order.currency,
-        lines=[
-            JournalLine(
-                accounts.payouts_in_transit, event.amount_minor - event.fee_minor, made, reference=event.payout_id
-            ),
-            JournalLine(accounts.processor_fees, event.fee_minor, made),
-            JournalLine(step.rules.clearing(event.provider), -event.amount_minor, made),
-        ],
-    )  # fmt: skip
+    banked_minor = event.amount_minor - event.fee_minor
+    lines = [
+        JournalLine(accounts.payouts_in_transit, banked_minor, made, reference=event.payout_id),
+        JournalLine(accounts.processor_fees, event.fee_minor, made),
+        JournalLine(step.rules.clearing(event.provider), -event.amount_minor, made),
+    ]
+    post(step, order, "settlement", event.payment_id, lines)
     return DONE
 
 

@@ -4,11 +4,10 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.semconv import correlation_id
 from sync_core.checks import STEPS, failure_of, held_by
 from sync_core.messages import OrderStepped
 from sync_core.model import Order, Severity
-from sync_core.orders import raise_about, source_hop
+from sync_core.orders import order_of, raise_about, source_hop
 from sync_core.shipments import deliver
 from sync_core.unit import DONE, Step, Verdict
 from sync_core.windows import close_window, step_key
@@ -18,10 +17,10 @@ OPEN_STATES: Final = ("reserved", "backordered", "lapsed", "partially_shipped")
 
 def advance(step: Step, event: OrderStepped) -> Verdict:
     """Record a step. One that failed is an exception of its owner until it is passed or the order is cancelled."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
+    order = order_of(step, event)
+    if isinstance(order, Verdict):
+        return order
+    identity = order.correlation_id
     _tell(step, order, event)
     if event.step == order.revenue_on and order.undelivered and not event.failed:
         deliver(step, order, event.reference)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from collector.semconv import EVENT_LINE, correlation_id
+from collector.semconv import EVENT_LINE
 from sync_core.checks import held_by
 from sync_core.ledger import JournalLine
 from sync_core.messages import ShipmentShipped, derived
@@ -19,7 +19,8 @@ from sync_core.orders import (
     dimensions,
     earned_lines,
     earned_or_sent,
-    known_document,
+    note_document,
+    order_of,
     post,
     raise_about,
     refuse,
@@ -34,12 +35,10 @@ from sync_core.windows import open_window, terms_of
 
 def ship(step: Step, event: ShipmentShipped) -> Verdict:
     """Goods leave: stock goes down, what we owed for them becomes revenue, the goods become cost."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
-    if (identity, "shipment", event.shipment_id) in step.unit.order_documents:
-        return Verdict("done", f"shipment {event.shipment_id} is known")
+    order = order_of(step, event, "shipment", event.shipment_id)
+    if isinstance(order, Verdict):
+        return order
+    identity = order.correlation_id
     if order.state == "cancelled" and step.message.provenance == "generated":
         return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
     if order.state == "lapsed":
@@ -56,7 +55,7 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
     if held := held_by(step, order):
         detail = f"shipment {event.shipment_id} left although {' and '.join(held)}"
         raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
-    known_document(step, order, "shipment", event.shipment_id)
+    note_document(step, order, "shipment", event.shipment_id)
     if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
         due_at = step.message.occurred_at + dt.timedelta(seconds=seconds)
         open_window(step, order, "shipment_confirmation", event.shipment_id, due_at)
@@ -112,7 +111,7 @@ def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, in
         units[line.sku] += count
         line.reserved -= count
         line.shipped += count
-    key = f"{order.origin}:shipment/{shipment_id}"
+    key = f"{order.origin}:shipment/{shipment_id}/{order.order_id}"
     cost_minor = 0
     for sku, quantity in sorted(units.items()):
         if quantity:

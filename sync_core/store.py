@@ -293,6 +293,12 @@ def load_open_exceptions(session: Session, unit: Unit, ids: Sequence[bytes]) -> 
         unit.open_exceptions.setdefault((identity, kind), []).append(exception_id)
 
 
+def load_journal_owners(session: Session, unit: Unit, numbers: Sequence[str]) -> None:
+    """Whose the journals are that are known under these numbers."""
+    if numbers:
+        unit.journal_owners.update(dict(session.rows("journal_owners", ids=numbers)))
+
+
 def load_waited_long(session: Session, unit: Unit, messages: Sequence[Message]) -> None:
     """The open exceptions about events that waited too long for another."""
     if not messages:

@@ -123,6 +123,7 @@ class Unit(Struct):
     changed_returns: dict[bytes, Return] = field(default_factory=dict)
     posted: dict[str, Posted] = field(default_factory=dict)
     order_documents: dict[tuple[bytes, str, str], dt.datetime] = field(default_factory=dict)
+    journal_owners: dict[str, bytes] = field(default_factory=dict)  # transactions of journals that are known
     new_order_documents: list[tuple[bytes, str, str, dt.datetime]] = field(default_factory=list)
     changed_stock: dict[StockKey, Stock] = field(default_factory=dict)
     recounted: dict[StockKey, dt.datetime] = field(default_factory=dict)  # counters set to what movements say, and when

@@ -5,10 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from collector.semconv import correlation_id
 from sync_core.messages import OrderDeadline, OrderDeadlinePassed, OrderStepped
 from sync_core.model import ExceptionKind, Hop, Order, Terms
-from sync_core.orders import MOVES_STOCK, cover_or_back_order, dimensions, raise_about
+from sync_core.orders import MOVES_STOCK, cover_or_back_order, dimensions, order_of, raise_about
 from sync_core.unit import DONE, Step, Verdict
 
 
@@ -78,17 +77,17 @@ def close_window(step: Step, order: Order, event: OrderStepped) -> None:
 
 def pass_deadline(step: Step, event: OrderDeadlinePassed) -> Verdict:
     """Its time has come: what is missing is its owner's, and goods that nobody paid for are free again."""
-    identity = correlation_id(event.origin, event.order_id)
-    order = step.unit.orders.get(identity)
-    if order is None:
-        return Verdict("parked", f"order {event.order_id} has not arrived", identity)
+    order = order_of(step, event)
+    if isinstance(order, Verdict):
+        return order
     forget(step, order, event.deadline, event.reference)
     if event.deadline == "payment":
         if not order.provider and order.state == "reserved":
             _lapse(step, order)
         return DONE
     window = WINDOWS[event.deadline]
-    if order.state == "cancelled" or (identity, step_key(window.step, event.reference)) in step.unit.order_steps:
+    taken = (order.correlation_id, step_key(window.step, event.reference))
+    if order.state == "cancelled" or taken in step.unit.order_steps:
         return DONE
     what = f"shipment {event.reference}" if event.reference else "the order"
     detail = f"{order.channel} was to be told of {what} by {step.message.occurred_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -522,6 +522,7 @@ create table core.exceptions (
     replays         integer not null default 0
 );
 create index exceptions_open on core.exceptions (owner, opened_at) where state = 'open';
+create index exceptions_open_of on core.exceptions (correlation_id) where state = 'open';
 
 create table core.exception_actions (
     number        bigint generated always as identity primary key,

@@ -302,6 +302,10 @@ on conflict (correlation_id, step) do update set occurred_at = excluded.occurred
 select correlation_id, kind, exception_id from core.exceptions
 where state = 'open' and correlation_id = any(%(ids)s::bytea[])
 
+-- name: journal_owners
+-- The transactions of journals.
+select journal_id, correlation_id from core.journals where journal_id = any(%(ids)s::text[])
+
 -- name: load_waited_long
 -- What is open on events that waited too long for another.
 select cause_source, cause_event_id, exception_id, correlation_id, split_part(exception_id, ':out_of_sequence/', 1)
@@ -890,6 +894,13 @@ update core.exceptions set replays = replays + 1 where exception_id = %(id)s
 update core.inbox set state = 'queued', not_before = null, waiting_for = null
 where source = %(source)s and event_id = %(event_id)s and state in ('dead', 'rejected', 'parked')
 
+-- name: pay_again
+-- Queue the payments that an order did not take, unless somebody has decided about them: it has changed since.
+update core.inbox set state = 'queued'
+from core.exceptions
+where exceptions.correlation_id = %(id)s and exceptions.state = 'open' and kind = any(%(kinds)s::text[])
+  and inbox.source = cause_source and inbox.event_id = cause_event_id and inbox.state = 'rejected'
+
 -- name: post_again
 -- Offer a document to the ERP that did not take it.
 update core.erp_documents set state = 'waiting', not_before = %(now)s, queued_at = %(now)s, reason = ''
@@ -1236,6 +1247,10 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
        paid_minor,
        case when provider = '' then amount_minor + tax_minor - paid_minor
             else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end,
+       (select coalesce(json_agg(json_build_array(kind, owner, detail, opened_at) order by opened_at, kind), '[]')
+        from core.exceptions
+        where exceptions.correlation_id = orders.correlation_id and exceptions.state = 'open'
+          and kind = any(%(holding)s::text[])),
        (select json_agg(json_build_array(line_no, sku, kind, quantity, amount_minor,
                                          case when state = 'shipped' then 0 else reserved end,
                                          case when state = 'shipped' then quantity - cancelled else shipped end,
@@ -1250,15 +1265,11 @@ from core.inbox
 join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id) using (source, event_id)
 
 -- name: decided
--- What became of orders that were handed in and are no longer queued.
-select asked.origin, asked.order_id, inbox.state, inbox.reason
-from unnest(%(origin)s::text[], %(order_id)s::text[]) as asked (origin, order_id)
-join core.inbox on inbox.source = asked.origin and inbox.event_id = 'order/' || asked.order_id
+-- What became of events that are no longer queued.
+select inbox.source, inbox.event_id, inbox.state, inbox.reason
+from core.inbox join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id)
+    using (source, event_id)
 where inbox.state <> 'queued'
-
--- name: event_state
--- What became of an event.
-select state, reason from core.inbox where source = %(source)s and event_id = %(event_id)s
 
 -- name: exceptions
 -- Exceptions in a state, oldest first.

@@ -9,7 +9,7 @@ import pytest
 from lineage.model import Journey
 from sync_core.messages import PaymentSettled
 from tests.core import Core
-from tests.estate import Estate, Tell
+from tests.estate import Estate, Tell, milestones
 from tests.factories import (
     NOON,
     cancellation,
@@ -141,3 +141,58 @@ def test_an_order_is_edited_before_and_after_it_ships(estate: Estate, http: http
 def test_a_change_after_the_release_has_an_owner(estate: Estate) -> None:
     estate.tell(goods_in(), order("1"), stepped("released"), edited("1", edited_line(1, "A1", 2)))
     assert estate.exceptions() == [("changed_after_release", "warehouse", 2000)]
+
+
+def test_orders_that_share_numbers_have_books_of_their_own(estate: Estate, http: httpx.Client, journey: Tell) -> None:
+    estate.tell(goods_in(units={"A1": 9}))
+    for number in "123":
+        estate.tell(order(number, line("A1", 2)), payment(number, 2000, payment_id="P"))
+        estate.tell(cancellation(number, cancellation_id="X", lines=(units("A1", 1),)))
+        estate.tell(shipment(number, shipment_id="PARCEL"))
+        estate.tell(payment_word(PaymentSettled, number, 2000, payment_id="P", payout_id=f"PO{number}"))
+    assert {stands(http, number)["state"] for number in "123"} == {"shipped"}
+    assert (balances(http, "revenue"), balances(http, "expenses:cost of goods")) == (-3000, 3 * 400)
+    assert balances(http, "assets:payouts in transit") == 6000
+    assert estate.at()["good"] == 6
+    assert [entry.posting for entry in journey("2").journal if "PARCEL" in entry.posting] == ["shipment/PARCEL/2"]
+    assert estate.exceptions() == []
+    assert estate.sound()
+
+
+def test_a_payment_before_its_edit_is_taken_when_the_edit_comes(
+    estate: Estate, http: httpx.Client, journey: Tell
+) -> None:
+    estate.tell(goods_in(units={"A1": 9}), order("1", line("A1", 2)), payment("1", 2000))
+    estate.tell(payment("1", 1000, payment_id="EXTRA"), payment("1", 7, payment_id="P3"))
+    estate.tell(order("2"), payment("2", 3000))
+    early = [
+        ("second_payment", "payments", 1000),
+        ("second_payment", "payments", 7),
+        ("payment_differs", "payments", 3000),
+    ]
+    assert estate.exceptions() == early
+    changed = edited("1", edited_line(1, "A1", 3)), edited("2", edited_line(1, "A1", 3))
+    estate.tell(*changed, at=NOON + dt.timedelta(minutes=1))
+    assert estate.exceptions() == early[1:2], "what no edit asks for stays somebody's"
+    assert [(stands(http, number)["paid_minor"], stands(http, number)["due_minor"]) for number in "12"] == [
+        (3000, 0)
+    ] * 2
+    assert milestones(journey("EXTRA")).count("captured") == 3, "the order and both its payments"
+    [double] = http.get("/v1/exceptions").json()
+    decided = {"ids": [double["exception_id"]], "by": "ann", "reason": "given back by hand"}
+    assert http.post("/v1/exceptions/resolve", json=decided).json()["done"] == 1
+    estate.tell(edited("1", edited_line(2, "A1", 1, price_minor=7), edit_id="E2"), at=NOON + dt.timedelta(minutes=2))
+    assert (stands(http)["due_minor"], estate.exceptions()) == (7, []), "what was decided is not taken after all"
+    assert estate.sound()
+
+
+def test_an_order_tells_what_holds_its_goods_and_whose_that_is(estate: Estate, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 9}), order(), stepped("routed", failed=True))
+    assert stands(http)["holds"] == []
+    estate.tell(stepped("fraud_cleared", system="risk", failed=True, reason="stolen card"))
+    [held] = stands(http)["holds"]
+    since = dt.datetime.fromisoformat(held.pop("since"))
+    assert held == {"kind": "fraud_cleared_failed", "owner": "risk", "detail": "risk: stolen card"}
+    assert NOON <= since < NOON + dt.timedelta(minutes=1)
+    estate.tell(stepped("fraud_cleared", system="risk"), at=NOON + dt.timedelta(minutes=1))
+    assert stands(http)["holds"] == []

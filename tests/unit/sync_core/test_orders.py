@@ -92,7 +92,7 @@ def test_a_second_payment_is_an_exception_and_posts_nothing() -> None:
     shop.see(order("1"), payment("1"))
     verdict = shop.see(payment("1", payment_id="P2"))
     assert verdict == Verdict("rejected", "second_payment: payment P2 comes after the order was paid")
-    assert shop.exceptions == [("second_payment", "1", "payments", 1000)]
+    assert shop.exceptions == [("second_payment", "1/P2", "payments", 1000)]
     assert shop.posted == ["order/1"]
     assert shop.order().paid_minor == 1000
 
@@ -103,7 +103,7 @@ def test_a_payment_of_another_amount_or_currency_is_an_exception(amount: int, cu
     shop.see(order("1"))
     verdict = shop.see(payment("1", amount, currency=currency))
     assert verdict.reason == f"payment_differs: payment P1 is {amount} {currency}, the order 1000 GBP"
-    assert shop.exceptions == [("payment_differs", "1", "payments", amount)]
+    assert shop.exceptions == [("payment_differs", "1/P1", "payments", amount)]
     assert (shop.posted, shop.order().provider) == ([], "")
 
 
