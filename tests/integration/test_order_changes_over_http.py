@@ -162,27 +162,28 @@ def test_orders_that_share_numbers_have_books_of_their_own(estate: Estate, http:
 def test_a_payment_before_its_edit_is_taken_when_the_edit_comes(
     estate: Estate, http: httpx.Client, journey: Tell
 ) -> None:
-    estate.tell(goods_in(units={"A1": 9}), order("1", line("A1", 2)), payment("1", 2000))
-    estate.tell(payment("1", 1000, payment_id="EXTRA"), payment("1", 7, payment_id="P3"))
-    estate.tell(order("2"), payment("2", 3000))
+    estate.tell(goods_in(units={"A1": 9}), order("early", line("A1", 2)), payment("early", 2000))
+    estate.tell(payment("early", 1000, payment_id="EXTRA"), payment("early", 7, payment_id="P3"))
+    estate.tell(order("unpaid"), payment("unpaid", 3000))
     early = [
         ("second_payment", "payments", 1000),
         ("second_payment", "payments", 7),
         ("payment_differs", "payments", 3000),
     ]
     assert estate.exceptions() == early
-    changed = edited("1", edited_line(1, "A1", 3)), edited("2", edited_line(1, "A1", 3))
+    changed = edited("early", edited_line(1, "A1", 3)), edited("unpaid", edited_line(1, "A1", 3))
     estate.tell(*changed, at=NOON + dt.timedelta(minutes=1))
     assert estate.exceptions() == early[1:2], "what no edit asks for stays somebody's"
-    assert [(stands(http, number)["paid_minor"], stands(http, number)["due_minor"]) for number in "12"] == [
-        (3000, 0)
-    ] * 2
+    for number in ("early", "unpaid"):
+        assert (stands(http, number)["paid_minor"], stands(http, number)["due_minor"]) == (3000, 0)
     assert milestones(journey("EXTRA")).count("captured") == 3, "the order and both its payments"
     [double] = http.get("/v1/exceptions").json()
     decided = {"ids": [double["exception_id"]], "by": "ann", "reason": "given back by hand"}
     assert http.post("/v1/exceptions/resolve", json=decided).json()["done"] == 1
-    estate.tell(edited("1", edited_line(2, "A1", 1, price_minor=7), edit_id="E2"), at=NOON + dt.timedelta(minutes=2))
-    assert (stands(http)["due_minor"], estate.exceptions()) == (7, []), "what was decided is not taken after all"
+    more = edited("early", edited_line(2, "A1", 1, price_minor=7), edit_id="E2")
+    estate.tell(more, at=NOON + dt.timedelta(minutes=2))
+    due_minor = stands(http, "early")["due_minor"]
+    assert (due_minor, estate.exceptions()) == (7, []), "what was decided is not taken after all"
     assert estate.sound()
 
 

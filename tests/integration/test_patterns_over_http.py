@@ -77,7 +77,9 @@ def test_steps_that_arrive_in_any_order_are_brought_into_theirs(
     for number in ("flow", "Pflow", "Sflow", "shop:order/flow"):
         found = journey(number)
         assert (found.header.reference, found.header.state) == ("flow", "delivered")
-    assert {"captured", "reserved", "shipped", "delivered"} <= set(milestones(journey("flow")))
+    assert {"captured", "reserved", "shipped", "delivered"} <= set(milestones(found))
+    earned = [one.posting for one in found.journal if any(line.account == "revenue:goods" for line in one.lines)]
+    assert earned == ["shipment/Sflow"], "it was earned after it was paid"
     assert estate.sound()
 
 
