@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from collector.semconv import correlation_id
 from sync_core import refunds
@@ -22,6 +22,8 @@ from sync_core.return_model import Return, ReturnLine, Worth
 from sync_core.return_units import clear, release, restate
 from sync_core.unit import DONE, Step, Verdict
 
+Units = TypeVar("Units", InspectedUnits, DisposedUnits)
+
 BUCKETS: Final[dict[Disposition, str]] = {
     "resell": "good", "refurbish": "refurbish", "quarantine": "quarantine", "scrap": "scrap",
 }  # fmt: skip
@@ -40,21 +42,24 @@ def inspect(step: Step, event: ReturnInspected) -> Verdict:
         return Verdict("parked", f"inspection {event.inspection_id} has {lacking} received", identity)
     back.knows(document)
     step.change_return(back)
-    told, refused = [], []
-    accepted, unearned = Worth(), 0
-    for one in event.lines:
-        for line, units in _chosen(back, one.sku, one.quantity, lambda line: line.uninspected):
+    plan = _plan(back, event.lines, lambda one, line: line.uninspected)
+    for line in back.goods:
+        if units := sum(units for _, its, units in plan if its is line):
             _bring(step, back, line, units, event.location, document)
-            told.append(told_units(line, units, outcome=one.outcome, reason=one.reason))
-            if one.outcome == "accepted":
-                line.accepted += units
-                accepted += clear(back, line, units) if line.refund_after == "inspected" and back.approval else Worth()
+    refused = []
+    accepted, unearned = Worth(), 0
+    for one, line, units in plan:
+        in_advance = line.refund_after != "inspected" or not back.approval
+        if one.outcome == "accepted":
+            line.accepted += units
+            accepted += Worth() if in_advance else clear(back, line, units)
+        else:
+            line.rejected += units
+            if in_advance:
+                unearned += line.whole.owed_minor * units // line.quantity
             else:
-                line.rejected += units
-                if line.refund_after == "inspected" and back.approval:
-                    refused.append((line, release(step, back, line, units), units))
-                else:
-                    unearned += line.whole.owed_minor * units // line.quantity
+                refused.append((line, release(step, back, line, units), units))
+    told = [told_units(line, units, outcome=one.outcome, reason=one.reason) for one, line, units in plan]
     about = {"location": event.location, "amount_minor": accepted.owed_minor, "system": event.by,
              "quantity": sum(one.quantity for one in event.lines)}  # fmt: skip
     tell(step, back, "return.inspect", "inspected", about, events=told)
@@ -80,7 +85,7 @@ def dispose(step: Step, event: ReturnDispositioned) -> Verdict:
     for taken, place in _PLACES.items():
         if lacking := _lacking(back, [one for one in event.lines if one.taken == taken], place):
             return Verdict("parked", f"disposition {event.disposition_id} has {lacking} accepted", identity)
-    plan = _plan(back, event)
+    plan = _plan(back, event.lines, lambda one, line: _PLACES[one.taken](line))
     if short := _short(step, back, event, plan):
         detail = f"disposition {event.disposition_id} of return {back.return_id}: {short}"
         raise_about(step, back, "stock_shortfall", "warehouse", detail, back.open_minor,
@@ -97,7 +102,7 @@ def dispose(step: Step, event: ReturnDispositioned) -> Verdict:
     about = {"location": event.location, "quantity": sum(units for *_, units in plan),
              "amount_minor": sum(line.unit_cost_minor * units for _, line, units in plan)}  # fmt: skip
     tell(step, back, "return.disposition", "dispositioned", about, events=told)
-    post(step, back, "disposition", f"{back.return_id}/{event.disposition_id}", lines)
+    post(step, back, "disposition", f"{back.return_id}/{event.disposition_id}", lines, event.location)
     if not any(line.undisposed or line.uninspected or line.expected for line in back.goods):
         tell(step, back, "return.restock", "restocked", about, stage="transformation")
     restate(step, back)
@@ -130,7 +135,7 @@ def send_back(step: Step, event: ReturnSentBack) -> Verdict:
     tell(step, back, "return.send_back", "", about, events=told)
     accounts = step.rules.accounts
     lines = moved(step, cost_minor, accounts.cost_of_goods, accounts.return_pending)
-    post(step, back, "return_sent_back", f"{back.return_id}/{event.shipment_id}", lines)
+    post(step, back, "return_sent_back", f"{back.return_id}/{event.shipment_id}", lines, event.location)
     restate(step, back)
     return DONE
 
@@ -185,15 +190,17 @@ def _chosen(
             yield line, units
 
 
-def _plan(back: Return, event: ReturnDispositioned) -> list[tuple[DisposedUnits, ReturnLine, int]]:
-    """The units that each line of a disposition takes, none of them twice."""
+def _plan(
+    back: Return, lines: Sequence[Units], there: Callable[[Units, ReturnLine], int]
+) -> list[tuple[Units, ReturnLine, int]]:
+    """The units that each line of a document takes, none of them twice."""
     used: dict[tuple[int, str], int] = defaultdict(int)
     plan = []
-    for one in event.lines:
+    for one in lines:
         left = one.quantity
         for line in back.goods:
-            place = (id(line), one.taken)
-            units = min(left, _PLACES[one.taken](line) - used[place]) if line.sku == one.sku else 0
+            place = (id(line), one.taken if isinstance(one, DisposedUnits) else "")
+            units = min(left, there(one, line) - used[place]) if line.sku == one.sku else 0
             if units > 0:
                 left, used[place] = left - units, used[place] + units
                 plan.append((one, line, units))

@@ -31,9 +31,9 @@ def approve(step: Step, event: RefundApproved) -> Verdict:
         return Verdict("done", f"approval {event.approval_id} is known")
     payable = back.cleared_minor - active_minor(step, back)
     wanted = payable if event.amount_minor is None else event.amount_minor
-    if wanted > payable and back.cleared_minor < back.approved_minor - back.released_minor:
-        return Verdict("parked", f"approval of {wanted} where {payable} of validated goods may be paid out", identity)
     if wanted > payable or not wanted:
+        if back.cleared_minor < back.approved_minor - back.released_minor:
+            return Verdict("parked", f"of return {event.return_id} {payable} is validated and not paid out", identity)
         detail = f"approval {event.approval_id} of {wanted} where {payable} may be paid out"
         raise_about(step, back, "refund_above_approved", OWNER, detail, wanted, "critical", entity="refund",
                     entity_id=f"{back.return_id}/{event.approval_id}")  # fmt: skip

@@ -48,10 +48,11 @@ def moved(step: Step, amount_minor: int, to: str, taken: str) -> list[JournalLin
     return [JournalLine(to, amount_minor, made), JournalLine(taken, -amount_minor, made)]
 
 
-def post(step: Step, back: Return, document: str, entity_id: str, lines: list[JournalLine]) -> None:
+def post(step: Step, back: Return, document: str, entity_id: str, lines: list[JournalLine], location: str = "") -> None:
+    """Add a journal of a return; ``location`` where goods moved elsewhere."""
     step.post(
         origin=back.origin, correlation_id=back.correlation_id, document=document, entity_id=entity_id,
-        channel=back.channel, location=back.location, currency=back.currency, lines=lines,
+        channel=back.channel, location=location or back.location, currency=back.currency, lines=lines,
     )  # fmt: skip
 
 

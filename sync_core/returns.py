@@ -166,7 +166,7 @@ def receive_items(step: Step, event: ReturnItemsReceived) -> Verdict:
                     entity_id=f"{back.return_id}/{event.receipt_id}/{number}")  # fmt: skip
     accounts = step.rules.accounts
     lines = moved(step, cost_minor, accounts.return_pending, accounts.right_to_recover)
-    post(step, back, "return_receipt", f"{back.return_id}/{event.receipt_id}", lines)
+    post(step, back, "return_receipt", f"{back.return_id}/{event.receipt_id}", lines, event.location)
     _tell_receipt(step, back, event, taken, strange)
     _watch_short(step, back, final=event.final)
     if any(line.received for line in back.goods):
