@@ -11,6 +11,7 @@ STORED_ON: Final[Mapping[str, str]] = {
     "links_by_target": "ingested_on",
     "journal_lines": "ingested_on",
     "recon_items": "ingested_on",
+    "recon_entries": "ingested_on",
     "milestones": "ingested_on",
     "stock_freshness": "ingested_on",
     "sli_samples": "toDateTime(measured_at)",

@@ -71,6 +71,7 @@ source"""
 EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by
 EVENT_MILESTONE: Final = "milestone"  # entity, entity_id, milestone, occurred_at (ns)
 EVENT_RECON_ITEM: Final = "recon.item"
+EVENT_RECON_ENTRY: Final = "recon.entry"
 """level, business_date (YYYY-MM-DD), channel, provider, kind, currency, left_minor, right_minor, unexplained_minor,
 reason, due_at (ns)"""
 EVENT_WATERMARK: Final = "watermark"  # feed, channel, location, source_at, published_at, heartbeat_at (ns; 0 = none)

@@ -14,6 +14,7 @@ from collector.semconv import correlation_id
 from sync_core import (
     amendments,
     compensation,
+    control_totals,
     credit_memos,
     inbox,
     inspections,
@@ -48,6 +49,7 @@ from sync_core.messages import (
     ChannelServed,
     ChannelTermsSet,
     ChargeRaised,
+    ControlTotalStated,
     CreditMemoIssued,
     Event,
     FeedReported,
@@ -128,6 +130,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     PaymentSettled: payments.settle,
     GiftCardIssued: tenders.issue,
     SettlementReceived: settlements.receive,
+    ControlTotalStated: control_totals.state,
     ShipmentShipped: shipments.ship,
     OrderCancelled: amendments.cancel,
     OrderEdited: amendments.edit,
@@ -311,6 +314,8 @@ class Processor:
                 step.resolve_exception(*waited, "what it waited for has come")
             replenishment.watch(step)
         _publish(session, unit, claimed, self._clock())
+        unit.days.update(one.message.business_date for one in claimed)
+        unit.days.update(order.business_date for order in unit.changed_orders.values())
         now = self._clock()
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, now)

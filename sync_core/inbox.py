@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from collector.semconv import correlation_id
 from sync_core.messages import (
     ChargeRaised,
     CreditMemoIssued,
@@ -33,24 +34,31 @@ class Control(Struct, frozen=True):
     channel: str = ""
     currency: str = ""
     gross_minor: int = 0
+    tax_minor: int = 0
+    location: str = ""
+    document_id: str = ""
+    about: bytes | None = None
 
 
 def control(event: Event) -> Control:
     """The control total of an event, net of tax; empty for events that state no amount to be posted."""
+    sign, tax_minor = 1, 0
     match event:
         case OrderCaptured():
-            document, sign = "order", 1
+            document, number, tax_minor = "order", event.order_id, event.tax_minor
         case ChargeRaised():
-            document, sign = "charge", 1
+            document, number = "charge", event.charge_id
         case CreditMemoIssued():
-            document, sign = "credit_memo", 1
+            document, number = "credit_memo", event.credit_memo_id
         case ReceivableAdjusted():
-            document, sign = "receivable", 1
+            document, number = "receivable", event.adjustment_id
         case ReturnReceived():
-            document, sign = "return", -1
+            document, number, sign = "return", event.return_id, -1
         case _:
             return Control()
-    return Control(document, event.channel, event.currency, sign * sum(line.amount_minor for line in event.lines))
+    gross_minor = sign * sum(line.amount_minor for line in event.lines)
+    about = correlation_id(event.origin, number)
+    return Control(document, event.channel, event.currency, gross_minor, tax_minor, event.location, number, about)
 
 
 def partition_of(key: str) -> int:
@@ -86,6 +94,10 @@ def accept(
             channel=[c.channel for c in controls],
             currency=[c.currency for c in controls],
             gross_minor=[c.gross_minor for c in controls],
+            tax_minor=[c.tax_minor for c in controls],
+            location=[c.location for c in controls],
+            about=[c.about for c in controls],
+            document_id=[c.document_id for c in controls],
             body=[m.body for m in messages],
         )
     )

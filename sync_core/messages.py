@@ -227,6 +227,52 @@ class SettlementReceived(Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.settlement_id if version == 1 else f"{self.settlement_id}/{version}"
 
 
+class ControlDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document that a control total counts."""
+
+    number: Name
+    amount_minor: Amount
+    tax_minor: Amount = 0
+
+
+class ControlTotalStated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a business day came to where it happened: a channel's list of orders, a till's Z report, a provider's total.
+
+    ``origin`` is that of the documents. Amounts of orders are net of ``tax_minor``, those of a provider are what it
+    took less what it gave back. With ``documents`` a difference is named, without them only its amount is known. The
+    latest statement of a day counts.
+    """
+
+    origin: Origin
+    document_id: Name
+    kind: Literal["order_list", "pos_z", "provider_day"]
+    business_date: dt.date
+    channel: Annotated[str, Meta(max_length=200)] = ""
+    provider: Annotated[str, Meta(max_length=200)] = ""
+    location: Annotated[str, Meta(max_length=200)] = ""
+    currency: Currency
+    count: Annotated[int, Meta(ge=0, le=10**9)]
+    amount_minor: Amount
+    tax_minor: Amount = 0
+    documents: Annotated[tuple[ControlDocument, ...], Meta(max_length=20_000)] = ()
+
+    def __post_init__(self) -> None:
+        for name, wanted in (("channel", self.kind != "provider_day"), ("provider", self.kind == "provider_day"),
+                             ("location", self.kind == "pos_z")):  # fmt: skip
+            if wanted and not getattr(self, name):
+                raise ValueError(f"a total of kind {self.kind} needs a `{name}`")
+        if self.kind == "provider_day" and self.documents:
+            raise ValueError("a provider's total has no `documents`: its settlements have lines")
+        if self.documents:
+            sums = (len(self.documents), sum(one.amount_minor for one in self.documents),
+                    sum(one.tax_minor for one in self.documents))  # fmt: skip
+            for name, found in zip(("count", "amount_minor", "tax_minor"), sums, strict=True):
+                if getattr(self, name) != found:
+                    raise ValueError(f"`{name}` is {getattr(self, name)}, its documents make {found}")
+            if len({one.number for one in self.documents}) < len(self.documents):
+                raise ValueError("`documents` name one number twice")
+
+
 class ShipmentShipped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Goods of an order left ``location``: ``lines``, or without any everything that is reserved for it."""
 
@@ -604,6 +650,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.settlement_announced.v1": PaymentSettlementAnnounced,
     "tallytrace.payment.settled.v1": PaymentSettled,
     "tallytrace.settlement.received.v1": SettlementReceived,
+    "tallytrace.control_total.stated.v1": ControlTotalStated,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
     "tallytrace.order.edited.v1": OrderEdited,
@@ -644,6 +691,7 @@ Event = (
     | PaymentSettlementAnnounced
     | PaymentSettled
     | SettlementReceived
+    | ControlTotalStated
     | ShipmentShipped
     | OrderCancelled
     | OrderEdited
@@ -827,7 +875,14 @@ def sequence_of(event: Event) -> str:
             return f"{event.origin}\x1f{event.settlement_id}"
         case PostingCompensated():
             return event.journal_id
-        case StockReceived() | StockAdjusted() | StockReclassified() | StockCounted() | StockRepaired():
+        case (
+            ControlTotalStated()
+            | StockReceived()
+            | StockAdjusted()
+            | StockReclassified()
+            | StockCounted()
+            | StockRepaired()
+        ):
             return f"{event.origin}\x1f{event.document_id}"
         case TransferRequested() | TransferShipped() | TransferReceived() | TransferCancelled() | TransferWrittenOff():
             return f"{event.origin}\x1f{event.transfer_id}"

@@ -30,6 +30,9 @@ ExceptionKind = Literal[
     "return_held", "return_item_parked", "return_short", "return_reason_unmapped", "refund_without_receipt",
     "refund_before_inspection", "refund_not_earned", "refund_wrong_tender", "refund_differs", "refund_failed",
     "gift_card_overdrawn", "gift_card_differs",
+    "order_missing", "order_not_at_source", "order_differs", "tax_differs", "control_total_differs", "journal_differs",
+    "erp_unbalanced", "erp_wrong_period", "fee_doubled", "stock_value_differs",
+    "subledger_differs", "settlement_currency", "refund_not_posted", "payout_short", "payout_returned",
 ]  # fmt: skip
 """What a person may have to decide; what to do about each is in ``playbooks.toml``."""
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from sync_core.clock import Clock
 from sync_core.erp.port import Erp, Held, Unavailable
 from sync_core.messages import Cause
-from sync_core.model import ExceptionItem
+from sync_core.model import ExceptionItem, ExceptionKind
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, closing, opened
@@ -35,6 +35,7 @@ class Sent(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     reason: str
     worth_minor: int
+    kind: ExceptionKind = "posting_differs"
 
 
 def compare(sent: Sent, held: Sequence[Held]) -> Difference | None:
@@ -59,12 +60,15 @@ def compare(sent: Sent, held: Sequence[Held]) -> Difference | None:
         unbalanced = f"it does not balance there by {balance} minor units; " if balance else ""
         told = ", ".join(f"{account} by {amount}" for account, amount in list(wrong.items())[:MOST_TOLD])
         more = max(sum(one for one in wrong.values() if one > 0), -sum(one for one in wrong.values() if one < 0))
-        return Difference(f"{times}{unbalanced}accounts differ there: {told}", more)
+        kind: ExceptionKind = "erp_unbalanced" if balance else "posting_differs"
+        return Difference(f"{times}{unbalanced}accounts differ there: {told}", more, kind)
     if not all(one.posted for one in held):
         return Difference("the ERP has not posted it", debits)
     days = [one.business_date for one in held]
     if sent.business_date not in days:
-        return Difference(f"it is of {days[0]} in the ERP, and of {sent.business_date} here", debits)
+        other = all(day[:7] != sent.business_date[:7] for day in days)
+        reason = f"it is of {days[0]} in the ERP, and of {sent.business_date} here"
+        return Difference(reason, debits, "erp_wrong_period" if other else "posting_differs")
     if sent.erp_document not in [one.document for one in held]:
         return Difference(f"it is document {held[0].document} in the ERP, which had said {sent.erp_document}", debits)
     return None
@@ -104,7 +108,11 @@ class ReadBack:
         self, session: Session, rows: Sequence[Row], differences: Sequence[Difference | None], now: dt.datetime
     ) -> None:
         """Open what differs, close what does no longer."""
-        open_ids = {row[0] for row in session.rows("documents_compared", ids=[row[0] for row in rows], now=now)}
+        open_ids = {row[0] for row in session.rows(
+            "documents_compared", now=now, ids=[row[0] for row in rows],
+            difference=[one.kind if one else "" for one in differences],
+            differs_minor=[one.worth_minor if one else 0 for one in differences],
+        )}  # fmt: skip
         told: list[Told] = []
         items: list[tuple[ExceptionItem, dt.datetime]] = []
         closed: list[str] = []
@@ -128,7 +136,7 @@ class ReadBack:
 
 def _differs(row: Row, difference: Difference) -> ExceptionItem:
     return ExceptionItem(
-        exception_id=f"{row[0]}:posting_differs", kind="posting_differs", severity="critical", correlation_id=row[4],
+        exception_id=f"{row[0]}:posting_differs", kind=difference.kind, severity="critical", correlation_id=row[4],
         origin=row[5], entity="posting", entity_id=f"{row[6]}/{row[7]}", owner="finance",
         amount_minor=difference.worth_minor, currency=row[3], detail=difference.reason, cause_source=row[9],
         cause_event_id=row[10],

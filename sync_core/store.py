@@ -51,7 +51,7 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7400
 NEVER: Final = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
-_SQL: Final = named_sql.load("queries.sql") | named_sql.load("matching.sql")
+_SQL: Final = named_sql.load("queries.sql") | named_sql.load("matching.sql") | named_sql.load("reconciliation.sql")
 _KEY: Final = ("sku", "location")
 _COST: Final = ("unit_cost_minor", "currency")
 
@@ -82,6 +82,10 @@ class Session:
         for mark, column in columns.items():
             statement = statement.replace(f"/*{mark}*/", column)
         return self.connection.execute(statement, values)
+
+    def pairs(self, name: str, /, **values: Any) -> list[Row]:
+        """The pairs of the statement ``name`` as cells, and those that differ one by one."""
+        return self.run_on("cells", {"pairs": _SQL[name]}, **values).fetchall()
 
     def rows(self, name: str, /, **values: Any) -> list[Row]:
         return self.run(name, **values).fetchall()
@@ -463,6 +467,8 @@ def save_stock(session: Session, unit: Unit) -> bool:
 def settle(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> None:
     """Write what became of the events of a unit of work, and queue those that waited for what it brought."""
     _settle(session, _still_waiting(session, unit, seqs))
+    if unit.days:
+        session.run("touch_days", days=sorted(unit.days))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
     for statement, values in unit.settings:

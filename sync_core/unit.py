@@ -143,6 +143,7 @@ class Unit(Struct):
     stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
         default_factory=lambda: defaultdict(dict)
     )  # (source, location): when it moved, and when that was applied
+    days: set[dt.date] = field(default_factory=set)  # business days that are to be reconciled again
     settlement_differences: dict[tuple[str, str], int] = field(default_factory=dict)  # booked of the version before
     waited_long: dict[tuple[str, str], tuple[str, bytes, str]] = field(default_factory=dict)
     """By event that waited: the exception about it, and the transaction it waited for."""

@@ -353,13 +353,35 @@ def act_on_exceptions(
 
 
 @app.command("reconcile")
-def show_reconciliation(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show what the documents of each day say against what the journal holds of them (level L1)."""
+def show_reconciliation(
+    context: typer.Context,
+    level: Annotated[str, typer.Option(help="L0 to L5; none: all.")] = "",
+    since: Annotated[str, typer.Option(help="First business date.")] = "1970-01-02",
+    until: Annotated[str, typer.Option(help="Last business date.")] = "2149-01-01",
+    channel: Annotated[str, typer.Option(help="Of this channel.")] = "",
+    provider: Annotated[str, typer.Option(help="Of this provider.")] = "",
+    as_of: Annotated[str, typer.Option(help="As it stood then, such as 2026-03-03T09:00:00Z.")] = "",
+    unexplained: Annotated[bool, typer.Option("--unexplained", help="Only what nothing explains.")] = False,
+    entries: Annotated[bool, typer.Option("--entries", help="The transactions that differences are made of.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=20_000)] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what two sides say of each business day, what explains the difference, and what does not.
+
+    Examples: tallytrace reconcile --unexplained; tallytrace reconcile --level L3 --since 2026-03-02 --entries
+    """
     from tallytrace import look, remote, supervisor
 
+    asked: dict[str, Any] = {"level": level, "since": since, "until": until, "channel": channel, "provider": provider,
+                             "limit": limit}  # fmt: skip
+    asked |= {"as_of": as_of} if as_of else {}
+    asked |= {"why": "unexplained"} if entries and unexplained else {"unexplained": True} if unexplained else {}
     with _refusals(), supervisor.running(_settings(context)) as product:
-        body = remote.fetch(f"{product.plane_url}/v1/slas/reconciliation_variance/items", limit=1000)
-    out.print_json(body.decode()) if as_json else out.print(look.items(body))
+        body = remote.fetch(f"{product.plane_url}/v1/reconciliation{'/entries' if entries else ''}", **asked)
+    if as_json:
+        out.print_json(body.decode())
+    else:
+        out.print(look.differences(body) if entries else look.cells(body))
 
 
 @app.command("export")

@@ -48,8 +48,9 @@ def run(settings: Settings, until: threading.Event) -> None:
         spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
         undo.callback(spans.close)
         working = [] if settings.worker_processes else worker.processing(settings, db)
+        rules = ledger.load_rules(override=settings.posting_rules)
         loops = [Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS)]
-        loops.append(Loop("reconciler", Reconciler(db, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
+        loops.append(Loop("reconciler", Reconciler(db, rules, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         relays = [Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS)]
         if client and relay:
             relays += [
@@ -65,7 +66,6 @@ def run(settings: Settings, until: threading.Event) -> None:
         shelves = Shelves(db, clock.wall)
         relays.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
-        rules = ledger.load_rules(override=settings.posting_rules)
         loops.append(Loop("matcher", Matcher(db, rules, clock.wall).run_once, idle_seconds=MATCH_SECONDS))
         undo.enter_context(looping([*working, *relays, *loops]))
         undo.enter_context(worker.waking(settings, "outbox", relays))

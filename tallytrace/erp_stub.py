@@ -5,12 +5,13 @@ Run alone with ``python -m tallytrace.erp_stub --port 9400 --state erp.jsonl``.
 
 import argparse
 import asyncio
+import datetime as dt
 import hashlib
 import os
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -27,6 +28,7 @@ MAX_DOCUMENTS: Final = 500
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Wrong = Literal["unbalanced", "period"]
 
 
 class JournalLine(Struct, frozen=True):
@@ -100,6 +102,7 @@ class Chaos(Struct, frozen=True, kw_only=True):
     fail_share: Share = 0  # of requests answered 429 or 503 before anything is kept
     lost_share: Share = 0  # of requests that are kept and then answered 503: the answer was lost
     hold_kinds: tuple[str, ...] = ()
+    wrong: dict[str, Wrong] = {}  # by key: what it keeps of a journal lacks its last line, or is of the next month
     distort_minor: int = 0  # what it keeps of the first line of a journal is off by so much
     down_seconds: Annotated[float, Meta(ge=0)] = 0
     retry_after_seconds: Annotated[int, Meta(ge=0)] = 1
@@ -112,6 +115,7 @@ class ChaosChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fail_share: Share | UnsetType = UNSET
     lost_share: Share | UnsetType = UNSET
     hold_kinds: tuple[str, ...] | UnsetType = UNSET
+    wrong: dict[str, Wrong] | UnsetType = UNSET
     distort_minor: int | UnsetType = UNSET
     down_seconds: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     retry_after_seconds: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
@@ -177,13 +181,15 @@ class Books:
     def documents(self) -> int:
         return len(self._kept)
 
-    def post(self, bodies: Sequence[Document], held: frozenset[str], distort_minor: int) -> list[Result]:
+    def post(
+        self, bodies: Sequence[Document], held: frozenset[str], distort_minor: int, wrong: Mapping[str, Wrong]
+    ) -> list[Result]:
         """One result per document, in their order; new documents are in the file when this returns."""
         start, lines, results = self._end, [], []
         for body in bodies:
             result = self._known(body) or refusal(body, held)
             if result is None:
-                entry = Entry.of(self.documents + 1, distorted(body, distort_minor))
+                entry = Entry.of(self.documents + 1, distorted(body, distort_minor, wrong))
                 lines.append(_ENCODER.encode(entry) + b"\n")
                 self._keep(entry, lines[-1], body)
                 result = accepted(body, entry.document)
@@ -221,12 +227,20 @@ def document_number(document: int) -> str:
     return f"ERP-{document:07d}"
 
 
-def distorted(body: Document, by_minor: int) -> Document:
-    if not by_minor or not isinstance(body, Journal):
+def distorted(body: Document, by_minor: int, wrong: Mapping[str, Wrong]) -> Document:
+    if not isinstance(body, Journal):
         return body
+    match wrong.get(body.idempotency_key):
+        case "unbalanced":
+            return msgspec.structs.replace(body, lines=body.lines[:-1])
+        case "period":
+            day = dt.date.fromisoformat(body.business_date) + dt.timedelta(days=31)
+            return msgspec.structs.replace(body, business_date=day.isoformat())
+        case None if not by_minor:
+            return body
     first, *others = body.lines
-    wrong = msgspec.structs.replace(first, amount_minor=first.amount_minor + by_minor)
-    return msgspec.structs.replace(body, lines=(wrong, *others))
+    misstated = msgspec.structs.replace(first, amount_minor=first.amount_minor + by_minor)
+    return msgspec.structs.replace(body, lines=(misstated, *others))
 
 
 def accepted(body: Document, document: int) -> Result:
@@ -314,7 +328,7 @@ async def _answer(request: Request[Any, Any, State], state: State, weather: Weat
         return problem(400, str(error))
     if len(bodies) > MAX_DOCUMENTS:
         return problem(400, f"{len(bodies)} documents in one request, at most {MAX_DOCUMENTS}")
-    results = state.books.post(bodies, frozenset(chaos.hold_kinds), chaos.distort_minor)
+    results = state.books.post(bodies, frozenset(chaos.hold_kinds), chaos.distort_minor, chaos.wrong)
     state.results.update(result.status for result in results)
     if weather.loses_answer():
         state.refused[503] += 1

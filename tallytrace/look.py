@@ -7,8 +7,9 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from lineage.model import SlaDetail, SlaItems
-from lineage.text import moment, money, tiles
+from lineage.model import SlaDetail
+from lineage.reconciliation import Cell, Entry
+from lineage.text import tiles
 from sync_core.answers import OpenException
 from sync_core.exceptions import Acted, Record
 from sync_core.money import text
@@ -48,11 +49,29 @@ def sla(body: bytes) -> RenderableType:
     return tiles([msgspec.json.decode(body, type=SlaDetail).tile])
 
 
-def items(body: bytes) -> Table:
-    """Judged items, the worst first."""
-    table = Table("item", "verdict", "due", "amount", "reason", box=None)
-    for item in msgspec.json.decode(body, type=SlaItems).items:
-        table.add_row(item.entity_id, item.verdict, moment(item.due_at), money(item.amount), item.reason)
+def cells(body: bytes) -> Table:
+    """Cells of reconciliation, the latest day first."""
+    table = Table("level", "date", "of", "left", "right", "explained", "unexplained", "run", box=None)
+    for one in msgspec.json.decode(body, type=list[Cell]):
+        explained = {why: getattr(one, f"{why}_minor") for why in ("timing", "fees", "tax", "rounding", "known")}
+        words = ", ".join(f"{why} {text(minor)}" for why, minor in explained.items() if minor)
+        where = "/".join(filter(None, (one.channel, one.provider, one.location, one.kind, one.legal_entity)))
+        table.add_row(
+            one.level, str(one.business_date), where, f"{text(one.left_minor)} {one.currency}", text(one.right_minor),
+            words, text(one.unexplained_minor), str(one.run),
+        )  # fmt: skip
+    return table
+
+
+def differences(body: bytes) -> Table:
+    """The transactions that differences are made of."""
+    number = Column("number", overflow="fold")
+    table = Table("level", "date", "of", number, "left", "right", "why", "amount", box=None)
+    for one in msgspec.json.decode(body, type=list[Entry]):
+        table.add_row(
+            one.level, str(one.business_date), one.entity, one.entity_id, text(one.left_minor), text(one.right_minor),
+            one.cause or one.why, f"{text(one.amount_minor)} {one.currency}",
+        )  # fmt: skip
     return table
 
 

@@ -25,6 +25,7 @@ import alerts.routing
 import alerts.rule
 import lineage.api
 import lineage.audit
+import lineage.reconciliation
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
 from alerts.store import Store as AlertStore
@@ -173,6 +174,7 @@ def _app(
             pages.serve_below("/ui", dash),
             *lineage.api.route_handlers(service),
             *lineage.audit.route_handlers(storage),
+            *lineage.reconciliation.route_handlers(storage),
             *alerts.api.route_handlers(store, wall),
             *health.handlers(waiting_for, metrics),
         ],

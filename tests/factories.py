@@ -13,6 +13,8 @@ from sync_core.messages import (
     BucketLine,
     ChannelTermsSet,
     ChargeRaised,
+    ControlDocument,
+    ControlTotalStated,
     CountLine,
     CreditMemoIssued,
     EditedLine,
@@ -102,6 +104,19 @@ def settlement(settlement_id: str = "po_1", **over: Any) -> SettlementReceived:
               SettlementTotal(kind="payout", amount_minor=-1000, line_count=1))  # fmt: skip
     given = {"origin": "stripe", "currency": "GBP", "payout_id": settlement_id, "totals": totals}
     return SettlementReceived(**given | {"settlement_id": settlement_id} | over)
+
+
+def control_total(*order_ids: str, **over: Any) -> ControlTotalStated:
+    """A channel's list of orders of 10.00 and 2.00 of tax each."""
+    documents = tuple(ControlDocument(number=one, amount_minor=1000, tax_minor=200) for one in order_ids)
+    documents = over.pop("documents", documents)
+    given: dict[str, Any] = {
+        "origin": "shop", "document_id": "L1", "kind": "order_list", "channel": "web", "currency": "GBP",
+        "business_date": NOON.date(), "count": len(documents), "documents": documents,
+        "amount_minor": sum(one.amount_minor for one in documents),
+        "tax_minor": sum(one.tax_minor for one in documents),
+    }  # fmt: skip
+    return ControlTotalStated(**given | over)
 
 
 def shipment(order_id: str = "1", **over: Any) -> ShipmentShipped:

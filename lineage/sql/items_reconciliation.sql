@@ -1,4 +1,5 @@
--- items_reconciliation: every cell of level {level}, and for each business day in the journal without one, one not run.
+-- items_reconciliation: every cell of level {level} of the last run over its day, and for each business day in the journal
+-- without one, one not run.
 SELECT
     'cell' AS entity,
     concat(toString(business_date), '/', channel, '/', provider, '/', kind, '/', currency) AS entity_id,
@@ -23,15 +24,19 @@ FROM
         business_date,
         channel,
         provider,
-        kind,
+        concat(kind, if(location = '', '', concat('/', location)), if(legal_entity = '', '', concat('/', legal_entity)))
+            AS kind,
         currency,
-        argMax(unexplained_minor, reconciled_at) AS unexplained_minor,
-        argMax(recon_items.reason, reconciled_at) AS reason,
-        toUnixTimestamp64Micro(argMax(due_at, reconciled_at)) AS told_due_us,
-        toUnixTimestamp64Micro(max(reconciled_at)) AS run_us
-    FROM recon_items
-    WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
-    GROUP BY business_date, channel, provider, kind, currency
+        unexplained_minor,
+        recon_items.reason AS reason,
+        toUnixTimestamp64Micro(due_at) AS told_due_us,
+        toUnixTimestamp64Micro(reconciled_at) AS run_us
+    FROM recon_items FINAL
+    WHERE level = {level:String} AND kind != '' AND (business_date, reconciled_at) IN (
+        SELECT business_date, max(reconciled_at)
+        FROM recon_items
+        WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        GROUP BY business_date)
     UNION ALL
     SELECT business_date, toString(channel) AS channel, '' AS provider, '' AS kind, toString(currency) AS currency,
            toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us

@@ -1,15 +1,18 @@
 -- name: accept
 -- Put events into the inbox unless their identity is known; returns the identities that were new.
 insert into core.inbox (source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
-                        accepted_at, clock_offset, document, channel, currency, gross_minor, body)
+                        accepted_at, clock_offset, document, channel, currency, gross_minor, tax_minor, location, about,
+                        document_id, body)
 select source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
-       %(now)s, clock_offset, document, channel, currency, gross_minor, body
+       %(now)s, clock_offset, document, channel, currency, gross_minor, tax_minor, location, about, document_id, body
 from unnest(%(source)s::text[], %(event_id)s::text[], %(type)s::text[], %(payload_hash)s::bytea[],
             %(partition)s::smallint[], %(provenance)s::text[], %(occurred_at)s::timestamptz[],
             %(business_date)s::date[], %(clock_offset)s::interval[], %(document)s::text[], %(channel)s::text[],
-            %(currency)s::text[], %(gross_minor)s::bigint[], %(body)s::bytea[])
+            %(currency)s::text[], %(gross_minor)s::bigint[], %(tax_minor)s::bigint[], %(location)s::text[],
+            %(about)s::bytea[], %(document_id)s::text[], %(body)s::bytea[])
      with ordinality as new (source, event_id, type, payload_hash, partition, provenance, occurred_at, business_date,
-                             clock_offset, document, channel, currency, gross_minor, body, place)
+                             clock_offset, document, channel, currency, gross_minor, tax_minor, location, about, document_id,
+                             body, place)
 order by place
 on conflict (source, event_id) do nothing
 returning source, event_id
@@ -925,7 +928,10 @@ order by queued_at limit %(limit)s
 -- name: documents_compared
 -- What was read back, and of it what is open because it differed before.
 with compared as (
-    update core.erp_documents set compared_at = %(now)s where document_id = any(%(ids)s::text[]) returning document_id
+    update core.erp_documents set compared_at = %(now)s, difference = new.difference, differs_minor = new.differs_minor
+    from unnest(%(ids)s::text[], %(difference)s::text[], %(differs_minor)s::bigint[])
+         as new (id, difference, differs_minor)
+    where document_id = new.id returning document_id
 )
 select exception_id from compared join core.exceptions on exception_id = document_id || ':posting_differs'
 where state = 'open'
@@ -1127,75 +1133,6 @@ select (select count(*) from core.inbox where state = 'queued'),
        (select count(*) from core.erp_documents where state in ('dead', 'rejected')),
        (select count(*) from core.span_outbox),
        (select count(*) from core.exceptions where state = 'open')
-
--- name: newest_seq
--- The last event accepted.
-select coalesce(max(seq), 0) from core.inbox
-
--- name: days_with_documents
--- Business days of the documents that were accepted since.
-select distinct business_date from core.inbox where seq > %(since)s and document <> ''
-
--- name: days_to_close
--- Of these business days those not closed with as many documents; true when one has ended and all was processed.
-with frontier as (
-    select least(%(today)s::date,
-                 coalesce((select max(business_date) from core.inbox
-                           where document <> '' and exists (select 1 from core.files where state = 'reading')),
-                          %(today)s::date)) as day
-),
-days as (
-    select business_date, count(*) as documents, (array_agg(clock_offset order by seq desc))[1] as clock_offset,
-           (array_agg(provenance order by seq desc))[1] as provenance
-    from core.inbox where document <> '' and business_date = any(%(days)s::date[]) group by business_date
-)
-select days.business_date, days.documents, days.clock_offset, days.provenance,
-       days.business_date < frontier.day and not exists (select 1 from core.inbox where state = 'queued'
-                                                         and inbox.business_date <= days.business_date)
-from days cross join frontier left join core.closed_days using (business_date)
-where closed_days.documents is distinct from days.documents
-order by business_date
-
--- name: business_cells
--- What the documents of a day say, by channel, document and currency, and how much of it is known not to be posted.
-select channel, document, currency, sum(gross_minor),
-       coalesce(sum(gross_minor) filter (where state = 'parked'), 0),
-       coalesce(sum(gross_minor) filter (where state = 'rejected'), 0)
-from core.inbox where business_date = %(day)s and document <> '' group by channel, document, currency
-
--- name: unpaid_orders
--- Orders of a day that no payment has reached yet: they are posted with it.
-select channel, currency, sum((total ->> 'amount_minor')::bigint)
-from core.orders cross join jsonb_array_elements(totals) as total
-where business_date = %(day)s and provider = '' group by channel, currency
-
--- name: parked_value
--- What the parked lines of a day's documents are worth; one that was matched later is posted later.
-select channel, document, currency, sum(amount_minor) from core.parked_items
-where business_date = %(day)s and (state = 'open' or document = 'return' and state = 'matched')
-group by channel, document, currency
-
--- name: journal_cells
--- What the journal holds of a day's documents, by channel, document and currency; an order counts on its own day.
-select channel, document, currency, sum(value)
-from (
-    select journals.channel, journals.document, journals.currency, -journal_lines.amount_minor as value
-    from core.journals join core.journal_lines using (journal_id)
-    where journals.business_date = %(day)s and journal_lines.kind <> ''
-      and journals.document in ('charge', 'credit_memo', 'receivable', 'return')
-    union all
-    select journals.channel, journals.document, journals.currency, -journal_lines.amount_minor
-    from core.orders join core.journals using (correlation_id) join core.journal_lines using (journal_id)
-    where orders.business_date = %(day)s and journals.document = 'order' and journal_lines.kind <> ''
-) as lines
-group by channel, document, currency
-
--- name: close_day
--- Remember with how many documents a day was reconciled.
-insert into core.closed_days (business_date, closed_at, documents, unexplained)
-values (%(day)s, %(now)s, %(documents)s, %(unexplained)s)
-on conflict (business_date) do update
-set closed_at = excluded.closed_at, documents = excluded.documents, unexplained = excluded.unexplained
 
 -- name: start_file
 -- A run over a file begins.
@@ -1437,3 +1374,14 @@ insert into core.settlements (settlement, origin, settlement_id, version, kind, 
                               correlation_id, digest, file, lines, received_at)
 values (%(settlement)s, %(origin)s, %(settlement_id)s, %(version)s, %(kind)s, %(currency)s, %(payout_id)s,
         %(business_date)s, %(correlation_id)s, %(digest)s, %(file)s, %(lines)s, %(now)s)
+
+-- name: save_control_total
+-- What somebody says a day came to; the latest statement of it counts.
+insert into core.control_totals (origin, kind, business_date, channel, provider, location, currency, document_id, stated_at,
+                                 count, amount_minor, tax_minor, documents)
+values (%(origin)s, %(kind)s, %(business_date)s, %(channel)s, %(provider)s, %(location)s, %(currency)s, %(document_id)s,
+        %(stated_at)s, %(count)s, %(amount_minor)s, %(tax_minor)s, %(documents)s)
+on conflict (business_date, origin, kind, channel, provider, location, currency) do update
+set document_id = excluded.document_id, stated_at = excluded.stated_at, count = excluded.count,
+    amount_minor = excluded.amount_minor, tax_minor = excluded.tax_minor, documents = excluded.documents
+where excluded.stated_at >= control_totals.stated_at

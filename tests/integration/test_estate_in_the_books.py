@@ -53,7 +53,8 @@ def test_all_is_done_and_nothing_is_unexplained(core: Store) -> None:
     with core.transaction() as session:
         states = Counter(row[0] for row in session.connection.execute("select state from core.inbox"))
         kinds = {row[0] for row in session.connection.execute("select kind from core.exceptions")}
-        cells = [cell for ago in range(7) for cell in compare(session, (NOW - timedelta(days=ago)).date())]
+        days = compare(session, load_rules(), [(NOW - timedelta(days=ago)).date() for ago in range(7)])
+        cells = [cell for day in days.values() for cell in day.cells.values()]
     assert states == {"done": 4 + len(past) + len(steps) + len(present)}
     assert "backorder" in kinds
     assert kinds <= {"backorder", *(f"{step}_failed" for step in (*FAILS, "fraud_cleared"))}

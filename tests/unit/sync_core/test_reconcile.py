@@ -1,10 +1,11 @@
-"""A cell of a reconciled day: what is explained is not missing, and it falls due on the next business day."""
+"""Cells of a reconciled day: what is explained is not missing, and they fall due on the next business day."""
 
 import datetime as dt
 
 import pytest
 
-from sync_core.reconcile import Cell, next_business_day
+from sync_core.cells import Day, Key, Pair, add
+from sync_core.reconcile import next_business_day
 
 
 @pytest.mark.parametrize(
@@ -20,11 +21,24 @@ def test_the_next_business_day_skips_the_weekend(day: str, following: str) -> No
     assert next_business_day(dt.date.fromisoformat(day)) == dt.date.fromisoformat(following)
 
 
+KEY = Key("L1", dt.date(2026, 3, 2), "web", "", "", "order", "", "GBP")
+
+
+def whole(left: int, right: int, explained: int = 0, why: str = "") -> Pair:
+    return Pair(KEY, None, "", "", "", left, right, 1, 1, explained, why, "")
+
+
 def test_what_is_explained_is_named_and_the_rest_is_unexplained() -> None:
-    cell = Cell("web", "order", "GBP", 10_000, 7_000, {"waiting": 1_500, "refused": 0, "not paid yet": 1_400})
-    assert (cell.unexplained_minor, cell.reason) == (100, "not paid yet 1400, waiting 1500")
+    day = Day()
+    one = Pair(KEY, b"x" * 16, "shop", "order", "1", 1_000, 0, 1, 0, 900, "timing", "journal_differs")
+    add({("L1", KEY.business_date): day}, [whole(9_000, 7_000, 1_900, "known"), whole(1_000, 0, 900, "timing"), one])
+    [cell] = day.cells.values()
+    assert (cell.left_minor, cell.unexplained_minor, cell.reason) == (10_000, 200, "known 1900, timing 900")
+    assert [(entry.why, entry.amount_minor) for entry in day.entries] == [("timing", 900), ("unexplained", 100)]
+    assert (day.broken, day.unexplained_minor) == (True, 200)
 
 
-def test_more_in_the_journal_than_in_the_documents_is_unexplained_too() -> None:
-    assert Cell("web", "order", "GBP", 0, 5, {}).unexplained_minor == -5
-    assert Cell("web", "credit_memo", "GBP", -500, -500, {"waiting": 0}).reason == ""
+def test_more_on_the_right_is_unexplained_too() -> None:
+    day = Day()
+    add({("L1", KEY.business_date): day}, [whole(0, 5)])
+    assert day.cells[KEY].unexplained_minor == -5

@@ -1,0 +1,177 @@
+"""The six levels of reconciliation over HTTP: what is wrong is named with its transaction, and each run is kept."""
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from collector.storage import Storage
+from lineage.reconciliation import route_handlers
+from sync_core.erp.http import ErpClient
+from sync_core.matching import Matcher
+from sync_core.messages import ControlDocument
+from sync_core.outbox import ErpRelay
+from sync_core.readback import ReadBack
+from sync_core.reconcile import Reconciler
+from tallytrace import erp_stub, webserver
+from tests.core import Core, later
+from tests.estate import Estate, Tell
+from tests.factories import NOON, control_total, goods_back, goods_in, order, payment, shipment
+from tests.settlement_files import camt053, stripe
+
+Ask = Callable[..., list[dict[str, Any]]]
+Give = Callable[..., None]
+
+
+@pytest.fixture
+def give(http: httpx.Client, core: Core) -> Give:
+    """Give a file to a connector and have it booked."""
+
+    def put(connector: str, content: str) -> None:
+        path = f"/v1/files/{connector}/file"
+        assert http.put(path, content=content).status_code == 202
+        deadline = time.monotonic() + 10
+        while (told := http.get(path).json())["state"] == "reading":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert told["state"] == "read", told
+        core.work()
+
+    return put
+
+
+@pytest.fixture
+def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    """A stand-in ERP, which keeps what it is told to wrongly."""
+    with (
+        webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port := free_port(), name="erp"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def reconciled(core: Core, estate: Estate, journey: Tell, storage: Storage, erp: httpx.Client) -> Iterator[Ask]:
+    """What lineage says of cells or entries once all is posted, matched and reconciled."""
+    for table in ("recon_items", "recon_entries"):
+        storage.execute(f"TRUNCATE TABLE {table}")
+    with TestClient(Litestar(route_handlers(storage))) as plane:
+        client = ErpClient(str(erp.base_url), lambda: core.now)
+        relay = ErpRelay(core.db, client, lambda: core.now)
+        read_back = ReadBack(core.db, client, lambda: core.now)
+        told: list[str] = []
+
+        def ask(what: str = "", **wanted: Any) -> list[dict[str, Any]]:
+            while relay.run_once() or read_back.run_once():
+                pass
+            while Matcher(core.db, core.rules, lambda: core.now).run_once():
+                pass
+            Reconciler(core.db, core.rules, lambda: core.now).run_once()
+            later(core, seconds=1)
+            estate.tell(order(f"asked{len(told)}", origin="other", channel="other"))  # known once all before it is
+            told.append("")
+            journey(f"asked{len(told) - 1}")
+            answer = plane.get(f"/v1/reconciliation{what}", params=wanted)
+            assert answer.status_code == 200, answer.text
+            found: list[dict[str, Any]] = answer.json()
+            return [one for one in found if one["channel"] != "other"]
+
+        yield ask
+        client.close()
+
+
+def cells(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(one[name] for name in ("level", "kind", *names)) for one in rows]
+
+
+def sold(estate: Estate, *order_ids: str, **over: Any) -> None:
+    estate.tell(goods_in(f"D{'/'.join(order_ids)}", {"A1": len(order_ids)}))
+    for one in order_ids:
+        estate.tell(order(one, tax_minor=200, **over))
+        estate.tell(payment(one, 1200, provider="stripe", payment_id=f"ch_{one}"), shipment(one))
+
+
+@pytest.mark.proves(61, 146, 148, 149, 206)
+def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
+    core: Core, estate: Estate, reconciled: Ask, give: Give
+) -> None:
+    sold(estate, "1", "2", "3")
+    estate.tell(goods_back("R1", order_id="2"), order("4"), control_total("1", "2", "3", "4", tax_minor=600, documents=[
+        *control_total("1", "2", "3").documents, ControlDocument(number="4", amount_minor=1000)]))  # fmt: skip
+    give("stripe_payouts", stripe(("charge", "ch_1", "12.00", "0.59"), ("charge", "ch_2", "12.01", "0.59")))
+    give("camt053", camt053(("22.83", "po_1", ""), closing="22.83"))
+    later(core, days=1)
+    figures = ("left_minor", "right_minor", "timing_minor", "fees_minor", "rounding_minor", "unexplained_minor")
+    assert sorted(cells(reconciled(until=NOON.date()), *figures)) == [
+        ("L0", "order_list", 4000, 4000, 0, 0, 0, 0),
+        ("L0", "tax", 600, 600, 0, 0, 0, 0),
+        ("L1", "order", 4000, 3000, 1000, 0, 0, 0),
+        ("L1", "return", -1000, -1000, 0, 0, 0, 0),
+        ("L2", "order", 3600, 3600, 0, 0, 0, 0),
+        ("L2", "receipt", 1200, 1200, 0, 0, 0, 0),
+        ("L2", "return", 1400, 1400, 0, 0, 0, 0),
+        ("L2", "shipment", 4200, 4200, 0, 0, 0, 0),
+        ("L3", "sale", 3600, 2401, 1200, 0, -1, 0),
+        ("L5", "good", 0, 0, 0, 0, 0, 0),
+        ("L5", "refunds", 1000, 1000, 0, 0, 0, 0),
+        ("L5", "return_pending", 400, 400, 0, 0, 0, 0),
+    ]
+    entries = reconciled("/entries", until=NOON.date())
+    told = [(one["level"], one["entity_id"], one["why"], one["amount_minor"]) for one in entries]
+    assert told == [("L1", "4", "timing", 1000), ("L3", "ch_2", "rounding", -1), ("L3", "ch_3", "timing", 1200)]
+    later(core, days=4)
+    paid_out = [*reconciled(level="L3", since="2026-03-05"), *reconciled(level="L4", since="2026-03-05")]
+    assert cells(paid_out, *figures) == [
+        ("L3", "net", 2401, 2283, 0, 118, 0, 0), ("L4", "payout", 2283, 2283, 0, 0, 0, 0),
+    ]  # fmt: skip
+    assert {kind for kind, _, _ in estate.exceptions()} == {"backorder"}
+
+
+@pytest.mark.proves(152)
+def test_what_is_wrong_is_named_until_it_is_right_and_each_run_can_be_asked_for_again(
+    core: Core, estate: Estate, erp: httpx.Client, reconciled: Ask, give: Give, journey: Tell
+) -> None:
+    wrong_ones = {"shop:order/1": "unbalanced", "shop:order/2": "period"}
+    assert erp.post("/v1/chaos", json={"wrong": wrong_ones}).status_code == 200
+    sold(estate, "1", "2")
+    other_tax = ControlDocument(number="1", amount_minor=1000, tax_minor=150)
+    estate.tell(control_total(documents=[*control_total("W9").documents, other_tax]))
+    later(core, days=1)
+    reconciled()
+    core.change("alter table core.journal_lines disable trigger all",
+                "update core.journal_lines set amount_minor = amount_minor - 5 where kind = 'goods'")  # fmt: skip
+    give("stripe_payouts", stripe(("charge", "ch_1", "12.00", "0.59"), ("fee", "ch_1", "-0.59", "0")))
+    later(core, days=5)
+    wrong = reconciled("/entries", why="unexplained")
+    named = {(one["level"], one["cause"], one["entity_id"]): (one["amount_minor"], one["origin"]) for one in wrong}
+    assert named == {
+        ("L0", "order_missing", "W9"): (1000, "shop"),
+        ("L0", "order_not_at_source", "2"): (-1000, "shop"),
+        ("L0", "tax_differs", "1"): (-50, "shop"),
+        ("L1", "journal_differs", "1"): (-5, "shop"),
+        ("L1", "journal_differs", "2"): (-5, "shop"),
+        ("L2", "erp_unbalanced", "order/1"): (200, "shop"),
+        ("L2", "erp_wrong_period", "order/2"): (1200, "shop"),
+        ("L3", "fee_doubled", "ch_1"): (59, "shop"),
+    }
+    opened = estate.exceptions()
+    assert Counter((kind, amount) for kind, _, amount in opened if kind != "backorder") == Counter(
+        (cause, abs(amount)) for (_, cause, _), (amount, _) in named.items()
+    )
+    assert {owner for kind, owner, _ in opened if kind == "fee_doubled"} == {"payments"}
+    [missing] = [hop for hop in journey("W9").hops if hop.milestone == "opened"]
+    assert "order W9 of 10.00 GBP stands in the channel's list and never came" in missing.reason
+    [before] = reconciled(level="L0", unexplained=True, currency="GBP")[:1]
+    estate.tell(control_total("1", "2", document_id="L2"), at=NOON + dt.timedelta(hours=1))
+    assert reconciled(level="L0", unexplained=True) == []
+    assert not {"order_missing", "order_not_at_source", "tax_differs"} & {kind for kind, _, _ in estate.exceptions()}
+    again = reconciled(level="L0", unexplained=True, as_of=before["reconciled_at"])
+    assert again[0] == before, "what was said then can be asked for again"
+    assert [one["run"] for one in reconciled(level="L0", until=NOON.date())] == [2, 2]
