@@ -7,7 +7,7 @@ TOOLS := .venv/tools
 # Each process of the product would compile what it imports again: four seconds of its start instead of two.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long check bench capabilities lock clean
+.PHONY: demo test test-long test-tryton check bench capabilities lock clean
 
 demo: $(READY)
 	$(BIN)/tallytrace demo
@@ -17,6 +17,9 @@ test: $(READY) $(TOOLS)
 
 test-long: $(READY) $(TOOLS)
 	$(BIN)/pytest -m long
+
+test-tryton: $(READY)
+	$(BIN)/pytest -m tryton
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -34,6 +37,8 @@ capabilities: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile tests/tryton/requirements.in --universal --python-version 3.11 \
+	    --generate-hashes --no-header --quiet --output-file tests/tryton/requirements.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

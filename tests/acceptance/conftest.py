@@ -24,11 +24,12 @@ REAL_YEAR = Path(__file__).parents[3] / "shared" / "data" / "uci" / "online_reta
 
 
 class Installation:
-    """One product, started as a user starts it; ``erp`` is the stand-in ERP's base URL."""
+    """One product, started as a user starts it; ``erp`` is the stand-in ERP's base URL, if settings name no other."""
 
     def __init__(self, home: Path, port: Callable[[], int], **settings: str) -> None:
         self.home = home
         self.core, self.plane, self.erp = (f"http://127.0.0.1:{port()}" for _ in range(3))
+        self._own_erp = "TALLYTRACE_ERP_URL" in settings
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TALLYTRACE_")},
             "TALLYTRACE_HOME": str(home),
@@ -46,7 +47,8 @@ class Installation:
         self._serve: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.start_erp()
+        if not self._own_erp:
+            self.start_erp()
         self._serve = self._spawn("tallytrace", "serve", log="serve.log")
         self.wait_for(lambda: all(ready(f"{url}/readyz") for url in (self.core, self.plane)), READY_SECONDS)
 
@@ -68,11 +70,17 @@ class Installation:
         self._erp.kill()
         self._erp.wait()
 
-    def run(self, *arguments: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
-        """The command line, as a user runs it; its output and exit status."""
+    def run(self, *arguments: str, timeout: float = 240.0, **settings: str) -> subprocess.CompletedProcess[str]:
+        """The command line, as a user runs it, with other settings where some are given; output and exit status."""
         command = [sys.executable, "-m", "tallytrace", *arguments]
         return subprocess.run(
-            command, env=self._environment, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            env=self._environment | settings,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def json(self, *arguments: str) -> Any:
