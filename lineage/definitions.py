@@ -7,7 +7,7 @@ import msgspec
 
 MILESTONES: Final = {
     "order": (
-        "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_accepted routed "
+        "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_awaited erp_accepted routed "
         "acknowledged released ready_for_pickup edited lapsed renewed acknowledgement_awaited "
         "partially_shipped fulfilled cancelled notified closed"
     ),

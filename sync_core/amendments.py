@@ -4,6 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 from collector.semconv import EVENT_LINE
+from sync_core import sales_orders
 from sync_core.checks import STEPS, failure_of
 from sync_core.ledger import JournalLine
 from sync_core.messages import EditedLine, OrderCancelled, OrderEdited
@@ -103,6 +104,7 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
     for line in step.unit.lines[identity]:
         release(step, order, line, max(0, line.open), f"{order.origin}:cancellation/{event.cancellation_id}")
     order.state = "cancelled"
+    sales_orders.take_back(step, order, f"cancelled by {event.cancellation_id}")
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}

@@ -106,6 +106,7 @@ class OrderState(Struct, frozen=True):
     tax_minor: int
     paid_minor: int
     due_minor: int
+    erp_document: str  # number of its sales order; empty when the ERP has none
     holds: list[Hold]
     lines: list[LineState]
 

@@ -6,7 +6,7 @@ import hashlib
 import msgspec
 
 from collector.semconv import correlation_id
-from sync_core import orders
+from sync_core import orders, sales_orders
 from sync_core.messages import OrderCaptured, PaymentCaptured
 from sync_core.model import Order, location_identity
 from sync_core.unit import DONE, Step, Verdict
@@ -35,6 +35,8 @@ def take(step: Step, event: OrderCaptured) -> Verdict:
     within = at + dt.timedelta(seconds=terms.acknowledge_seconds) if terms.acknowledge_seconds else None
     if acknowledge_by := event.acknowledge_by or within:
         open_window(step, order, "acknowledgement", "", acknowledge_by)
+    if terms.sales_orders:
+        sales_orders.hand_over(step, order, event)
     if terms.reservation_seconds and order.state == "reserved":
         remember(step, order, "payment", "", at + dt.timedelta(seconds=terms.reservation_seconds))
     if step.message.provenance == "live":

@@ -589,6 +589,7 @@ class ChannelTermsSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     leaving a shipment is confirmed to the channel. A reservation lapses ``reservation_seconds`` after the capture when
     nobody has paid.
     The same basket of the same customer within ``duplicate_seconds`` is a suspected duplicate.
+    With ``sales_orders`` the ERP is sent each order as a sales order when it is taken.
     """
 
     origin: Origin
@@ -597,6 +598,7 @@ class ChannelTermsSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     confirm_shipment_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 0
     reservation_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 0
     duplicate_seconds: Annotated[int, Meta(ge=0, le=MOST_SECONDS)] = 600
+    sales_orders: bool = False
 
 
 class StockRuleSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

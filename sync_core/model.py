@@ -141,6 +141,7 @@ class Terms(Struct, frozen=True):
     confirm_shipment_seconds: int = 0
     reservation_seconds: int = 0
     duplicate_seconds: int = 600
+    sales_orders: bool = False
 
 
 class Captured(Struct):

@@ -201,7 +201,7 @@ _KINDS: Final[Mapping[DocumentKind, _Kind]] = {
         "posting", "finance", "posting_rejected", "posting_dead",
     ),
     "sales_order": _Kind(
-        "order.capture", "source", "captured", "order.send_to_erp", {"accepted": "erp_accepted"},
+        "order.erp_awaited", "queue", "erp_awaited", "order.send_to_erp", {"accepted": "erp_accepted"},
         "order", "integration", "sales_order_rejected", "sales_order_dead",
     ),
 }  # fmt: skip

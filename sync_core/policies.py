@@ -67,7 +67,7 @@ def set_terms(step: Step, event: ChannelTermsSet) -> Verdict:
     agreed = {
         name: getattr(event, name)
         for name in ("channel", "acknowledge_seconds", "confirm_shipment_seconds", "reservation_seconds",
-                     "duplicate_seconds")
+                     "duplicate_seconds", "sales_orders")
     }  # fmt: skip
     step.unit.settings.append(("save_channel_terms", agreed | {"set_at": step.message.occurred_at}))
     return DONE

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeVar
 
@@ -700,15 +701,25 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             "channel", "location", "currency", "worth_minor", "event_source", "event_id", "provenance", "clock_offset",
             "due_at", "body", "not_before", "queued_at",
         ),
-        (
+        chain(
             (
-                j.journal_id, "journal", unit.rules.lane(j.document), j.correlation_id,
-                j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.entity_id, j.business_date,
-                j.channel, j.location, j.currency, j.total_minor, message.source, message.event_id,
-                message.provenance, offset, j.due_at, erp_body(j), now, now,
-            )
-            for j, message, offset in unit.journals
-            if j.total_minor and j.to_erp
+                (
+                    j.journal_id, "journal", unit.rules.lane(j.document), j.correlation_id,
+                    j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.entity_id,
+                    j.business_date, j.channel, j.location, j.currency, j.total_minor, message.source,
+                    message.event_id, message.provenance, offset, j.due_at, erp_body(j), now, now,
+                )
+                for j, message, offset in unit.journals
+                if j.total_minor and j.to_erp
+            ),
+            (
+                (
+                    one.document_id, one.kind, one.lane, one.correlation_id, one.origin, one.document, one.entity_id,
+                    message.business_date, one.channel, one.location, one.currency, one.worth_minor, message.source,
+                    message.event_id, message.provenance, offset, one.due_at, one.body, now, now,
+                )
+                for one, message, offset in unit.for_erp
+            ),
         ),
     )  # fmt: skip
 

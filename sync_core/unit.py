@@ -3,7 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
@@ -57,6 +57,24 @@ def apply(held: Stock, kind: str, quantity: int) -> None:
     """Change the counters by one movement."""
     for counter, factor in EFFECTS[kind]:
         setattr(held, counter, getattr(held, counter) + factor * quantity)
+
+
+class ForErp(Struct, frozen=True, kw_only=True):
+    """A document for the ERP that is no journal: what it is sent, in which lane, by when it must have taken it."""
+
+    document_id: str
+    kind: Literal["sales_order", "goods_movement"]
+    lane: int
+    correlation_id: bytes
+    origin: str
+    document: str
+    entity_id: str
+    channel: str
+    location: str
+    currency: str
+    worth_minor: int
+    due_at: dt.datetime
+    body: bytes
 
 
 class Verdict(Struct, frozen=True):
@@ -139,6 +157,7 @@ class Unit(Struct):
     resolved: list[tuple[str, str, dt.datetime]] = field(default_factory=list)
     revalued: dict[str, tuple[int, str]] = field(default_factory=dict)  # exception: its value and detail now
     journals: list[tuple[Journal, Message, dt.timedelta]] = field(default_factory=list)
+    for_erp: list[tuple[ForErp, Message, dt.timedelta]] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     stock_moved: defaultdict[tuple[str, str], dict[dt.datetime, dt.datetime]] = field(
         default_factory=lambda: defaultdict(dict)

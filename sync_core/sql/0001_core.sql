@@ -400,6 +400,7 @@ create table core.channel_terms (
     confirm_shipment_seconds  integer not null,
     reservation_seconds       integer not null,
     duplicate_seconds         integer not null,
+    sales_orders              boolean not null,
     set_at                    timestamptz not null
 );
 

@@ -229,19 +229,19 @@ where basket = any(%(baskets)s::bytea[]) and basket <> '' and state <> 'cancelle
 
 -- name: load_channel_terms
 -- What is agreed with channels.
-select channel, acknowledge_seconds, confirm_shipment_seconds, reservation_seconds, duplicate_seconds
+select channel, acknowledge_seconds, confirm_shipment_seconds, reservation_seconds, duplicate_seconds, sales_orders
 from core.channel_terms where channel = any(%(channels)s::text[])
 
 -- name: save_channel_terms
 -- What is agreed with a channel now; what was agreed earlier never replaces what was agreed later.
 insert into core.channel_terms (channel, acknowledge_seconds, confirm_shipment_seconds, reservation_seconds,
-                                duplicate_seconds, set_at)
+                                duplicate_seconds, sales_orders, set_at)
 values (%(channel)s, %(acknowledge_seconds)s, %(confirm_shipment_seconds)s, %(reservation_seconds)s,
-        %(duplicate_seconds)s, %(set_at)s)
+        %(duplicate_seconds)s, %(sales_orders)s, %(set_at)s)
 on conflict (channel) do update set acknowledge_seconds = excluded.acknowledge_seconds,
     confirm_shipment_seconds = excluded.confirm_shipment_seconds,
     reservation_seconds = excluded.reservation_seconds, duplicate_seconds = excluded.duplicate_seconds,
-    set_at = excluded.set_at
+    sales_orders = excluded.sales_orders, set_at = excluded.set_at
 where channel_terms.set_at <= excluded.set_at
 
 -- name: save_order_deadline
@@ -913,6 +913,11 @@ where document_id = %(document_id)s and state in ('rejected', 'dead')
 -- Read a document back from the ERP once more.
 update core.erp_documents set compared_at = null where document_id = %(document_id)s and state = 'accepted'
 
+-- name: withdraw_document
+-- Keep from the ERP what it has not been offered yet.
+update core.erp_documents set state = 'withdrawn', body = null, reason = %(reason)s
+where document_id = %(document_id)s and state = 'waiting' and attempts = 0
+
 -- name: documents_to_compare
 -- Journals that the ERP has accepted and that were not read back, with their lines by account; none while others wait.
 select document_id, erp_document, business_date, currency, correlation_id, origin, document, entity_id, channel,
@@ -1184,6 +1189,8 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
        paid_minor,
        case when provider = '' then amount_minor + tax_minor - paid_minor
             else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end,
+       coalesce((select erp_document from core.erp_documents where document_id = origin || ':sales_order/' || order_id),
+                ''),
        (select coalesce(json_agg(json_build_array(kind, owner, detail, opened_at) order by opened_at, kind), '[]')
         from core.exceptions
         where exceptions.correlation_id = orders.correlation_id and exceptions.state = 'open'

@@ -14,8 +14,8 @@ from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
-from tests.estate import Estate
-from tests.factories import goods_in, order, payment, shipment
+from tests.estate import Estate, Tell, milestones
+from tests.factories import cancellation, goods_in, line, order, payment, shipment, terms
 
 
 @pytest.fixture
@@ -102,6 +102,36 @@ def test_the_limits_of_the_erp_are_kept(
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: many.run_once(), range(8)))
     assert erp.get("/v1/stats").json()["refused"]["429"] > 0, "without the limit it would have refused"
+
+
+@pytest.mark.proves(40)
+def test_an_order_of_a_channel_that_wants_it_is_a_sales_order_in_the_erp(
+    estate: Estate, http: httpx.Client, core: Core, erp: httpx.Client, relay: Callable[..., ErpRelay], journey: Tell
+) -> None:
+    estate.tell(
+        terms(sales_orders=True), goods_in(units={"A1": 9}), order("1", line(quantity=2), line("POST", kind="shipping"))
+    )
+    [awaited] = [one for one in journey("1").expected if one.milestone == "erp_accepted"]
+    assert (awaited.title, awaited.owner) == ("sales order accepted by the ERP", "integration")
+    weather(erp, hold_kinds=["sales_order"])
+    one = relay(attempts=1)
+    assert one.run_once() == 2
+    [dead] = http.get("/v1/exceptions").json()
+    assert (dead["kind"], dead["owner"], dead["amount_minor"]) == ("sales_order_dead", "integration", 3000)
+    weather(erp, hold_kinds=[])
+    replay = {"by": "ann", "reason": "released there", "where": {"kind": "sales_order_dead"}}
+    assert http.post("/v1/exceptions/replay", json=replay).json()["done"] == 1
+    assert one.run_once() == 1
+    kept = erp.get("/v1/sales_orders/shop:sales_order/1").json()
+    assert [(each["sku"], each["quantity"], each["amount_minor"]) for each in kept["sales_order"]["lines"]] == [
+        ("A1", 2, 2000), ("POST", 1, 1000),
+    ]  # fmt: skip
+    assert http.get("/v1/orders/1").json()[0]["erp_document"] == kept["document"]
+    told = journey("1")
+    assert "erp_accepted" in milestones(told)
+    assert journey(kept["document"]).header.correlation_id == told.header.correlation_id
+    estate.tell(order("2"), cancellation("2"), order("3", channel="store"))
+    assert (one.run_once(), erp.get("/v1/stats").json()["by_kind"]["sales_order"]) == (0, 1)
 
 
 def test_what_the_erp_keeps_otherwise_than_it_was_sent_is_found_and_is_of_finance(
