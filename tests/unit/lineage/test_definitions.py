@@ -68,7 +68,8 @@ def test_the_delivered_flows() -> None:
     steps = {one.name: one for one in loaded.listed}
     assert [one.flow for one in loaded.expecting if one not in loaded.listed] == ["canary", "canary"]
     assert list(steps) == [
-        "acknowledged", "sales-order-accepted", "reserved", "supplied", "payment-settled", "shipped", "shipped-after-renewal", "fulfilled",
+        "acknowledged", "sales-order-accepted", "reserved", "supplied", "payment-settled", "shipped",
+            "shipped-after-renewal", "fulfilled",
         "delivered", "confirmed", "shipment-journaled", "decided", "received", "inspected", "dispositioned",
         "refund-approved", "refund-executed", "refunded", "closed", "refund-in-ledger", "erp-accepted", "resolved",
         "matched",
