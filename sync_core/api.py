@@ -17,7 +17,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sync_core import audit, export, inbox, publication
 from sync_core.answers import (
@@ -45,7 +45,7 @@ from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
 from sync_core.files import FileReader, FileStatus, Incoming
-from sync_core.ledger import LANES
+from sync_core.ledger import LANES, PostingRules, load_rules
 from sync_core.messages import (
     SCHEMAS,
     TYPE_OF,
@@ -69,6 +69,7 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
 MAX_SKUS: Final = 500
 DECIDE_SECONDS: Final = 2.0
+FORMS: Final = {"canonical": export.canonical, "hledger": export.hledger, "beancount": export.beancount}
 MAX_EVENTS: Final = 2_000
 MAX_QUEUED: Final = 50_000
 RETRY_AFTER_SECONDS: Final = "2"
@@ -98,6 +99,7 @@ class Core(Struct, frozen=True):
     shelves: Shelves
     wake: Callable[[], None]  # tells the workers that there is something to do
     max_queued: int = MAX_QUEUED  # events; beyond that senders are asked to wait
+    rules: PostingRules = field(default_factory=load_rules)
 
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
@@ -163,7 +165,7 @@ async def receive_events(request: Request[Any, Any, State], state: State) -> Eve
 def _take(core: Core, body: bytes) -> EventResults:
     messages = _decoded(body)
     for number, one in enumerate(messages):
-        if wrong := fault(one, core.clock()):
+        if wrong := fault(one, core.clock(), core.rules):
             place = f"[{number}]." if body.lstrip()[:1] == b"[" else ""
             raise ProblemError(422, "Event refused", wrong.detail, field=f"{place}{wrong.field}")
     with core.db.transaction() as session:
@@ -423,9 +425,11 @@ def act_on_exceptions(state: State, action: FromPath[Action], data: JSONBody[Act
 
 
 @get("/v1/journal", media_type="text/plain", sync_to_thread=False)
-def journal(state: State, form: Annotated[Literal["canonical", "hledger"], QueryParameter(name="format")]) -> Stream:
+def journal(
+    state: State, form: Annotated[Literal["canonical", "hledger", "beancount"], QueryParameter(name="format")]
+) -> Stream:
     """The whole journal as text, streamed."""
-    return Stream(_stream(core_of(state), export.canonical if form == "canonical" else export.hledger))
+    return Stream(_stream(core_of(state), FORMS[form]))
 
 
 async def _stream(core: Core, render: Any) -> AsyncIterator[str]:

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-import msgspec
-
 from sync_core import inspections
 from sync_core.buckets import EFFECTS, PHYSICAL
+from sync_core.ledger import reversal
 from sync_core.messages import PostingCompensated
 from sync_core.model import Hop, Posted
 from sync_core.unit import DONE, Step, Verdict
@@ -32,7 +31,7 @@ def compensate(step: Step, event: PostingCompensated) -> Verdict:
         origin=event.origin, correlation_id=posted.correlation_id, document="compensation",
         entity_id=f"{posted.document}/{posted.entity_id}", channel=posted.channel, location=posted.location,
         currency=posted.currency, to_erp=False,
-        lines=[msgspec.structs.replace(line, amount_minor=-line.amount_minor) for line in posted.lines],
+        lines=[reversal(line) for line in posted.lines],
     )  # fmt: skip
     if back := step.unit.returns.get(posted.correlation_id):
         inspections.undo(step, back, posted)

@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sync_core.messages import Message, OrderCaptured, OrderEdited, PaymentCaptured
+from sync_core import finance
+from sync_core.ledger import PostingRules
+from sync_core.messages import FinanceRecorded, Message, OrderCaptured, OrderEdited, PaymentCaptured
 
 EARLIEST: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 AHEAD: Final = dt.timedelta(days=1)
@@ -26,8 +28,11 @@ class Fault(Struct, frozen=True):
     detail: str
 
 
-def fault(message: Message, now: dt.datetime) -> Fault | None:
+def fault(message: Message, now: dt.datetime, rules: PostingRules | None = None) -> Fault | None:
     """The first thing that is wrong with a message; None when nothing is. Fields of its event are below ``data``."""
+    event = message.event
+    if rules and isinstance(event, FinanceRecorded) and (wrong := finance.fault(rules, event)):
+        return Fault(f"data.{wrong[0]}", wrong[1])
     if not EARLIEST <= message.occurred_at <= now + AHEAD:
         when = f"{message.occurred_at:%Y-%m-%d %H:%M} UTC"
         return Fault("time", f"{when} is not between {EARLIEST:%Y-%m-%d} and a day from now: check the sender's clock")

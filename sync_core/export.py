@@ -1,4 +1,4 @@
-"""The journal as text: a canonical CSV that two runs must write alike, and hledger's format for an outside auditor."""
+"""The journal as text: a canonical CSV that two runs must write alike, and the forms of hledger and beancount."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from sync_core.store import Row
 COLUMNS: Final = (
     "occurred_at", "journal_id", "business_date", "document", "entity_id", "channel", "location", "currency",
     "correlation_id", "rule_version", "line_no", "account", "amount_minor", "kind", "quantity", "line_count", "source",
+    "legal_entity", "functional_minor", "functional_currency", "original_date",
 )  # fmt: skip
 
 
@@ -34,8 +35,47 @@ def hledger(rows: Iterable[Row]) -> Iterator[str]:
     for journal_id, lines in groupby(rows, key=lambda row: str(row[1])):
         held = list(lines)
         head = held[0]
-        entry = [f"{head[2]} * ({journal_id}) {head[3]} {head[4]}  ; corr:{head[8]}, channel:{head[5]}\n"]
+        tags = f"corr:{head[8]}, channel:{head[5]}, entity:{head[17]}"
+        if head[20]:
+            tags += f", original:{head[20]}"
+        entry = [f"{head[2]} * ({journal_id}) {head[3]} {head[4]}  ; {tags}\n"]
         for row in held:
-            tags = f"  ; kind:{row[13]}, source:{row[16]}" if row[13] else f"  ; source:{row[16]}"
-            entry.append(f"    {row[11]}  {text(row[12])} {row[7]}{tags}\n")
+            kind = f"kind:{row[13]}, " if row[13] else ""
+            entry.append(f"    {row[11]}  {_amount(row)}  ; {kind}source:{row[16]}\n")
         yield "".join([*entry, "\n"])
+
+
+_ROOTS: Final = {"assets": "Assets", "liabilities": "Liabilities", "equity": "Equity", "revenue": "Income",
+                 "expenses": "Expenses"}  # fmt: skip
+
+
+def beancount(rows: Iterable[Row]) -> Iterator[str]:
+    """Entries that ``bean-check`` reads; accounts are opened where they come first."""
+    opened: set[str] = set()
+    for journal_id, lines in groupby(rows, key=lambda row: str(row[1])):
+        held = list(lines)
+        head = held[0]
+        accounts = [_account(row[11]) for row in held]
+        new = [account for account in dict.fromkeys(accounts) if account not in opened]
+        opened.update(new)
+        told = journal_id.replace("\\", "\\\\").replace('"', '\\"')
+        entry = [f"1970-01-01 open {account}\n" for account in new]
+        entry += [f'{head[2]} * "{told}"\n', f'  correlation: "{head[8]}"\n']
+        entry += [f"  {account}  {_amount(row)}\n" for account, row in zip(accounts, held, strict=True)]
+        yield "".join([*entry, "\n"])
+
+
+def _amount(row: Row) -> str:
+    """An amount, and in books of another currency what it is worth there."""
+    amount, currency, worth, books = row[12], row[7], row[18], row[19]
+    if books == currency:
+        return f"{text(amount)} {currency}"
+    return f"{text(amount)} {currency} @@ {text(abs(worth))} {books}" if amount else f"{text(worth)} {books}"
+
+
+def _account(account: str) -> str:
+    """An account's name as beancount has them: words in capitals without blanks, below one of five roots."""
+    root, *parts = account.split(":")
+    words = ["".join(one if one.isalnum() else "-" for one in part) for part in parts]
+    words = [f"{word[0].upper()}{word[1:]}" if word[0].isalnum() else f"X{word}" for word in words]
+    return ":".join([_ROOTS[root], *words])

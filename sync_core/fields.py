@@ -11,7 +11,7 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 Positive = Annotated[int, Meta(ge=1, le=10**9)]
-TenderKind = Literal["card", "cash", "gift_card", "store_credit"]
+TenderKind = Literal["card", "cash", "account", "gift_card", "store_credit"]
 LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "manual", "bad_debt"]
 
 

@@ -16,6 +16,7 @@ from sync_core import (
     compensation,
     control_totals,
     credit_memos,
+    finance,
     inbox,
     inspections,
     intake,
@@ -52,7 +53,9 @@ from sync_core.messages import (
     ControlTotalStated,
     CreditMemoIssued,
     Event,
+    ExchangeRateSet,
     FeedReported,
+    FinanceRecorded,
     GiftCardIssued,
     LocationRegistered,
     Message,
@@ -131,6 +134,8 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     GiftCardIssued: tenders.issue,
     SettlementReceived: settlements.receive,
     ControlTotalStated: control_totals.state,
+    FinanceRecorded: finance.record,
+    ExchangeRateSet: finance.set_rate,
     ShipmentShipped: shipments.ship,
     OrderCancelled: amendments.cancel,
     OrderEdited: amendments.edit,
@@ -178,9 +183,10 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
 }
 
 
-COMMUTING: Final = frozenset(
-    {OrderCaptured, PaymentCaptured, GiftCardIssued, ShipmentShipped, OrderStepped, FeedReported}
-)
+COMMUTING: Final = frozenset({
+    OrderCaptured, PaymentCaptured, GiftCardIssued, FinanceRecorded, ExchangeRateSet, ShipmentShipped, OrderStepped,
+    FeedReported,
+})  # fmt: skip
 """Events that read nothing of stock but whether enough is free, and what it costs: others may change it meanwhile."""
 HELD_BATCHES: Final = 16
 """After a batch that others came in the way of, so many hold their stock rows from the start."""
@@ -305,7 +311,8 @@ class Processor:
             unit.partition = one.partition
             step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
             event = one.message.event
-            verdict = verdicts[one.seq] = products.wait(event, catalogue) or DECISIONS[type(event)](step, event)
+            waits = products.wait(event, catalogue) or finance.wait(step, event)
+            verdict = verdicts[one.seq] = waits or DECISIONS[type(event)](step, event)
             if verdict.state == "done":
                 products.tell(step, event, added.get(one.seq, ()))
             step.watch_stock()
@@ -404,6 +411,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     if not _load_stock(session, unit, stock, new_point=reordering, hold=hold):
         return None
     _load_movements(session, unit, claimed)
+    store.load_books(session, unit, {one.message.business_date for one in claimed})
     return unit
 
 

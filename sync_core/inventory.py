@@ -1,5 +1,6 @@
 """Stock documents: receipts and adjustments. Decisions only; nothing here does I/O."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from sync_core.messages import (
     StockRepaired,
     derived,
 )
-from sync_core.model import ExceptionKind, Hop
+from sync_core.model import ExceptionKind, Hop, Stock
 from sync_core.unit import DONE, Step, Verdict
 
 DEAR_MINOR: Final = 5000
@@ -35,10 +36,13 @@ def receive(step: Step, event: StockReceived) -> Verdict:
     identity = correlation_id(event.origin, event.document_id)
     key = f"{event.origin}:receipt/{event.document_id}"
     arrived: dict[str, int] = {}
+    corrected: dict[str, int] = defaultdict(int)
     value = 0
     for line in event.lines:
         held = step.stock(line.sku, event.location)
         if line.unit_cost_minor is not None:
+            for account, worth in _revalued(step, held, line.unit_cost_minor).items():
+                corrected[account] += worth
             held.unit_cost_minor, held.currency = line.unit_cost_minor, event.currency
         quantity = line.quantity - held.opening if event.opening else line.quantity
         if quantity <= 0:
@@ -54,7 +58,18 @@ def receive(step: Step, event: StockReceived) -> Verdict:
     step.tell(_applied(step, event, "inventory.receive", f"receipt/{event.document_id}", about))
     lines = [JournalLine(accounts.inventory, value, made), JournalLine(other, -value, made)]
     _post(step, event, "receipt", "", lines)
+    revalued = [JournalLine(account, worth, made) for account, worth in sorted(corrected.items())]
+    _post(
+        step, event, "revaluation", "", [*revalued, JournalLine(accounts.revaluation, -sum(corrected.values()), made)]
+    )
     return DONE
+
+
+def _revalued(step: Step, held: Stock, unit_cost_minor: int) -> dict[str, int]:
+    """By how much what is there is worth more at another cost, by account; never what has left."""
+    more = unit_cost_minor - (held.unit_cost_minor or 0)
+    return {account: more * units for bucket, account in _accounts(step).items()
+            if more and bucket != "scrap" and (units := getattr(held, bucket))}  # fmt: skip
 
 
 def adjust(step: Step, event: StockAdjusted) -> Verdict:

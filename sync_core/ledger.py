@@ -2,7 +2,7 @@
 
 import datetime as dt
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from sync_core.errors import UnbalancedJournalError
+from sync_core.facts import FactRule
 from sync_core.messages import Provenance, RevenueOn, TaxPoint, TenderKind
+from sync_core.money import at_rate, shared
 
 SETTLES: Final = frozenset({"settlement", "settlement_reversal", "settlement_difference", "settlement_write_off"})
 """Documents of the settlement side: their postings to a clearing account close what others opened."""
@@ -61,8 +63,18 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     bank_unidentified: str
     settlement_differences: str
     written_off: str
+    realised_fx: str
+    revaluation: str
     shrinkage: str
     opening_balance: str
+
+
+class Entity(Struct, frozen=True, forbid_unknown_fields=True):
+    """A legal entity. Its books are in ``currency``; without one, in each currency by itself."""
+
+    currency: str = ""
+    channels: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
 
 
 class SalesTerms(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +89,7 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``tenders`` has the account of each kind of tender, with ``{provider}`` and ``{location}``; refunds go to the kinds
     in ``refund_order``. ``channels`` has the sales terms of channels that differ from ``terms``.
+    ``entities`` are found by location, else by channel, else they are the first.
     ``settlement`` has the account of each kind of settlement line; none for a line that an open item waits for.
     ``expected_days`` says how long an open item of an account may wait for its settlement; the longest prefix counts.
     """
@@ -91,6 +104,8 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     kinds: dict[str, KindAccounts]
     lanes: dict[str, Lane]
     settlement: dict[str, str]
+    entities: dict[str, Entity]
+    facts: dict[str, FactRule]
     expected_days: dict[str, int]
 
     def lane(self, document: str) -> int:
@@ -102,10 +117,34 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     def sales_terms(self, channel: str) -> SalesTerms:
         return self.channels.get(channel, self.terms)
 
+    def entity(self, channel: str, location: str) -> str:
+        """The legal entity whose books something at a location, or through a channel, goes into."""
+        for name, one in self.entities.items() if len(self.entities) > 1 else ():
+            if location in one.locations:
+                return name
+        for name, one in self.entities.items() if len(self.entities) > 1 else ():
+            if channel in one.channels:
+                return name
+        return next(iter(self.entities))
+
+    @property
+    def foreign(self) -> bool:
+        """Whether some books are in one currency whatever trade is in."""
+        return any(one.currency for one in self.entities.values())
+
+    def functional(self, entity: str, currency: str) -> str:
+        """The currency of an entity's books for what is in ``currency``."""
+        return self.entities[entity].currency or currency
+
+    def minutes(self, document: str) -> int:
+        """Within how long the ERP must have a document."""
+        fact = self.facts.get(document)
+        return fact.deadline_minutes if fact else self.deadline_minutes[document]
+
     def opens(self, document: str, account: str) -> bool:
         """Whether a posting of a document to an account is something that a settlement has to match."""
         if account == self.accounts.payouts_in_transit:
-            return document == "settlement"
+            return document == "settlement" or document in self.facts
         return account.startswith(self.clearing("")) and document not in SETTLES
 
     def expected_within(self, account: str) -> dt.timedelta:
@@ -131,6 +170,7 @@ class JournalLine(Struct, frozen=True):
     residue_micros: int = 0
     related: bytes | None = None
     reference: str = ""  # under which the counterparty will settle it
+    functional_minor: int | None = None  # in the currency of the books; None until it is converted
 
 
 class Journal(Struct, frozen=True, kw_only=True):
@@ -149,6 +189,9 @@ class Journal(Struct, frozen=True, kw_only=True):
     due_at: dt.datetime
     lines: tuple[JournalLine, ...]
     to_erp: bool = True
+    legal_entity: str = ""
+    functional_currency: str = ""
+    original_date: dt.date | None = None  # of what came too late for its period
 
     @property
     def total_minor(self) -> int:
@@ -172,9 +215,32 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return below | above | tables
 
 
+def converted(lines: Sequence[JournalLine], rate_ppm: int, differences: str) -> tuple[JournalLine, ...]:
+    """Lines with what they are worth at a rate: each side as one, what rounding leaves to the largest remainders.
+
+    A line that says what it is worth keeps that; the difference it makes is realised, on the account ``differences``.
+    """
+    held = list(lines)
+    for sign in (1, -1):
+        side = [n for n, one in enumerate(held) if one.amount_minor * sign > 0]
+        amounts = [abs(held[n].amount_minor) for n in side]
+        for n, share in zip(side, shared(at_rate(sum(amounts), rate_ppm), amounts), strict=True):
+            if held[n].functional_minor is None:
+                held[n] = msgspec.structs.replace(held[n], functional_minor=sign * share)
+    if realised := -sum(one.functional_minor or 0 for one in held):
+        held.append(JournalLine(differences, 0, held[0].source, functional_minor=realised))
+    return tuple(held)
+
+
+def reversal(line: JournalLine) -> JournalLine:
+    """The line that undoes another, as it was booked."""
+    worth = None if line.functional_minor is None else -line.functional_minor
+    return msgspec.structs.replace(line, amount_minor=-line.amount_minor, functional_minor=worth)
+
+
 def balanced(lines: Iterable[JournalLine]) -> tuple[JournalLine, ...]:
     """The lines without empty ones. Raises UnbalancedJournalError unless debits equal credits."""
-    kept = tuple(line for line in lines if line.amount_minor or line.kind)
+    kept = tuple(line for line in lines if line.amount_minor or line.kind or line.functional_minor)
     difference = sum(line.amount_minor for line in kept)
     if difference:
         raise UnbalancedJournalError(f"debits exceed credits by {difference} minor units: {kept}")

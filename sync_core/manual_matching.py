@@ -10,7 +10,7 @@ from sync_core.ledger import JournalLine
 from sync_core.matching import MANUAL, WRITTEN_OFF, MatchingRules
 from sync_core.messages import Name
 from sync_core.model import Hop
-from sync_core.store import Session
+from sync_core.store import Session, load_books
 from sync_core.unit import Step, Unit
 
 Ids = Annotated[tuple[int, ...], Meta(max_length=500)]
@@ -123,6 +123,7 @@ def _write_off(
     since = session.one("last_match")[0]
     posting = ledger.load_rules()
     unit = Unit(posting)
+    load_books(session, unit, {now.date()})
     for side, line_id, item_id in [*((one, one.id, None) for one in lines), *((one, None, one.id) for one in items)]:
         session.run(
             "add_match", line_id=line_id, item_id=item_id, amount_minor=side.open_minor, difference_minor=0,

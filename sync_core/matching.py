@@ -19,7 +19,7 @@ from sync_core.clock import Clock
 from sync_core.ledger import JournalLine, PostingRules
 from sync_core.messages import Message, SettlementReceived, SettlementTotal, message
 from sync_core.model import ExceptionKind, Hop, Link
-from sync_core.store import Row, Session, Store
+from sync_core.store import Row, Session, Store, load_books
 from sync_core.telemetry import encode
 from sync_core.unit import Step, Unit, link_event
 
@@ -146,6 +146,7 @@ class Matcher:
             rows = [Told(*row) for row in session.rows("matches_to_tell", limit=self._batch)]
             settlements = _settlements(session, {one.settlement for one in rows})
             unit = Unit(self._posting)
+            load_books(session, unit, {one.business_date for one in settlements.values()} | {self._clock().date()})
             by_settlement: defaultdict[int, list[Told]] = defaultdict(list)
             for one in rows:
                 by_settlement[one.settlement].append(one)

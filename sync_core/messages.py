@@ -227,6 +227,37 @@ class SettlementReceived(Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.settlement_id if version == 1 else f"{self.settlement_id}/{version}"
 
 
+class FinanceRecorded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What only finance knows and no goods move for, by its ``kind`` in the posting rules.
+
+    ``amounts`` are what the rule asks for, in minor units of ``currency`` (rates in millionths); ``names`` what its
+    accounts are named for. With ``reverse_on`` it is reversed on that day. A counterparty settles it by ``reference``.
+    """
+
+    origin: Origin
+    document_id: Name
+    kind: Name
+    currency: Currency
+    amounts: dict[Annotated[str, Meta(max_length=64)], Amount]
+    names: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=200)]] = {}
+    channel: Annotated[str, Meta(max_length=200)] = ""
+    location: Annotated[str, Meta(max_length=200)] = ""
+    order_id: Annotated[str, Meta(max_length=200)] = ""  # the order of this origin that it is about
+    reference: Annotated[str, Meta(max_length=200)] = ""
+    reverse_on: dt.date | None = None
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class ExchangeRateSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one unit of ``currency`` is worth in ``into`` from ``valid_from`` on, in millionths."""
+
+    origin: Origin
+    currency: Currency
+    into: Currency
+    valid_from: dt.date
+    rate_ppm: Annotated[int, Meta(ge=1, le=10**15)]
+
+
 class ControlDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document that a control total counts."""
 
@@ -653,6 +684,8 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.payment.settled.v1": PaymentSettled,
     "tallytrace.settlement.received.v1": SettlementReceived,
     "tallytrace.control_total.stated.v1": ControlTotalStated,
+    "tallytrace.finance.recorded.v1": FinanceRecorded,
+    "tallytrace.exchange_rate.set.v1": ExchangeRateSet,
     "tallytrace.shipment.shipped.v1": ShipmentShipped,
     "tallytrace.order.cancelled.v1": OrderCancelled,
     "tallytrace.order.edited.v1": OrderEdited,
@@ -694,6 +727,8 @@ Event = (
     | PaymentSettled
     | SettlementReceived
     | ControlTotalStated
+    | FinanceRecorded
+    | ExchangeRateSet
     | ShipmentShipped
     | OrderCancelled
     | OrderEdited
@@ -875,6 +910,8 @@ def sequence_of(event: Event) -> str:
             return f"gift card\x1f{event.origin}\x1f{event.card_id}"
         case SettlementReceived():
             return f"{event.origin}\x1f{event.settlement_id}"
+        case FinanceRecorded():
+            return f"{event.origin}\x1f{event.order_id or event.document_id}"
         case PostingCompensated():
             return event.journal_id
         case (
@@ -896,6 +933,7 @@ def sequence_of(event: Event) -> str:
             | StockRuleSet()
             | ReturnPolicySet()
             | ReturnReasonMapped()
+            | ExchangeRateSet()
         ):
             return f"rules\x1f{event.origin}"
         case ProductRegistered():

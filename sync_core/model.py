@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
@@ -10,6 +10,8 @@ from sync_core.ledger import JournalLine
 from sync_core.messages import Provenance, RevenueOn, TaxPoint, TenderKind
 from sync_core.money import cumulative_share
 
+COST: Final = "cost:"
+"""Begins the key of what undelivered goods cost, by currency, beside what they are sold for."""
 OrderState = Literal["reserved", "backordered", "lapsed", "partially_shipped", "shipped", "cancelled"]
 Severity = Literal["critical", "major", "minor"]
 ExceptionKind = Literal[
@@ -29,7 +31,7 @@ ExceptionKind = Literal[
     "payout_missing", "bank_line_unmatched", "chargeback",
     "return_held", "return_item_parked", "return_short", "return_reason_unmapped", "refund_without_receipt",
     "refund_before_inspection", "refund_not_earned", "refund_wrong_tender", "refund_differs", "refund_failed",
-    "gift_card_overdrawn", "gift_card_differs",
+    "gift_card_overdrawn", "gift_card_differs", "fact_refused",
     "order_missing", "order_not_at_source", "order_differs", "tax_differs", "control_total_differs", "journal_differs",
     "erp_unbalanced", "erp_wrong_period", "fee_doubled", "stock_value_differs",
     "subledger_differs", "settlement_currency", "refund_not_posted", "payout_short", "payout_returned",
@@ -123,7 +125,7 @@ class Order(Struct):
         left = dict(self.contract)
         for sent in self.undelivered.values():
             for kind, amount in sent.items():
-                if kind != "cost":
+                if not kind.startswith(COST):
                     left[kind] -= amount
         return left
 
@@ -155,6 +157,7 @@ class Captured(Struct):
     kind: TenderKind = "card"
     card: bytes = b""  # identity of the gift card
     refunded_minor: int = 0
+    functional_minor: int | None = None  # in the currency of the books, where that is another
 
 
 class GiftCard(Struct):

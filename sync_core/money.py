@@ -1,5 +1,6 @@
 """Money as integers in minor units; rounding and sharing without floats."""
 
+from collections.abc import Sequence
 from decimal import Context, DecimalException, Inexact, InvalidOperation
 from typing import Final
 
@@ -44,6 +45,16 @@ def at_rate(amount_minor: int, rate_ppm: int) -> int:
     product = abs(amount_minor) * rate_ppm
     rounded = (product + 500_000) // 1_000_000
     return rounded if amount_minor >= 0 else -rounded
+
+
+def shared(total: int, weights: Sequence[int]) -> list[int]:
+    """``total`` by weights: each part rounded down, and what is left, unit by unit, to the largest remainders."""
+    whole = sum(weights)
+    parts = [total * weight // whole if whole else 0 for weight in weights]
+    order = sorted(range(len(weights)), key=lambda n: (-(total * weights[n] % whole), -weights[n], n)) if whole else []
+    for n in order[: total - sum(parts)]:
+        parts[n] += 1
+    return parts
 
 
 def cumulative_share(total: int, before: int, now: int, whole: int) -> int:

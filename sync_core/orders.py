@@ -22,7 +22,7 @@ from sync_core.messages import (
 )
 from sync_core.model import ExceptionKind, Hop, KindTotal, Order, OrderLine, Severity
 from sync_core.money import share_of_rest
-from sync_core.tenders import give_back, refusal, take
+from sync_core.tenders import give_back, note_booked, refusal, take
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
@@ -457,7 +457,7 @@ def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_mi
     if above_due_minor >= 0:
         lines += changed_lines(step, order)
         lines += give_back(step, order, above_due_minor)
-    post(step, order, "order", order.order_id, lines)
+    note_booked(step, order, post(step, order, "order", order.order_id, lines))
 
 
 def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
@@ -466,15 +466,15 @@ def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
     lines += changed_lines(step, order)
     if order.state == "shipped":
         lines += earned_or_sent(step, order, event.payment_id, order.unshipped)
-    post(step, order, "capture", event.payment_id, lines)
+    note_booked(step, order, post(step, order, "capture", event.payment_id, lines))
 
 
-def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> None:
-    """Add a journal of an order. Of a document that several orders share each has its own."""
+def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> tuple[JournalLine, ...]:
+    """Add a journal of an order; returns its lines. Of a document that several orders share each has its own."""
     number = f"{order.origin}:{document}/{entity_id}"
     if step.unit.journal_owners.setdefault(number, order.correlation_id) != order.correlation_id:
         entity_id = f"{entity_id}/{order.order_id}"
-    step.post(
+    return step.post(
         origin=order.origin,
         correlation_id=order.correlation_id,
         document=document,

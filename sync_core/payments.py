@@ -14,7 +14,7 @@ from sync_core.messages import (
     PaymentSettlementAnnounced,
     PaymentVoided,
 )
-from sync_core.model import Hop, Order
+from sync_core.model import Captured, Hop, Order
 from sync_core.orders import post, raise_about, source_hop
 from sync_core.unit import DONE, Step, Verdict
 
@@ -90,10 +90,15 @@ def settle(step: Step, event: PaymentSettled) -> Verdict:
     lines = [
         JournalLine(accounts.payouts_in_transit, banked_minor, made, reference=event.payout_id),
         JournalLine(accounts.processor_fees, event.fee_minor, made),
-        JournalLine(step.rules.clearing(event.provider), -event.amount_minor, made),
+        JournalLine(clearing, -event.amount_minor, made, functional_minor=_booked(payment)),
     ]
     post(step, order, "settlement", event.payment_id, lines)
     return DONE
+
+
+def _booked(payment: Captured) -> int | None:
+    """What a payment is worth in the books, with which the account of its provider is closed."""
+    return None if payment.functional_minor is None else -payment.functional_minor
 
 
 def _order(step: Step, event: Payment) -> Order | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from collector.semconv import correlation_id
-from sync_core.ledger import JournalLine
+from sync_core.ledger import JournalLine, reversal
 from sync_core.messages import SettlementReceived, SettlementTotal
 from sync_core.model import Hop
 from sync_core.unit import DONE, Step, Verdict
@@ -107,7 +107,7 @@ def _reverse(
     step.post(
         origin=event.origin, correlation_id=identity, document="settlement_reversal", entity_id=event.entity_id,
         channel=event.origin, location="", currency=event.currency, owner=OWNER,
-        lines=[*(JournalLine(line.account, -line.amount_minor, line.source) for line in lines), *matched],
+        lines=[*map(reversal, lines), *matched],
     )  # fmt: skip
     about = {"settlement_id": event.settlement_id, "reason": f"version {event.version} came", "provider": event.origin}
     step.tell(

@@ -9,7 +9,7 @@ from collector.semconv import EVENT_LINE
 from sync_core.checks import held_by
 from sync_core.ledger import JournalLine
 from sync_core.messages import ShipmentShipped, derived
-from sync_core.model import Hop, Order, OrderLine
+from sync_core.model import COST, Hop, Order, OrderLine
 from sync_core.orders import (
     MOVES_STOCK,
     TAX,
@@ -83,7 +83,7 @@ def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int,
     unshipped = order.unshipped
     earned = shares(unshipped, now, left)
     told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if event.lines else []
-    cost_minor = _take_out(step, order, event.shipment_id, taken)
+    costs = _take_out(step, order, event.shipment_id, taken)
     restate(step, order)
     last = order.state != "partially_shipped"
     if last:
@@ -94,7 +94,7 @@ def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int,
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
     _tell(step, order, event, sum(taken.values()), _worth(earned), told)
-    _post(step, order, event.shipment_id, cost_minor, earned)
+    _post(step, order, event.shipment_id, costs, earned)
     if in_parts or not last:
         step.tell(_progress(order, "fulfilled" if last else "partially_shipped", _worth(order.unshipped)))
 
@@ -103,8 +103,8 @@ def _told(line: OrderLine, units: int) -> tuple[str, dict[str, Any]]:
     return EVENT_LINE, {"sku": line.sku, "quantity": units, "amount_minor": line.worth(units)}
 
 
-def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, int]) -> int:
-    """Move units out of stock; returns their cost in minor units."""
+def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, int]) -> dict[str, int]:
+    """Move units out of stock; returns their cost in minor units, by currency."""
     units: dict[str, int] = defaultdict(int)
     for line in step.unit.lines[order.correlation_id]:
         count = taken.get(line.line_no, 0)
@@ -112,12 +112,13 @@ def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, in
         line.reserved -= count
         line.shipped += count
     key = f"{order.origin}:shipment/{shipment_id}/{order.order_id}"
-    cost_minor = 0
+    costs: dict[str, int] = defaultdict(int)
     for sku, quantity in sorted(units.items()):
         if quantity:
             step.move(key, "shipment", sku, order.location, quantity, order.correlation_id)
-            cost_minor += quantity * (step.stock(sku, order.location).unit_cost_minor or 0)
-    return cost_minor
+            held = step.stock(sku, order.location)
+            costs[held.currency or order.currency] += quantity * (held.unit_cost_minor or 0)
+    return costs
 
 
 def _tell(
@@ -131,32 +132,48 @@ def _tell(
     step.tell(hop)
 
 
-def _post(step: Step, order: Order, shipment_id: str, cost_minor: int, earned: Mapping[str, int]) -> None:
-    made, accounts = derived(order.provenance), step.rules.accounts
-    at_once = order.revenue_on == "shipped"
-    cost = accounts.cost_of_goods if at_once else accounts.with_carriers
-    lines = [JournalLine(cost, cost_minor, made), JournalLine(accounts.inventory, -cost_minor, made)]
-    lines += earned_or_sent(step, order, shipment_id, earned)
+def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], earned: Mapping[str, int]) -> None:
+    accounts, at_once = step.rules.accounts, order.revenue_on == "shipped"
+    lines = earned_or_sent(step, order, shipment_id, earned)
     if not at_once:
-        order.undelivered[shipment_id]["cost"] = cost_minor
+        order.undelivered[shipment_id] |= {f"{COST}{currency}": minor for currency, minor in costs.items()}
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
-    post(step, order, "shipment", shipment_id, lines)
+    to = accounts.cost_of_goods if at_once else accounts.with_carriers
+    _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
     if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
         deliver(step, order, shipment_id)
 
 
 def deliver(step: Step, order: Order, shipment_id: str) -> None:
     """The customer has the goods of a shipment, or of all that left when it names none: they are revenue and cost."""
-    accounts, made = step.rules.accounts, derived(order.provenance)
+    accounts = step.rules.accounts
     for sent in [shipment_id] if shipment_id in order.undelivered else list(order.undelivered):
         earned = order.undelivered.pop(sent)
-        cost_minor = earned.pop("cost", 0)
-        lines = [JournalLine(accounts.cost_of_goods, cost_minor, made),
-                 JournalLine(accounts.with_carriers, -cost_minor, made)]  # fmt: skip
-        lines += earned_lines(step, order, earned)
-        post(step, order, "delivery", sent, lines)
+        costs = {key.removeprefix(COST): earned.pop(key) for key in list(earned) if key.startswith(COST)}
+        lines = earned_lines(step, order, earned)
+        sides = (accounts.cost_of_goods, accounts.with_carriers)
+        _post_with_costs(step, order, "delivery", sent, lines, costs, sides)
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
     step.unit.changed_orders[order.correlation_id] = order
+
+
+def _post_with_costs(
+    step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], costs: Mapping[str, int],
+    sides: tuple[str, str],
+) -> None:  # fmt: skip
+    """One journal, or one more for what goods cost in another currency than they are sold in."""
+    made = derived(order.provenance)
+    for currency, minor in costs.items():
+        moved = [JournalLine(sides[0], minor, made), JournalLine(sides[1], -minor, made)]
+        if currency == order.currency:
+            lines = [*moved, *lines]
+        else:
+            step.post(
+                origin=order.origin, correlation_id=order.correlation_id, document=f"{document}_cost", lines=moved,
+                entity_id=f"{entity_id}/{order.order_id}/{currency}", channel=order.channel, location=order.location,
+                currency=currency,
+            )  # fmt: skip
+    post(step, order, document, entity_id, lines)
 
 
 def _worth(amounts: Mapping[str, int]) -> int:

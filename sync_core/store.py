@@ -38,6 +38,7 @@ from sync_core.model import (
     Transfer,
     TransferLine,
 )
+from sync_core.periods import Periods
 from sync_core.products import Naming, named
 from sync_core.return_messages import ReturnRequested
 from sync_core.return_model import Policy, Refund, Return, ReturnLine
@@ -268,6 +269,14 @@ def load_gift_cards(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
         unit.gift_cards[row[0]] = GiftCard(*row)
 
 
+def load_books(session: Session, unit: Unit, days: Collection[dt.date]) -> None:
+    """Which periods take entries, and where books are in another currency than trade, what currencies are worth."""
+    held = session.rows("hold_periods")
+    unit.periods = Periods({(entity, period): state for entity, period, state, _ in held if period})
+    for row in session.rows("load_rates", since=min(days), until=max(days)) if unit.rules.foreign else ():
+        unit.rates.set(*row)
+
+
 def load_order_steps(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for identity, step, occurred_at in session.rows("load_order_steps", ids=ids) if ids else ():
         unit.order_steps[(identity, step)] = occurred_at
@@ -316,7 +325,8 @@ def load_waited_long(session: Session, unit: Unit, messages: Sequence[Message]) 
 def load_posted(session: Session, unit: Unit, journal_ids: Sequence[str]) -> None:
     """Journals with the movements of the documents behind them."""
     for journal_id, occurred_at, *about in session.rows("load_posted", ids=list(journal_ids)) if journal_ids else ():
-        lines = [JournalLine(*row) for row in session.rows("load_journal_lines", id=journal_id)]
+        rows = session.rows("load_journal_lines", id=journal_id)
+        lines = [JournalLine(account, minor, made, functional_minor=worth) for account, minor, made, worth in rows]
         moved = session.rows("load_document_movements", key=journal_id, location=about[4], occurred_at=occurred_at)
         values = [*about, lines, moved]
         unit.posted[journal_id] = Posted(*values)
@@ -558,7 +568,8 @@ def _save_orders(session: Session, unit: Unit) -> None:
     )  # fmt: skip
     _columns(
         session, "save_payments", list(unit.changed_payments.values()), id=lambda p: p.correlation_id,
-        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled", "kind", "card")},
+        **{name: attrgetter(name) for name in ("payment_id", "provider", "amount_minor", "settled", "kind", "card",
+                                               "functional_minor")},
     )  # fmt: skip
     _columns(
         session, "give_back", [one for one in unit.given_back.items() if one[1]],
@@ -671,12 +682,13 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         (
             "journal_id", "correlation_id", "document", "entity_id", "occurred_at", "business_date", "channel",
             "location", "currency", "rule_version", "event_source", "event_id", "provenance", "clock_offset", "due_at",
+            "legal_entity", "functional_currency", "original_date",
         ),
         (
             (
                 j.journal_id, j.correlation_id, j.document, j.entity_id, j.occurred_at, j.business_date, j.channel,
                 j.location, j.currency, j.rule_version, message.source, message.event_id, message.provenance,
-                offset, j.due_at,
+                offset, j.due_at, j.legal_entity, j.functional_currency, j.original_date,
             )
             for j, message, offset in unit.journals
         ),
@@ -685,10 +697,11 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         "journal_lines",
         (
             "journal_id", "line_no", "account", "amount_minor", "source", "kind", "quantity", "line_count", "pieces",
-            "residue_micros", "related", "reference",
+            "residue_micros", "related", "reference", "functional_minor",
         ),
         (
-            (journal.journal_id, number, *msgspec.structs.astuple(line))
+            (journal.journal_id, number, *msgspec.structs.astuple(line)[:-1],
+             line.amount_minor if line.functional_minor is None else line.functional_minor)
             for journal, _, _ in unit.journals
             for number, line in enumerate(journal.lines, 1)
         ),

@@ -1,6 +1,6 @@
 """What orders are paid with, one part or several, and the gift cards among them. Decisions only, no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from collector.semconv import correlation_id
@@ -153,6 +153,14 @@ def open_card(step: Step, origin: str, card_id: str, currency: str) -> None:
 
 def _of(step: Step, order: bytes) -> list[Captured]:
     return [one for (identity, _), one in step.unit.payments.items() if identity == order]
+
+
+def note_booked(step: Step, order: Order, lines: Iterable[JournalLine]) -> None:
+    """Keep what payments in another currency than that of the books were booked at: they are closed with that."""
+    for line in lines:
+        paid = step.unit.payments.get((order.correlation_id, line.reference))
+        if paid is not None and line.amount_minor > 0 and line.functional_minor is not None:
+            paid.functional_minor = (paid.functional_minor or 0) + line.functional_minor
 
 
 def _paid(step: Step, order: Order, part: Captured, amount_minor: int, made: Provenance) -> JournalLine:

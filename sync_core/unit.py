@@ -11,7 +11,7 @@ from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from collector.semconv import correlation_id as identity_of
 from sync_core.availability import Rules
 from sync_core.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
-from sync_core.ledger import Journal, JournalLine, PostingRules, balanced
+from sync_core.ledger import Journal, JournalLine, PostingRules, balanced, converted
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
     Captured,
@@ -33,6 +33,8 @@ from sync_core.model import (
     Terms,
     Transfer,
 )
+from sync_core.periods import FINANCE, Periods
+from sync_core.rates import Rates
 from sync_core.return_messages import ReturnReason
 from sync_core.return_model import Refund, Return
 from sync_core.return_policy import Promises
@@ -110,6 +112,8 @@ class Unit(Struct):
     baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
     payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
     changed_payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
+    periods: Periods = field(default_factory=Periods)
+    rates: Rates = field(default_factory=Rates)
     gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
     changed_gift_cards: dict[bytes, GiftCard] = field(default_factory=dict)
     new_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)
@@ -283,19 +287,31 @@ class Step(Struct):
         lines: list[JournalLine],
         owner: str = "finance",
         to_erp: bool = True,
-    ) -> None:
-        """Add a balanced journal and its hop. Nothing is posted when no line carries anything."""
+        business_date: dt.date | None = None,
+    ) -> tuple[JournalLine, ...]:
+        """Add a balanced journal and its hop; returns its lines. Nothing is posted when no line carries anything.
+
+        What comes after its period was closed goes into the next that is open, with its own date on it.
+        """
         kept = balanced(lines)
         if not kept:
-            return
-        due_at = self.message.occurred_at + dt.timedelta(minutes=self.rules.deadline_minutes[document])
+            return kept
+        due_at = self.message.occurred_at + dt.timedelta(minutes=self.rules.minutes(document))
+        entity = self.rules.entity(channel, location)
+        functional = self.rules.functional(entity, currency)
+        original = business_date or self.message.business_date
+        finance = document in FINANCE or document in self.rules.facts
+        posted_on = self.unit.periods.takes(entity, original, finance=finance)
+        if functional != currency:
+            rate = self.unit.rates.at(currency, functional, original)
+            kept = converted(kept, rate, self.rules.accounts.realised_fx)
         journal = Journal(
             journal_id=f"{origin}:{document}/{entity_id}",
             correlation_id=correlation_id,
             document=document,
             entity_id=entity_id,
             occurred_at=self.message.occurred_at,
-            business_date=self.message.business_date,
+            business_date=posted_on,
             channel=channel,
             location=location,
             currency=currency,
@@ -303,6 +319,9 @@ class Step(Struct):
             due_at=due_at,
             lines=kept,
             to_erp=to_erp,
+            legal_entity=entity,
+            functional_currency=functional,
+            original_date=original if posted_on != original else None,
         )
         self.unit.journals.append((journal, self.message, self.clock_offset))
         self.tell(
@@ -322,11 +341,14 @@ class Step(Struct):
                     "amount_minor": journal.total_minor,
                     "due_at": due_at,
                     "rule_version": self.rules.version,
+                    "legal_entity": entity,
                     "owner": owner,
-                },
+                }
+                | ({"reason": f"of {original}, whose period is closed"} if posted_on != original else {}),
                 events=[(EVENT_JOURNAL_LINE, line) for line in journal_line_events(journal, self.message.provenance)],
             )
         )
+        return kept
 
     def tell(self, hop: Hop) -> None:
         """Record a hop, to be sent as a span when the unit of work has been committed."""
@@ -446,5 +468,6 @@ def journal_line_events(journal: Journal, provenance: Provenance) -> list[dict[s
         }
         | ({"kind": line.kind, "quantity": line.quantity, "line_count": line.line_count} if line.kind else {})
         | ({"source": line.source} if line.source != provenance else {})
+        | ({} if line.functional_minor is None else {"functional_minor": line.functional_minor})
         for number, line in enumerate(journal.lines, 1)
     ]

@@ -388,13 +388,13 @@ def show_reconciliation(
 def export_what(
     context: typer.Context,
     what: Annotated[str, typer.Argument(help="journal")],
-    form: Annotated[str, typer.Option("--format", help="canonical (CSV) or hledger")] = "canonical",
+    form: Annotated[str, typer.Option("--format", help="canonical (CSV), hledger or beancount")] = "canonical",
 ) -> None:
     """Write the journal to standard output. Example: tallytrace export journal --format hledger | hledger -f - check"""
     from tallytrace import look, supervisor
 
-    if what != "journal" or form not in ("canonical", "hledger"):
-        refuse(f"export journal --format canonical|hledger, not {what} --format {form}")
+    if what != "journal" or form not in ("canonical", "hledger", "beancount"):
+        refuse(f"export journal --format canonical|hledger|beancount, not {what} --format {form}")
     with _refusals(), supervisor.running(_settings(context)) as product:
         look.copy_journal(product, form, sys.stdout.buffer)
 

@@ -71,7 +71,9 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.enter_context(worker.waking(settings, "outbox", relays))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued),
+            api.Core(
+                db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued, rules
+            ),
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),

@@ -20,6 +20,7 @@ from sync_core.messages import (
     EditedLine,
     Event,
     FeedReported,
+    FinanceRecorded,
     GiftCardIssued,
     Line,
     Message,
@@ -90,6 +91,12 @@ def gift_card(card_id: str = "G1", amount_minor: int = 5000, **over: Any) -> Gif
     """A gift card of 50.00, sold by card."""
     given = {"origin": "shop", "channel": "web", "currency": "GBP", "provider": "stripe", "payment_id": f"P-{card_id}"}
     return GiftCardIssued(**given | {"card_id": card_id, "amount_minor": amount_minor} | over)  # type: ignore[arg-type]
+
+
+def fact(kind: str = "tax_remitted", document_id: str = "1", **over: Any) -> FinanceRecorded:
+    """Tax of 10.00 is remitted."""
+    given = {"origin": "erp", "currency": "GBP", "amounts": {"amount": 1000}}
+    return FinanceRecorded(**given | {"kind": kind, "document_id": document_id} | over)
 
 
 def payment_word(kind: type[PaymentEvent], order_id: str = "1", amount_minor: int = 1000, **over: Any) -> PaymentEvent:

@@ -125,6 +125,7 @@ create table core.payments (
     kind            text not null,
     card            bytea not null,
     refunded_minor  bigint not null default 0 check (refunded_minor between 0 and amount_minor),
+    functional_minor bigint,
     primary key (correlation_id, payment_id)
 );
 
@@ -443,7 +444,10 @@ create table core.journals (
     event_id        text not null,
     provenance      text not null,
     clock_offset    interval not null,
-    due_at          timestamptz not null
+    due_at          timestamptz not null,
+    legal_entity    text not null,
+    functional_currency text not null,
+    original_date   date
 );
 create index journals_correlation on core.journals (correlation_id);
 create index journals_date on core.journals (business_date);
@@ -461,13 +465,56 @@ create table core.journal_lines (
     source          text not null check (source in ('live', 'file', 'generated')),
     related         bytea,
     reference       text not null default '',
+    functional_minor bigint not null,
     primary key (journal_id, line_no)
+);
+
+create table core.rates (
+    identity       bytea not null,
+    currency       text not null,
+    into_currency  text not null,
+    valid_from     date not null,
+    rate_ppm       bigint not null check (rate_ppm > 0),
+    primary key (currency, into_currency, valid_from)
+);
+create index rates_identity on core.rates (identity);
+
+create table core.periods (
+    legal_entity  text not null,
+    period        text not null,
+    starts        date not null,
+    ends          date not null,
+    state         text not null check (state in ('open', 'closing', 'closed')),
+    closed_at     timestamptz,
+    primary key (legal_entity, period)
+);
+
+create table core.period_actions (
+    number        bigint generated always as identity primary key,
+    legal_entity  text not null,
+    period        text not null,
+    at            timestamptz not null,
+    by_whom       text not null,
+    action        text not null check (action in ('begin', 'close', 'reopen')),
+    reason        text not null,
+    open_points   jsonb not null
 );
 
 create function core.refuse_change() returns trigger language plpgsql as $$
 begin
     raise exception 'the journal is append-only: correct it with a new, dated entry';
 end $$;
+create function core.refuse_closed() returns trigger language plpgsql as $$
+begin
+    if exists (select from new_journals join core.periods
+               on periods.legal_entity = new_journals.legal_entity and business_date between starts and ends
+               where state = 'closed') then
+        raise exception 'a closed period takes no entry';
+    end if;
+    return null;
+end $$;
+create trigger journals_closed after insert on core.journals referencing new table as new_journals
+    for each statement execute function core.refuse_closed();
 create trigger journals_append_only before update or delete or truncate on core.journals
     for each statement execute function core.refuse_change();
 create trigger journal_lines_append_only before update or delete or truncate on core.journal_lines

@@ -260,6 +260,29 @@ select orders.origin, orders.order_id, orders.partition, deadline, reference, du
 from core.order_deadlines join core.orders using (correlation_id)
 where due_at <= %(now)s order by due_at limit 500
 
+-- name: save_rate
+-- What a currency is worth from a day on.
+insert into core.rates (identity, currency, into_currency, valid_from, rate_ppm)
+values (%(identity)s, %(currency)s, %(into)s, %(valid_from)s, %(rate_ppm)s)
+on conflict (currency, into_currency, valid_from) do update set rate_ppm = excluded.rate_ppm
+
+-- name: load_rates
+-- What currencies were worth within days: the rate that held on the first of them, or the first there was, and later ones.
+select currency, into_currency, valid_from, rate_ppm from core.rates as told
+where valid_from <= greatest(%(until)s, (
+    select min(valid_from) from core.rates
+    where currency = told.currency and into_currency = told.into_currency))
+  and valid_from >= coalesce((
+    select max(valid_from) from core.rates
+    where currency = told.currency and into_currency = told.into_currency and valid_from <= %(since)s), '-infinity')
+
+-- name: hold_periods
+-- The periods that are not open; none is closed until this transaction ends.
+select legal_entity, period, state, pg_advisory_xact_lock_shared(7412, 1) from (
+    select '' as legal_entity, '' as period, '' as state
+    union all select legal_entity, period, state from core.periods where state <> 'open'
+) as held
+
 -- name: load_order_documents
 -- The shipments, cancellations and edits of orders.
 select correlation_id, kind, document_id, occurred_at from core.order_documents
@@ -267,16 +290,17 @@ where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_payments
 -- The payments of orders.
-select correlation_id, payment_id, provider, amount_minor, settled, kind, card, refunded_minor
+select correlation_id, payment_id, provider, amount_minor, settled, kind, card, refunded_minor,
+       functional_minor
 from core.payments where correlation_id = any(%(ids)s::bytea[])
 
 -- name: save_payments
 -- Payments as they are now; what goes back of them is counted by itself.
-insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled, kind, card)
+insert into core.payments (correlation_id, payment_id, provider, amount_minor, settled, kind, card, functional_minor)
 select * from unnest(%(id)s::bytea[], %(payment_id)s::text[], %(provider)s::text[], %(amount_minor)s::bigint[],
-                     %(settled)s::boolean[], %(kind)s::text[], %(card)s::bytea[])
+                     %(settled)s::boolean[], %(kind)s::text[], %(card)s::bytea[], %(functional_minor)s::bigint[])
 on conflict (correlation_id, payment_id) do update
-set amount_minor = excluded.amount_minor, settled = excluded.settled
+set amount_minor = excluded.amount_minor, settled = excluded.settled, functional_minor = excluded.functional_minor
 
 -- name: load_gift_cards
 -- Gift cards, locked in order of their key: who redeems one waits for who redeems it just now.
@@ -325,7 +349,8 @@ from core.journals join core.erp_documents on document_id = journal_id where jou
 
 -- name: load_journal_lines
 -- The lines of a journal.
-select account, amount_minor, source from core.journal_lines where journal_id = %(id)s order by line_no
+select account, amount_minor, source, functional_minor
+from core.journal_lines where journal_id = %(id)s order by line_no
 
 -- name: load_document_movements
 -- What a stock document moved.
@@ -339,6 +364,16 @@ order by movement_id, sku
 -- What a counterparty owed of a payment of an order is settled.
 update core.open_items set open_minor = 0
 where account = %(account)s and reference = %(reference)s and correlation_id = %(id)s
+
+-- name: net_items
+-- What was opened and closed under one number, or on an account as a whole, is settled.
+with open as (
+    select item_id, sum(open_minor) over (partition by account, currency, reference) as of_number,
+           sum(open_minor) over (partition by account, currency) as of_account
+    from core.open_items where account = any(%(accounts)s::text[]) and open_minor <> 0
+)
+update core.open_items set open_minor = 0 from open
+where open_items.item_id = open.item_id and (of_number = 0 or of_account = 0)
 
 -- name: settlement_posted
 -- A settlement is in the books: its lines may be matched.
@@ -1035,6 +1070,8 @@ union all
 select identity, 'known', 0, 0 from core.channels where identity = any(%(ids)s::bytea[])
 union all
 select identity, 'issued', 0, 0 from core.gift_cards where identity = any(%(ids)s::bytea[])
+union all
+select distinct identity, 'set', 0, 0 from core.rates where identity = any(%(ids)s::bytea[])
 
 -- name: release_waiting
 -- Queue what was parked until transactions arrived.
@@ -1229,7 +1266,8 @@ order by opened_at, exception_id limit %(limit)s
 select journals.occurred_at, journals.journal_id, journals.business_date, journals.document, journals.entity_id,
        journals.channel, journals.location, journals.currency, encode(journals.correlation_id, 'hex'),
        journals.rule_version, journal_lines.line_no, journal_lines.account, journal_lines.amount_minor,
-       journal_lines.kind, journal_lines.quantity, journal_lines.line_count, journal_lines.source
+       journal_lines.kind, journal_lines.quantity, journal_lines.line_count, journal_lines.source,
+       journals.legal_entity, journal_lines.functional_minor, journals.functional_currency, journals.original_date
 from core.journals join core.journal_lines using (journal_id)
 order by journals.occurred_at, journals.journal_id, journal_lines.line_no
 

@@ -11,6 +11,7 @@ from collector.segments import SegmentLog
 from collector.storage import Storage
 from sync_core import api, return_api, settlement_api
 from sync_core.files import FileReader
+from sync_core.ledger import load_rules
 from sync_core.reading import Reader
 from sync_core.shelf import Shelves
 from sync_core.workers import Loop
@@ -20,8 +21,17 @@ from tests.estate import Estate, Tell, telling
 
 
 @pytest.fixture
-def core(postgres_url: str) -> Iterator[Core]:
+def posting_rules() -> str:
+    """What is laid over the posting rules delivered."""
+    return ""
+
+
+@pytest.fixture
+def core(postgres_url: str, posting_rules: str, home: Path) -> Iterator[Core]:
     with opened(postgres_url) as one:
+        if posting_rules:
+            (home / "rules.toml").write_text(posting_rules)
+            one.rules = load_rules(override=str(home / "rules.toml"))
         yield one
 
 
@@ -38,7 +48,7 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
     for loop in loops:
         loop.start()
     app = api.create_app(
-        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake),
+        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake, rules=core.rules),
         *return_api.HANDLERS,
         *settlement_api.HANDLERS,
     )
