@@ -68,7 +68,7 @@ EVENT_LINE: Final = "line"  # sku, quantity, amount_minor; location and kind whe
 EVENT_JOURNAL_LINE: Final = "journal.line"
 """line_no, account, amount_minor, currency, functional_minor, functional_currency, kind, quantity, line_count,
 source"""
-EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by
+EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by; amount_minor and currency where money joins
 EVENT_MILESTONE: Final = "milestone"  # entity, entity_id, milestone, occurred_at (ns)
 EVENT_RECON_ITEM: Final = "recon.item"
 EVENT_RECON_ENTRY: Final = "recon.entry"

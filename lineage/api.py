@@ -3,14 +3,22 @@
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
-from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from collector.errors import QueryTimeoutError, StorageUnavailableError
+from lineage import inquiries
 from lineage.lookup import MAX_LENGTH
-from lineage.model import Choice, Journey, Overdue, SlaDetail, SlaItems, SlaTile, Trace, Unknown
-from lineage.problems import not_found, refused, unavailable
+from lineage.model import (
+    Choice,
+    Journey,
+    Overdue,
+    SlaDetail,
+    SlaItems,
+    SlaTile,
+    Trace,
+    Unknown,
+)
+from lineage.problems import ERRORS, not_found
 from lineage.queries import Filter
 from lineage.service import Lineage
 
@@ -20,13 +28,7 @@ Verdicts = Annotated[
     list[str] | None,
     QueryParameter(description="good, bad, pending, excused, refused, overdue; repeat for several; none = all"),
 ]
-Wanted = Annotated[str, QueryParameter(max_length=200, description="only this one; empty = all")]
-
-_ERRORS: Final[Any] = {
-    HTTPException: refused,
-    StorageUnavailableError: unavailable,
-    QueryTimeoutError: unavailable,
-}
+Chosen = Annotated[str, QueryParameter(max_length=200, description="only this one; empty = all")]
 
 
 def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
@@ -42,7 +44,7 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
     def sla_unknown(request: AnyRequest, name: str) -> Response[Any]:
         return not_found(request, f"No SLA is called {name!r}; there are {', '.join(lineage.sla_names)}.")
 
-    @get("/v1/transactions", sync_to_thread=True, tags=["transactions"], exception_handlers=_ERRORS)
+    @get("/v1/transactions", sync_to_thread=True, tags=["transactions"], exception_handlers=ERRORS)
     def transaction_by_query(
         request: AnyRequest,
         any_id: Annotated[str, QueryParameter(name="id", min_length=1, max_length=MAX_LENGTH)],
@@ -53,7 +55,7 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         """
         return answer(request, any_id)
 
-    @get("/v1/transactions/{any_id:path}", sync_to_thread=True, tags=["transactions"], exception_handlers=_ERRORS)
+    @get("/v1/transactions/{any_id:path}", sync_to_thread=True, tags=["transactions"], exception_handlers=ERRORS)
     def transaction(request: AnyRequest, any_id: FromPath[str]) -> Response[Journey | Choice]:
         """The journey of the transaction that any ID belongs to: a business number, a correlation ID or a trace ID.
 
@@ -61,31 +63,31 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         """
         return answer(request, any_id.removeprefix("/"))
 
-    @get("/v1/traces/{trace_id:str}", sync_to_thread=True, tags=["transactions"], exception_handlers=_ERRORS)
+    @get("/v1/traces/{trace_id:str}", sync_to_thread=True, tags=["transactions"], exception_handlers=ERRORS)
     def technical_trace(request: AnyRequest, trace_id: FromPath[str]) -> Response[Trace]:
         """Every span of one trace, a parent before its children."""
         found = lineage.trace(trace_id)
         return Response(found) if found else not_found(request, f"No trace has the ID {trace_id!r}.")
 
-    @get("/v1/slas", sync_to_thread=True, tags=["promises"], exception_handlers=_ERRORS)
+    @get("/v1/slas", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
     def slas() -> tuple[SlaTile, ...]:
         """Every promise as it was measured last, the worst state first."""
         return lineage.tiles()
 
-    @get("/v1/slas/{name:str}", sync_to_thread=True, tags=["promises"], exception_handlers=_ERRORS)
+    @get("/v1/slas/{name:str}", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
     def sla(request: AnyRequest, name: FromPath[str]) -> Response[SlaDetail]:
         """One promise with its segments, the worst first."""
         found = lineage.sla(name)
         return Response(found) if found else sla_unknown(request, name)
 
-    @get("/v1/slas/{name:str}/items", sync_to_thread=True, tags=["promises"], exception_handlers=_ERRORS)
+    @get("/v1/slas/{name:str}/items", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
     def sla_items(
         request: AnyRequest,
         name: FromPath[str],
         verdict: Verdicts = None,
-        channel: Wanted = "",
-        location: Wanted = "",
-        provider: Wanted = "",
+        channel: Chosen = "",
+        location: Chosen = "",
+        provider: Chosen = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ITEMS)] = 100,
     ) -> Response[SlaItems]:
         """The judged items of the present window: overdue first, then bad, then pending."""
@@ -94,9 +96,18 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         found = lineage.items(name, wanted)
         return Response(found) if found else sla_unknown(request, name)
 
-    @get("/v1/overdue", sync_to_thread=True, tags=["obligations"], exception_handlers=_ERRORS)
+    @get("/v1/overdue", sync_to_thread=True, tags=["obligations"], exception_handlers=ERRORS)
     def overdue() -> Overdue:
         """What is past its deadline and still open, by owner, oldest first."""
         return lineage.overdue()
 
-    return [transaction_by_query, transaction, technical_trace, slas, sla, sla_items, overdue]
+    return [
+        transaction_by_query,
+        transaction,
+        technical_trace,
+        slas,
+        sla,
+        sla_items,
+        overdue,
+        *inquiries.route_handlers(lineage),
+    ]

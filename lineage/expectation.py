@@ -49,7 +49,8 @@ def _reached(arrivals: Iterable[Arrival], object_id: str, started_id: str) -> bo
 
 
 def _expect(step: Step, start: Arrival, calendar: Calendar, now: datetime) -> Expected:
-    due_at = step.deadline.due(start.at, calendar) if step.deadline else None
+    deadline = step.deadline_for(start.hop.channel)
+    due_at = deadline.due(start.at, calendar) if deadline else None
     if step.due_from_hop and start.hop.due_at:
         due_at = start.hop.due_at
     late = (now - due_at).total_seconds() if due_at else 0.0

@@ -1,13 +1,16 @@
 """Flows: which milestones a transaction should reach, by when, and whose they are."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from collector.semconv import STAGES
 from lineage.deadlines import Deadline, InvalidDeadlineError, parse
 from lineage.definitions import DefinitionError, read, require_milestone
+from lineage.slas import Sla
 
 DEFAULT_FLOWS: Final = Path(__file__).with_name("flows.toml")
 ANY_OBJECT: Final = "*"
@@ -29,6 +32,10 @@ class _Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     due_from_hop: bool = False
     even_when_parked: bool = False
     owner: str = ""
+    stage: str = "source"
+    hop: str = ""
+    needs: tuple[str, ...] = ()
+    needs_same: bool = False
 
 
 class _Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +49,7 @@ class _Flow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Step(Struct, frozen=True, kw_only=True):
     """One milestone of a flow.
 
+    ``stage`` and ``hop`` say where it is done and by what; ``needs`` what cannot be missing before it.
     It is expected once ``after`` was reached, until it is reached itself or an ``unless`` milestone of the same object
     (a branch, or an end) is. A step without ``after``, and an optional one, is never missed.
     """
@@ -56,12 +64,20 @@ class Step(Struct, frozen=True, kw_only=True):
     id: str  # its object's ID, from the ID of the object that started it: "{id}", "refund/{id}", or ANY_OBJECT
     unless: tuple[str, ...]
     deadline: Deadline | None
+    deadline_by_channel: dict[str, Deadline]  # of the service level, where it has its own
     sla: str  # the service level that counts it
     due_from_hop: bool  # the deadline that the starting hop carries goes before ``deadline``
     ends: bool  # the flow's own work is done; the flows it includes give the state from here on
     even_when_parked: bool  # is expected also after a start that was parked
     owner: str
+    stage: str  # where its hop works: source, transformation, queue, delivery, erp
+    hop: str  # the hop that brings it: what is open of the step is what a failing hop holds up
+    needs: tuple[str, ...]  # milestones of which one comes before it, in the same transaction
+    needs_same: bool  # and on the same object
     leaves_to_others: tuple[str, ...] = ()  # prefixes of IDs that a more specific step looks after
+
+    def deadline_for(self, channel: str) -> Deadline | None:
+        return self.deadline_by_channel.get(channel, self.deadline)
 
     @property
     def reached(self) -> str:
@@ -73,6 +89,30 @@ class Step(Struct, frozen=True, kw_only=True):
 
     def object_id(self, started_id: str) -> str:
         return self.id.replace("{id}", started_id)
+
+
+class Need(Struct, frozen=True, kw_only=True):
+    """What must have happened before a milestone: a receipt before its refund, an order before its posting."""
+
+    flow: str
+    step: str
+    title: str
+    reached: str
+    prefix: str  # of the IDs that it is about
+    any_of: tuple[str, ...]
+    same: bool
+    stage: str
+    owner: str
+
+    @property
+    def wanted(self) -> str:
+        return " or ".join(self.any_of)
+
+    def concerns(self, reached: str, entity_id: str) -> bool:
+        return reached == self.reached and entity_id.startswith(self.prefix)
+
+    def is_met(self, reached: str, entity_id: str, about_id: str) -> bool:
+        return reached in self.any_of and (not self.same or entity_id == about_id)
 
 
 class Flow(Struct, frozen=True, kw_only=True):
@@ -96,6 +136,30 @@ class Flows(Struct, frozen=True):
         """The expected steps that the lists of what is overdue count."""
         return tuple(step for flow in self.flows if flow.listed for step in flow.steps if step.expects)
 
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return tuple(
+            Need(
+                flow=flow.name,
+                step=step.name,
+                title=step.title,
+                reached=step.reached,
+                prefix="" if step.id == ANY_OBJECT else step.id.partition("{id}")[0],
+                any_of=step.needs,
+                same=step.needs_same,
+                stage=step.stage,
+                owner=step.owner,
+            )
+            for flow in self.flows
+            for step in flow.steps
+            if step.needs
+        )
+
+    def brought_by(self, hop: str) -> Step | None:
+        """Whatever else looks after some of its objects, the step is about all of them here."""
+        found = next((step for step in self.expecting if step.hop == hop), None)
+        return replace(found, leaves_to_others=()) if found else None
+
     def beginning_with(self, reached: str) -> Flow | None:
         return next((flow for flow in self.flows if reached in flow.begins), None)
 
@@ -114,14 +178,15 @@ class Flows(Struct, frozen=True):
         return titles
 
 
-def load(path: Path = DEFAULT_FLOWS, *, sla_deadlines: dict[str, Deadline] | None = None) -> Flows:
-    """Reads the flows. A step that names an SLA and no ``within`` takes its deadline from ``sla_deadlines``.
+def load(path: Path = DEFAULT_FLOWS, *, promises: Iterable[Sla] = ()) -> Flows:
+    """Reads the flows. A step that names an SLA and no ``within`` takes its deadline from that of ``promises``.
 
     Raises DefinitionError naming the file, the key and the reason.
     """
     raw = read(path, dict[str, _Flow])
+    by_name = {promise.name: promise for promise in promises}
     file = str(path)
-    flows = tuple(_flow(name, flow, file, sla_deadlines or {}) for name, flow in raw.items())
+    flows = tuple(_flow(name, flow, file, by_name) for name, flow in raw.items())
     for flow in flows:
         for included in flow.includes:
             if included not in raw:
@@ -138,21 +203,23 @@ def _leaving(step: Step, flows: tuple[Flow, ...]) -> Step:
     return replace(step, leaves_to_others=tuple(prefix for prefix in prefixes if prefix))
 
 
-def _flow(name: str, flow: _Flow, file: str, sla_deadlines: dict[str, Deadline]) -> Flow:
+def _flow(name: str, flow: _Flow, file: str, promises: Mapping[str, Sla]) -> Flow:
     begins = (flow.begins,) if isinstance(flow.begins, str) else flow.begins
     for milestone in begins:
         require_milestone(milestone, file, f"{name}.begins")
     names = [step.name for step in flow.steps]
     if double := {step for step in names if names.count(step) > 1}:
         raise DefinitionError(f"{file}: {name}.steps: {sorted(double)[0]!r} is declared twice")
-    steps = tuple(_step(name, step, file, sla_deadlines) for step in flow.steps)
+    steps = tuple(_step(name, step, file, promises) for step in flow.steps)
     return Flow(name=name, title=flow.title, begins=begins, steps=steps, includes=flow.includes, listed=flow.listed)
 
 
-def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline]) -> Step:
+def _step(flow: str, step: _Step, file: str, promises: Mapping[str, Sla]) -> Step:
     key = f"{flow}.steps.{step.name}"
     _check_milestones(step, file, key)
     entity, _, milestone = step.milestone.partition(".")
+    promise = promises.get(step.sla)
+    deadline = _deadline(step, file, key, promise)
     return Step(
         flow=flow,
         name=step.name,
@@ -163,12 +230,17 @@ def _step(flow: str, step: _Step, file: str, sla_deadlines: dict[str, Deadline])
         after="" if step.optional else step.after,
         id=step.id,
         unless=step.unless,
-        deadline=_deadline(step, file, key, sla_deadlines),
+        deadline=deadline,
+        deadline_by_channel={} if step.within or promise is None else promise.deadline_by_channel,
         sla=step.sla,
         due_from_hop=step.due_from_hop,
         ends=step.ends,
         even_when_parked=step.even_when_parked,
         owner=step.owner,
+        stage=step.stage,
+        hop=step.hop,
+        needs=step.needs,
+        needs_same=step.needs_same,
     )
 
 
@@ -178,7 +250,13 @@ def _check_milestones(step: _Step, file: str, key: str) -> None:
         require_milestone(step.after, file, f"{key}.after")
     if step.id != ANY_OBJECT and step.id.count("{id}") != 1:
         raise DefinitionError(f'{file}: {key}.id: {step.id!r} must hold {{id}} once, or be "*"')
-    if step.after and not step.optional and not step.owner:
+    if step.stage not in STAGES:
+        raise DefinitionError(f"{file}: {key}.stage: {step.stage!r} is none of {', '.join(sorted(STAGES))}")
+    if step.hop and (not step.after or step.id != "{id}"):
+        raise DefinitionError(f"{file}: {key}.hop: only a step that is expected of the same object has a hop")
+    for index, needed in enumerate(step.needs):
+        require_milestone(needed, file, f"{key}.needs[{index}]")
+    if (step.needs or (step.after and not step.optional)) and not step.owner:
         raise DefinitionError(f"{file}: {key}.owner: a step that is expected needs an owner")
     for index, other in enumerate(step.unless):
         require_milestone(other, file, f"{key}.unless[{index}]")
@@ -186,9 +264,9 @@ def _check_milestones(step: _Step, file: str, key: str) -> None:
             raise DefinitionError(f"{file}: {key}.unless[{index}]: {other!r} is not of the entity of {step.after!r}")
 
 
-def _deadline(step: _Step, file: str, key: str, sla_deadlines: dict[str, Deadline]) -> Deadline | None:
+def _deadline(step: _Step, file: str, key: str, promise: Sla | None) -> Deadline | None:
     if not step.within:
-        return sla_deadlines.get(step.sla)
+        return promise.deadline if promise else None
     try:
         return parse(step.within)
     except InvalidDeadlineError as error:

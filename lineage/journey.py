@@ -7,13 +7,14 @@ from msgspec import Struct
 
 from lineage.deadlines import Calendar
 from lineage.expectation import expected
+from lineage.findings import findings
 from lineage.hops import fold
 from lineage.journal import entries
 from lineage.lines import line_items, parked, total
-from lineage.links import Linked, related
+from lineage.links import Linked, related, sums
 from lineage.milestones import Arrival, arrivals, objects
 from lineage.model import Expected, Header, Hop, JournalEntry, Journey, Match, Money, StageMoney
-from lineage.rows import JournalRow, SpanRow
+from lineage.rows import JournalRow, LinkedSumRow, SpanRow
 from lineage.standing import Standing, Standings
 
 
@@ -26,6 +27,7 @@ class Material(Struct, frozen=True, kw_only=True):
     journal: Sequence[JournalRow]
     linked: Sequence[Linked]
     linked_cut: bool
+    linked_sums: Sequence[LinkedSumRow] = ()
 
 
 def tell(material: Material, standings: Standings, calendar: Calendar, now: datetime) -> Journey:
@@ -53,6 +55,8 @@ def tell(material: Material, standings: Standings, calendar: Calendar, now: date
         parked=parked(hops, by_span),
         keys=_keys(own),
         notes=_notes(material, own, standing, hops, journal),
+        linked=sums(material.linked_sums),
+        findings=findings(hops, reached, awaited, standings.flows, now),
     )
 
 

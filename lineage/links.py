@@ -7,58 +7,112 @@ from collector.semconv import EVENT_LINK, InvalidReferenceError, correlation_id
 from lineage.hops import fold
 from lineage.lines import back, line_items, total
 from lineage.milestones import arrivals
-from lineage.model import LineItem, LinkDirection, Money, Related
-from lineage.rows import LinkRow, SpanRow, moment, money
+from lineage.model import LineItem, LinkDirection, LinkedSum, LinkPart, Money, Related
+from lineage.rows import LinkedSumRow, LinkRow, SpanRow, moment, money
 from lineage.standing import Standings
 
 DEPTH: Final = 3
 NODES: Final = 200
+FAN: Final = 100
+"""At each depth at most so many: what hangs on the first of a large settlement is seen as well."""
+_SETTLES: Final = "settles"
 _GIVES_BACK: Final = frozenset({"returns", "refunds"})
 
 
 class Linked(NamedTuple):
-    """``other`` was reached from ``via`` over ``link``, ``depth`` links away from where the walk began."""
+    """``other`` was reached from ``via`` over ``links``, ``depth`` steps away from where the walk began."""
 
     other: str
     via: str
-    link: LinkRow
+    links: tuple[LinkRow, ...]
     depth: int
+
+    @property
+    def link(self) -> LinkRow:
+        return self.links[0]
+
+    @property
+    def settles_via(self) -> bool:
+        """``other`` is a settlement of ``via``, which it shares with strangers."""
+        return self.link.kind == _SETTLES and self.direction == "in"
+
+    @property
+    def shares_lines(self) -> bool:
+        """What joins the two stands in their spans; of a settlement it stands in the links."""
+        return self.link.kind != _SETTLES
 
     @property
     def direction(self) -> LinkDirection:
         return "out" if self.link.from_id == self.via else "in"
 
 
+LinksOf = Callable[[Collection[str], Collection[str]], Iterable[LinkRow]]
+"""Every link that has one of the first transactions at either end, or ends at one of the second."""
+
+
 def walk(
-    start: str, links_of: Callable[[Collection[str]], Iterable[LinkRow]], *, depth: int = DEPTH, nodes: int = NODES
+    start: str, links_of: LinksOf, *, depth: int = DEPTH, nodes: int = NODES, fan: int = FAN
 ) -> tuple[tuple[Linked, ...], bool]:
     """Breadth first, each transaction once by its shortest way. The second value tells that there was more.
 
-    ``links_of`` gives every link that has one of the transactions at either end.
+    From a settlement that a transaction is part of, the way leads on to what settles it (its payout at the bank), not
+    to the other transactions in it: they are strangers.
     """
     seen = {start}
     found: list[Linked] = []
-    frontier: set[str] = {start}
-    for level in range(1, depth + 1):
-        steps = _outward(frontier, links_of(frontier), seen, level)
-        room = nodes - len(found)
+    cut = False
+    frontier: dict[str, bool] = {start: False}  # True: only what settles it
+    for level in range(1, depth + 2):
+        both, ends_only = ({one for one, up in frontier.items() if up is only} for only in (False, True))
+        steps = _outward(both, links_of(both, ends_only), seen, level, ends_only)
+        if level > depth:
+            return tuple(found), cut or bool(steps)
+        room = min(fan, nodes - len(found))
         found += steps[:room]
-        if len(steps) > room:
-            return tuple(found), True
-        frontier = {step.other for step in steps}
+        cut = cut or len(steps) > room
+        frontier = {step.other: step.settles_via for step in steps[:room]}
         if not frontier:
-            return tuple(found), False
-        seen |= frontier
-    return tuple(found), bool(_outward(frontier, links_of(frontier), seen, depth + 1))
+            break
+        seen |= frontier.keys()
+    return tuple(found), cut
 
 
-def _outward(frontier: set[str], links: Iterable[LinkRow], seen: set[str], level: int) -> list[Linked]:
+def _outward(
+    both: Collection[str], links: Iterable[LinkRow], seen: Collection[str], level: int, ends_only: Collection[str]
+) -> list[Linked]:
     steps: dict[str, Linked] = {}
-    for link in sorted(links, key=lambda link: (link.at_us, link.from_id, link.to_id, link.kind)):
+    for link in sorted(links, key=lambda link: (link.at_us, link.from_id, link.to_id, link.kind, link.evidence)):
         for via, other in ((link.from_id, link.to_id), (link.to_id, link.from_id)):
-            if via in frontier and other not in seen:
-                steps.setdefault(other, Linked(other, via, link, level))
+            upward = via in ends_only and via == link.to_id and link.kind == _SETTLES
+            if other in seen or not (via in both or upward):
+                continue
+            known = steps.get(other)
+            if known is None:
+                steps[other] = Linked(other, via, (link,), level)
+            elif known.via == via:
+                steps[other] = known._replace(links=(*known.links, link))
     return list(steps.values())
+
+
+def page(of: str, links: Iterable[LinkRow]) -> tuple[Linked, ...]:
+    """What is joined to one transaction, in the order of the rows."""
+    by_other: dict[str, tuple[LinkRow, ...]] = {}
+    for link in links:
+        other = link.to_id if link.from_id == of else link.from_id
+        by_other[other] = (*by_other.get(other, ()), link)
+    return tuple(Linked(other, of, joined, 1) for other, joined in by_other.items())
+
+
+def sums(rows: Iterable[LinkedSumRow]) -> tuple[LinkedSum, ...]:
+    return tuple(
+        LinkedSum(
+            link=row.kind,
+            direction="out" if row.outward else "in",
+            transactions=row.transactions,
+            amounts=tuple(Money(minor, currency) for currency, minor in sorted(row.amounts.items()) if currency),
+        )
+        for row in rows
+    )
 
 
 def related(
@@ -76,7 +130,8 @@ def _related(item: Linked, spans: Mapping[str, Sequence[SpanRow]], standings: St
     by_span = {span.span_id: span for span in own}
     hops = fold(own, standings.titles)
     standing = standings.of(hops, arrivals(hops, by_span), (), own)
-    lines = _shared_lines(item.link, spans)
+    lines = _shared_lines(item.link, spans) if item.shares_lines else ()
+    parts = tuple(map(_part, item.links))
     return Related(
         correlation_id=item.other,
         origin=standing.origin,
@@ -91,10 +146,22 @@ def _related(item: Linked, spans: Mapping[str, Sequence[SpanRow]], standings: St
         evidence=item.link.evidence,
         by=item.link.by,
         at=moment(item.link.at_us),
-        amount=_worth(item.link, lines, spans) or (standing.amount if item.depth == 1 else None),
+        amount=_told(parts) or _worth(item.link, lines, spans) or (standing.amount if item.depth == 1 else None),
         lines=lines,
         started_at=hops[0].at if hops else None,
+        parts=parts,
     )
+
+
+def _part(link: LinkRow) -> LinkPart:
+    return LinkPart(
+        evidence=link.evidence, by=link.by, at=moment(link.at_us), amount=money(link.amount_minor, link.currency)
+    )
+
+
+def _told(parts: Iterable[LinkPart]) -> Money | None:
+    sums = total(part.amount for part in parts if part.amount)
+    return sums[0] if len(sums) == 1 else None
 
 
 def _worth(link: LinkRow, lines: Sequence[LineItem], spans: Mapping[str, Sequence[SpanRow]]) -> Money | None:

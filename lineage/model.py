@@ -183,6 +183,24 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     balanced: bool  # zero in every currency
 
 
+class LinkPart(Struct, frozen=True, kw_only=True):
+    """One reason why two transactions are joined: a line of a settlement, an order that a credit note names."""
+
+    evidence: str
+    by: str
+    at: datetime
+    amount: Money | None  # as the linking document says it: a fee is negative
+
+
+class LinkedSum(Struct, frozen=True, kw_only=True):
+    """All that is joined directly by links of one kind, also what ``related`` has no room for."""
+
+    link: str
+    direction: LinkDirection
+    transactions: int
+    amounts: tuple[Money, ...]  # one per currency; () when the links tell none
+
+
 class Related(Struct, frozen=True, kw_only=True):
     """A transaction joined to this one, directly (depth 1) or through others (2 and 3)."""
 
@@ -199,9 +217,10 @@ class Related(Struct, frozen=True, kw_only=True):
     evidence: str
     by: str
     at: datetime
-    amount: Money | None  # of the lines below; at depth 1 the transaction's own amount when no line tells
+    amount: Money | None  # of the parts or lines below; at depth 1 the transaction's own amount when none tells
     lines: tuple[LineItem, ...]  # the lines that concern both ends
     started_at: datetime | None  # None when the other transaction has not arrived yet
+    parts: tuple[LinkPart, ...] = ()  # every link between the two, oldest first
 
 
 class Expected(Struct, frozen=True, kw_only=True):
@@ -219,6 +238,87 @@ class Expected(Struct, frozen=True, kw_only=True):
     overdue_seconds: float  # 0 when not overdue
     owner: str
     amount: Money | None
+
+
+FindingKind = Literal["failed", "stuck", "overdue", "out_of_order", "missing"]
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """Something that is wrong: where it broke, the first cause, since when, whose it is, and for how much."""
+
+    kind: FindingKind
+    title: str  # "posting send: rejected", "not yet goods shipped", "refund issued without return received"
+    flow: str  # "" for a failure of which no flow expects anything
+    step: str
+    entity: str
+    entity_id: str
+    stage: str  # source, transformation, queue, delivery, erp
+    cause: str  # the reason of the first attempt that failed; else what was not heard
+    hop: str  # name of the hop that failed; "" when nothing was sent
+    attempts: int
+    since: datetime
+    due_at: datetime | None
+    owner: str
+    amount: Money | None
+
+
+class Troubled(Struct, frozen=True, kw_only=True):
+    """A finding, and the transaction that has it."""
+
+    correlation_id: str
+    channel: str
+    location: str
+    finding: Finding
+
+
+class Troubles(Struct, frozen=True, kw_only=True):
+    as_of: datetime
+    since: datetime
+    items: tuple[Troubled, ...]  # oldest first
+    counts: dict[str, int]  # by kind, over the items
+    cut: bool
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """What one channel, location or owner has of it."""
+
+    name: str
+    transactions: int
+    amounts: tuple[Money, ...]
+
+
+class HeldUp(Struct, frozen=True, kw_only=True):
+    """One object that a failing hop or a late feed holds up."""
+
+    correlation_id: str
+    entity: str
+    entity_id: str
+    channel: str
+    location: str
+    owner: str
+    amount: Money | None
+    since: datetime
+    cause: str
+
+
+class BlastRadius(Struct, frozen=True, kw_only=True):
+    """What a failing hop or a late feed holds up."""
+
+    subject: str  # "hop posting.send", "feed availability of web at WH1"
+    stage: str
+    as_of: datetime
+    since: datetime | None  # of the oldest; None when it holds up nothing
+    transactions: int
+    orders: int
+    customers: int
+    skus: tuple[str, ...]  # the first 100
+    sku_count: int
+    amounts: tuple[Money, ...]
+    channels: tuple[Share, ...]
+    locations: tuple[Share, ...]
+    owners: tuple[Share, ...]
+    causes: dict[str, int]  # objects by the reason given last
+    oldest: tuple[HeldUp, ...]  # the first twenty
 
 
 class Parked(Struct, frozen=True, kw_only=True):
@@ -249,6 +349,18 @@ class Journey(Struct, frozen=True, kw_only=True, tag_field="answer", tag="journe
     parked: tuple[Parked, ...]
     keys: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]  # what a reader must know: dropped links, unbalanced entries, a cut list
+    linked: tuple[LinkedSum, ...] = ()
+    findings: tuple[Finding, ...] = ()  # what is wrong, the first cause first
+
+
+class LinkedPage(Struct, frozen=True, kw_only=True):
+    """What one transaction is joined to directly, page by page, by correlation ID."""
+
+    correlation_id: str
+    as_of: datetime
+    linked: tuple[LinkedSum, ...]  # of everything
+    items: tuple[Related, ...]
+    after: str  # give it back as ``after`` for the next page; "" on the last
 
 
 class Choice(Struct, frozen=True, kw_only=True, tag_field="answer", tag="choice"):

@@ -52,3 +52,11 @@ def unavailable(request: Request[Any, Any, Any], error: StorageUnavailableError 
             instance=request.url.path,
         )
     )
+
+
+ERRORS: Final[Any] = {
+    HTTPException: refused,
+    StorageUnavailableError: unavailable,
+    QueryTimeoutError: unavailable,
+}
+"""What handlers of the lineage API raise, as problem documents."""

@@ -11,19 +11,26 @@ from msgspec import Struct
 
 from collector.storage import Storage
 from lineage.deadlines import Calendar, Deadline
-from lineage.flows import ANY_OBJECT, Step
+from lineage.findings import CLOCKS_DIFFER, STUCK_AFTER
+from lineage.flows import ANY_OBJECT, Need, Step
 from lineage.rolling import DayRow
 from lineage.rows import (
+    DisorderRow,
     EventRow,
+    FeedRow,
+    HeldLinesRow,
     ItemRow,
     JournalRow,
     KeyRow,
+    LinkedSumRow,
     LinkRow,
     OwnerRow,
     SampleRow,
+    ShareRow,
     SpanRow,
     StretchRow,
     TraceRow,
+    TroubleRow,
     micros,
 )
 from lineage.slas import Hours, Sla
@@ -32,6 +39,7 @@ SQL: Final = Path(__file__).with_name("sql")
 MOST_SPANS: Final = 20_000
 MOST_LINKS: Final = 5_000
 MOST_KEYS: Final = 50
+_MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _ALL_DAY: Final = Hours(0, 1440)
@@ -91,8 +99,16 @@ class Queries:
         """Without events, free attributes and other columns that the standing of a transaction does not need."""
         return self._rows("spans_linked", SpanRow, {"ids": sorted(ids), "most": MOST_SPANS})
 
-    def links_of(self, ids: Collection[str]) -> list[LinkRow]:
-        return self._rows("links_of", LinkRow, {"ids": sorted(ids), "most": MOST_LINKS})
+    def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> list[LinkRow]:
+        asked = {"ids": sorted(ids), "ends_only": sorted(ends_only), "most": MOST_LINKS}
+        return self._rows("links_of", LinkRow, asked)
+
+    def linked_page(self, correlation_id: str, kind: str, after: str, most: int) -> list[LinkRow]:
+        asked = {"id": correlation_id, "kind": kind, "after": after, "most": most}
+        return self._rows("linked_page", LinkRow, asked)
+
+    def linked_sums(self, correlation_id: str) -> list[LinkedSumRow]:
+        return self._rows("linked_sums", LinkedSumRow, {"id": correlation_id})
 
     def journal_of(self, correlation_id: str) -> list[JournalRow]:
         return self._rows("journal_of", JournalRow, {"id": correlation_id, "most": MOST_SPANS})
@@ -148,6 +164,46 @@ class Queries:
         sql = text(name).replace("/*items*/", text(items))
         return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
 
+    # --- what is wrong, and how far it reaches ---
+
+    def trouble(self, hop: str, window: Window, grace: timedelta, most: int) -> list[TroubleRow]:
+        asked = _trouble(hop, window, grace) | {"most": most}
+        return self._held("held_oldest", TroubleRow, "trouble", asked)
+
+    def disorder(self, need: Need, window: Window, most: int) -> list[DisorderRow]:
+        entity, _, milestone = need.reached.partition(".")
+        needed = [one.partition(".") for one in need.any_of]
+        params = {
+            "entity": entity,
+            "milestone": milestone,
+            "prefix": need.prefix,
+            "needed": list(need.any_of),
+            "entities": sorted({one[0] for one in needed}),
+            "milestones": sorted({one[2] for one in needed}),
+            "same": int(need.same),
+            "now_us": micros(window.now),
+            "since_us": micros(window.since),
+            "grace_us": STUCK_AFTER // _MICROSECOND,
+            "differ_us": CLOCKS_DIFFER // _MICROSECOND,
+            "most": most,
+        }
+        return self._rows("disorder", DisorderRow, params, LONG)
+
+    def feed_stands(self, feed: str, channel: str, location: str, now: datetime) -> list[FeedRow]:
+        asked = {"feed": feed, "channel": channel, "location": location, "now_us": micros(now)}
+        return self._rows("feed_stands", FeedRow, asked)
+
+    def held_by(self, held: "Held") -> tuple[list[ShareRow], HeldLinesRow, list[TroubleRow]]:
+        shares = self._held("held_shares", ShareRow, held.name, held.params)
+        (lines,) = self._held("held_lines", HeldLinesRow, held.name, held.params)
+        oldest = self._held("held_oldest", TroubleRow, held.name, held.params | {"most": 20})
+        return shares, lines._replace(skus=tuple(lines.skus)), oldest
+
+    def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
+        items = text(held).replace("/*items*/", text("items_interval"))
+        sql = text(name).replace("/*held*/", items)
+        return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
+
     # --- measurements ---
 
     def samples_now(self, slas: Collection[str], since: datetime) -> list[SampleRow]:
@@ -166,6 +222,30 @@ class Queries:
 
     def write_samples(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._storage.insert("sli_samples", columns, rows)
+
+
+class Held(NamedTuple):
+    """A question for what is held up: the name of its SQL and its parameters."""
+
+    name: str
+    params: Params
+
+
+def held_by_hop(hop: str, step: Step | None, calendar: Calendar, window: Window) -> Held:
+    """The open items of the step that the hop brings; of a hop of no step, the objects it failed for."""
+    if step is None or step.deadline is None:
+        return Held("trouble", _trouble(hop, window, timedelta(0)))
+    return Held("held_open", _step_items(step, calendar, window))
+
+
+def held_by_feed(channel: str, location: str, window: Window) -> Held:
+    times = {"now_us": micros(window.now), "since_us": micros(window.since)}
+    return Held("held_feed", times | {"channel": channel, "location": location})
+
+
+def _trouble(hop: str, window: Window, grace: timedelta) -> Params:
+    times = {"now_us": micros(window.now), "since_us": micros(window.since)}
+    return times | {"hop": hop, "grace_us": grace // _MICROSECOND}
 
 
 def _wanted(wanted: Filter) -> Params:
@@ -220,7 +300,7 @@ def _sla_items(sla: Sla, window: Window) -> tuple[str, Params]:
 def _step_items(step: Step, calendar: Calendar, window: Window) -> Params:
     assert step.deadline is not None, "only steps with a deadline can be overdue"
     start_entity, _, start = step.after.partition(".")
-    params = _window(window, calendar) | _deadlines(step.deadline, {}, calendar, window)
+    params = _window(window, calendar) | _deadlines(step.deadline, step.deadline_by_channel, calendar, window)
     return params | {
         "start_entity": start_entity,
         "start": start,

@@ -94,6 +94,17 @@ class LinkRow(NamedTuple):
     evidence: str
     at_us: int
     by: str
+    amount_minor: int = 0
+    currency: str = ""
+
+
+class LinkedSumRow(NamedTuple):
+    """Transactions joined to one by links of one kind, in one direction."""
+
+    kind: str
+    outward: bool
+    transactions: int
+    amounts: dict[str, int]  # by currency; "" for links without an amount
 
 
 class JournalRow(NamedTuple):
@@ -161,6 +172,66 @@ class OwnerRow(NamedTuple):
     items: int
     amount_minor: int
     oldest_due_us: int
+
+
+class TroubleRow(NamedTuple):
+    """An object that failed and was not healed, or that a failing hop or a late feed holds up."""
+
+    correlation_id: str
+    hop: str
+    entity: str
+    entity_id: str
+    stage: str
+    outcome: str
+    reason: str
+    attempts: int
+    since_us: int
+    channel: str
+    location: str
+    owner: str
+    amount_minor: int
+    currency: str
+
+
+class DisorderRow(NamedTuple):
+    """An object that reached a milestone without, or before, what the milestone needs."""
+
+    correlation_id: str
+    entity_id: str
+    channel: str
+    location: str
+    owner: str
+    amount_minor: int
+    currency: str
+    at_us: int
+    needed_us: int  # 0 = never
+
+
+class ShareRow(NamedTuple):
+    """What is held up, in all (``by`` is "") or of one channel, location, owner or cause."""
+
+    by: str
+    name: str
+    transactions: int
+    objects: int
+    amounts: dict[str, int]
+    since_us: int
+
+
+class HeldLinesRow(NamedTuple):
+    orders: int
+    customers: int
+    sku_count: int
+    skus: tuple[str, ...]
+
+
+class FeedRow(NamedTuple):
+    channel: str
+    location: str
+    feed: str
+    source_us: int
+    published_us: int
+    heard_us: int
 
 
 class SampleRow(NamedTuple):

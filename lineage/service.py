@@ -1,7 +1,9 @@
 """The lineage service: what the API, the pages and the alert rules ask."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from threading import Lock
 from typing import Final
 
@@ -9,13 +11,16 @@ from lineage import overdue as obligations
 from lineage import samples as measurements
 from lineage.clock import BusinessClock, Clock, Mode
 from lineage.deadlines import Calendar
+from lineage.findings import STUCK_AFTER
 from lineage.flows import Flows
 from lineage.journey import Material, tell
-from lineage.links import walk
+from lineage.links import page, related, sums, walk
 from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
 from lineage.model import (
     Answer,
+    BlastRadius,
     Choice,
+    LinkedPage,
     Match,
     Overdue,
     OverdueItem,
@@ -25,13 +30,15 @@ from lineage.model import (
     SlaItems,
     SlaTile,
     Trace,
+    Troubles,
     Unknown,
 )
 from lineage.overdue import by_owner
-from lineage.queries import Filter, Queries, Window
-from lineage.rows import KeyRow, OwnerRow, SpanRow, moment
+from lineage.queries import Filter, Queries, Window, held_by_feed, held_by_hop
+from lineage.rows import KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.slas import Sla
 from lineage.standing import Standings
+from lineage.troubles import Wanted, blast, feed_stage, of_transaction
 from lineage.verdicts import of_row, of_stretch
 from lineage.waterfall import waterfall
 
@@ -39,6 +46,7 @@ HISTORY: Final = timedelta(days=90)
 MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measurement is none
 SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
 MOST_OVERDUE: Final = 500
+MOST_SUSPECTS: Final = 500
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
@@ -76,13 +84,15 @@ class Lineage:
 
     def journey(self, any_id: str, /) -> Answer:
         """The journey of the one transaction that the ID means, the choice between several, or near IDs."""
+        found = self._one(any_id)
+        return self._journey(any_id, found) if isinstance(found, Match) else found
+
+    def _one(self, any_id: str) -> Match | Choice | Unknown:
         typed = clean(any_id)
         matches = self._matches(typed)
         if not matches:
             return Unknown(query=any_id, suggestions=suggestions(typed, self._near(typed)))
-        if len(matches) > 1:
-            return Choice(query=any_id, matches=matches)
-        return self._journey(any_id, matches[0])
+        return matches[0] if len(matches) == 1 else Choice(query=any_id, matches=matches)
 
     def _matches(self, typed: str) -> tuple[Match, ...]:
         if not typed:
@@ -104,8 +114,8 @@ class Lineage:
     def _journey(self, query: str, matched: Match) -> Answer:
         linked, cut = walk(matched.correlation_id, self._queries.links_of)
         spans: dict[str, list[SpanRow]] = {}
-        near = {matched.correlation_id, *(item.other for item in linked if item.depth == 1)}
-        far = {item.other for item in linked if item.depth > 1}
+        near = {matched.correlation_id, *(item.other for item in linked if item.depth == 1 and item.shares_lines)}
+        far = {item.other for item in linked} - near
         for span in self._queries.spans_of(near) + (self._queries.spans_linked(far) if far else []):
             spans.setdefault(span.correlation_id, []).append(span)
         if matched.correlation_id not in spans:  # the key is known, its spans are older than what is kept
@@ -117,8 +127,30 @@ class Lineage:
             journal=self._queries.journal_of(matched.correlation_id),
             linked=linked,
             linked_cut=cut,
+            linked_sums=self._queries.linked_sums(matched.correlation_id) if linked else (),
         )
         return tell(material, self._standings, self._calendar, self.now())
+
+    def linked(self, any_id: str, kind: str, after: str, limit: int, /) -> LinkedPage | Choice | Unknown:
+        """What the transaction is joined to directly, ``limit`` links at a time."""
+        found = self._one(any_id)
+        if not isinstance(found, Match):
+            return found
+        own = found.correlation_id
+        rows = self._queries.linked_page(own, kind, after, limit)
+        joined = page(own, rows)
+        more = len(rows) == limit and len(joined) > 1  # the links of the last may go on
+        shown = joined[:-1] if more else joined
+        spans: dict[str, list[SpanRow]] = {}
+        for span in self._queries.spans_linked({one.other for one in shown}) if shown else ():
+            spans.setdefault(span.correlation_id, []).append(span)
+        return LinkedPage(
+            correlation_id=own,
+            as_of=self.now(),
+            linked=sums(self._queries.linked_sums(own)),
+            items=related(shown, spans, self._standings),
+            after=shown[-1].other if more else "",
+        )
 
     def trace(self, trace_id: str, /) -> Trace | None:
         technical = trace_id.strip().lower()
@@ -208,6 +240,66 @@ class Lineage:
                 known = self._queries.overdue_cells(sla, window) if len(rows) == MOST_OVERDUE else by_owner(rows)
                 owners += [(sla.owner, row) for row in known]
         return obligations.summed(items, owners, window.now, MOST_OVERDUE)
+
+    # --- what is wrong, and how far it reaches ---
+
+    def troubles(self, wanted: Wanted, /) -> Troubles:
+        """What failed, is stuck, late, out of order or never came, of the last days; the oldest first.
+
+        The store names the transactions that may have something wrong; what it is, their journeys say.
+        """
+        window = self._window(timedelta(days=wanted.days))
+        since = self._suspects(wanted, window)
+        suspects = sorted(since, key=lambda one: (since[one], one))
+        spans: dict[str, list[SpanRow]] = {}
+        for span in self._queries.spans_of(suspects[:MOST_SUSPECTS]) if suspects else ():
+            spans.setdefault(span.correlation_id, []).append(span)
+        told = (of_transaction(own, self._standings, self._calendar, window.now) for own in spans.values())
+        items = filter(wanted.takes, chain.from_iterable(told))
+        chosen = sorted(items, key=lambda one: (one.finding.since, one.finding.entity_id))
+        return Troubles(
+            as_of=window.now,
+            since=window.since,
+            items=tuple(chosen[: wanted.most]),
+            counts=dict(Counter(one.finding.kind for one in chosen)),
+            cut=len(chosen) > wanted.most or len(suspects) > MOST_SUSPECTS,
+        )
+
+    def _suspects(self, wanted: Wanted, window: Window) -> dict[str, int]:
+        """Correlation IDs, with the microsecond since when."""
+        since: dict[str, int] = {}
+        if wanted.may_be("failed", "stuck"):
+            trouble = self._queries.trouble(wanted.hop, window, STUCK_AFTER, MOST_SUSPECTS)
+            since |= {row.correlation_id: row.since_us for row in trouble}
+        if wanted.may_be("missing", "out_of_order"):
+            for need in self._standings.flows.needs:
+                disorder = self._queries.disorder(need, window, MOST_SUSPECTS)
+                since |= {row.correlation_id: row.at_us for row in disorder}
+        if wanted.may_be("overdue"):
+            since |= {one.correlation_id: micros(one.since) for one in self.overdue().items if one.correlation_id}
+        return since
+
+    def blast_of_hop(self, hop: str, days: int, /) -> BlastRadius:
+        window = self._window(timedelta(days=days))
+        step = self._standings.flows.brought_by(hop)
+        shares, lines, oldest = self._queries.held_by(held_by_hop(hop, step, self._calendar, window))
+        causes = self._queries.held_by(held_by_hop(hop, None, self._calendar, window))[0] if step else shares
+        kept = [row for row in shares if row.by != "cause"] + [row for row in causes if row.by == "cause"]
+        stage = step.stage if step else next((row.stage for row in oldest), "")
+        return blast(f"hop {hop}", stage, window.now, kept, lines, oldest)
+
+    def blast_of_feed(self, feed: str, channel: str, location: str, /) -> BlastRadius | None:
+        """The orders taken since the feed was last as far as its source; None when no such feed was ever heard of."""
+        now = self.now()
+        feeds = self._queries.feed_stands(feed, channel, location, now)
+        if not feeds:
+            return None
+        stands = min(row.published_us or row.source_us or row.heard_us for row in feeds)
+        window = Window(now, moment(stands), moment(stands))
+        shares, lines, oldest = self._queries.held_by(held_by_feed(channel, location, window))
+        where = f" of {channel}" if channel else ""
+        where += f" at {location}" if location else ""
+        return blast(f"feed {feed}{where}", feed_stage(feeds), now, shares, lines, oldest)
 
     def overdue_items(self, sla: str, channel: str, limit: int) -> list[OverdueItem]:
         """Items of the SLA past their deadline and still open, oldest deadline first; channel "" means all."""

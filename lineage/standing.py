@@ -45,11 +45,13 @@ class Standings:
         )
 
     def _beginning(self, hops: Sequence[Hop]) -> tuple[Hop | None, Flow | None]:
+        """The first hop that begins a flow; a shipment that came before its order belongs to the order all the same."""
+        begun: list[tuple[Hop, Flow]] = []
         for hop in hops:
             flow = self.flows.beginning_with(f"{hop.entity}.{hop.milestone}")
-            if flow:
-                return hop, flow
-        return None, None
+            if flow and (not begun or begun[-1][1].name in flow.includes):
+                begun.append((hop, flow))
+        return begun[-1] if begun else (None, None)
 
     def _state(self, flow: Flow | None, reached: Sequence[Arrival], expected: Sequence[Expected]) -> str:
         if flow is None:

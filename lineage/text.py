@@ -13,9 +13,11 @@ from lineage.model import (
     Answer,
     Choice,
     Expected,
+    Finding,
     Hop,
     JournalEntry,
     Journey,
+    LinkedSum,
     Money,
     Parked,
     Problem,
@@ -75,8 +77,10 @@ def answer(found: Answer) -> RenderableType:
 
 def journey(told: Journey) -> Group:
     sections: list[RenderableType] = [_headline(told), _timeline(told.hops)]
+    sections += _section("What is wrong", _findings(told.findings), told.findings)
     sections += _section("Parked, outside the books", _parked(told.parked), told.parked)
     sections += _section("Related", _related(told.related), told.related)
+    sections += [Text(_more(one), style="dim") for one in told.linked if told.related_cut]
     sections += _section("Journal", _journal(told.journal), told.journal)
     sections += _section("Still expected", _expected(told.expected), told.expected)
     if not told.expected:
@@ -154,6 +158,16 @@ def _how(hop: Hop) -> Iterator[str]:
         yield "generated"
 
 
+def _findings(items: Iterable[Finding]) -> Table:
+    table = _table("what", "where", "cause", "amount>", "since", "owner")
+    for item in items:
+        what = f"{item.kind.replace('_', ' ')}: {item.title}, {item.entity} {item.entity_id}".rstrip()
+        tries = f" ({item.attempts} attempts)" if item.attempts > 1 else ""
+        table.add_row(Text(what, style="red"), f"at {item.stage}", item.cause + tries, money(item.amount),
+                      moment(item.since), item.owner)  # fmt: skip
+    return table
+
+
 def _parked(items: Iterable[Parked]) -> Table:
     table = _table("sku", "quantity>", "amount>", "reason", "owner")
     for item in items:
@@ -166,9 +180,15 @@ def _related(items: Iterable[Related]) -> Table:
     for item in items:
         lines = ", ".join(f"{line.quantity} x {line.sku} {money(line.amount)}" for line in item.lines[:6])
         more = f" and {len(item.lines) - 6} more" if len(item.lines) > 6 else ""
+        lines = lines or ", ".join(f"{part.evidence} {money(part.amount)}" for part in item.parts if part.amount)
         way = item.link if item.direction == "out" else f"{item.link} ←"
         table.add_row("  " * (item.depth - 1) + item.title, money(item.amount), way, item.state, lines + more)
     return table
+
+
+def _more(one: LinkedSum) -> str:
+    amounts = "".join(f", {money(amount)}" for amount in one.amounts)
+    return f"{one.transactions:,} in all: {one.link}{'' if one.direction == 'out' else ' ←'}{amounts}"
 
 
 def _journal(entries: Iterable[JournalEntry]) -> Table:

@@ -289,10 +289,11 @@ def _processor(step: Step, about: Settlement, told: Sequence[Told]) -> None:
     for parts in by_item.values():
         one = parts[-1]
         milestone = "settled" if one.item_open == 0 else ""
+        settled = sum(part.amount_minor for part in parts)
         values = {"amount_minor": sum(abs(part.amount_minor) for part in parts)}
         entity = "refund" if one.document == "refund" else "payment"
         key = {f"{entity}_id": one.reference}
-        step.tell(_match_hop(about, one, "settlement.match", entity, milestone, values | key))
+        step.tell(_match_hop(about, one, settled, "settlement.match", entity, milestone, values | key))
         _close(step, about, parts)
     differences = sum(one.difference_minor for one in told)
     if differences:
@@ -315,7 +316,7 @@ def _bank(step: Step, about: Settlement, told: Sequence[Told]) -> None:
         entry = one.entry or f"{about.settlement_id}/{one.position}"
         milestone = "banked" if one.item_open == 0 else ""
         about_entry = {"amount_minor": one.amount_minor, "bank_line_id": entry, "payout_id": one.reference}
-        step.tell(_match_hop(about, one, "settlement.bank", "settlement", milestone, about_entry))
+        step.tell(_match_hop(about, one, one.amount_minor, "settlement.bank", "settlement", milestone, about_entry))
         step.post(
             origin=about.origin, correlation_id=one.correlation_id, document="bank_match",
             entity_id=f"{entry}/{one.match_id}", channel=about.origin, location="", currency=one.currency,
@@ -328,8 +329,11 @@ def _bank(step: Step, about: Settlement, told: Sequence[Told]) -> None:
         _close(step, about, [one])
 
 
-def _match_hop(about: Settlement, one: Told, name: str, entity: str, milestone: str, values: dict[str, Any]) -> Hop:
-    link = Link(about.correlation_id, one.correlation_id, "settles", f"{one.rule}, rules {one.rule_version}")
+def _match_hop(
+    about: Settlement, one: Told, settled: int, name: str, entity: str, milestone: str, values: dict[str, Any]
+) -> Hop:
+    evidence = f"{one.reference}: {one.rule}, rules {one.rule_version}"
+    link = Link(about.correlation_id, one.correlation_id, "settles", evidence, settled, one.currency)
     why = f"{one.rule}: {one.by}: {one.reason}" if one.by else one.rule
     attributes = {
         "provider": about.origin, "currency": one.currency, "rule_version": one.rule_version,
@@ -370,7 +374,7 @@ def _tell_fees(step: Step, about: Settlement, rows: Sequence[Row], posting: Post
     for (identity, origin, item), lines in kept.items():
         amount = -sum(row[3] for row in lines)
         kinds = ", ".join(sorted({row[1] for row in lines}))
-        link = Link(about.correlation_id, identity, "settles", f"{kinds} of {item}")
+        link = Link(about.correlation_id, identity, "settles", f"{kinds} of {item}", -amount, about.currency)
         values = {"provider": about.origin, "currency": about.currency, "payment_id": item, "amount_minor": amount,
                   "reason": f"in {about.settlement_id}: {kinds}"}  # fmt: skip
         step.tell(Hop("settlement.fee", "transformation", identity, origin, "payment", item, attributes=values,
@@ -387,7 +391,7 @@ def _dispute(
     lost = amount < 0
     values = {"provider": about.origin, "currency": currency, "amount_minor": abs(amount), "payment_id": payment,
               "dispute_id": reference, "reason": f"in {about.settlement_id}", "owner": "payments"}  # fmt: skip
-    link = Link(about.correlation_id, identity, "settles", f"chargeback {reference}")
+    link = Link(about.correlation_id, identity, "settles", f"chargeback {reference}", amount, currency)
     events = [link_event(link)] if identity != about.correlation_id else []
     step.tell(Hop("payment.dispute", "source", identity, origin, "payment", payment,
                   "disputed" if lost else "dispute_won", attributes=values, events=events))  # fmt: skip

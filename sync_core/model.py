@@ -334,6 +334,8 @@ class Link(Struct, frozen=True):
     to_id: bytes
     kind: Literal["returns", "refunds", "exchanges", "part_of", "same_as", "settles"]
     evidence: str
+    amount_minor: int = 0
+    currency: str = ""  # "" when no amount joins them
 
 
 class Hop(Struct, frozen=True):

@@ -436,7 +436,7 @@ def _reservation(order: Order, milestone: str, outcome: str, about: dict[str, An
         entity_id=order.order_id,
         milestone=milestone,
         outcome=outcome,
-        attributes=dimensions(order) | about,
+        attributes=dimensions(order) | {"amount_minor": order.amount_minor} | about,
     )
 
 

@@ -448,13 +448,14 @@ def closing(exception_id: str, correlation_id: bytes, origin: str, resolution: s
 
 def link_event(link: Link) -> tuple[str, dict[str, Any]]:
     """The span event that joins two transactions."""
+    amount = {"amount_minor": link.amount_minor, "currency": link.currency} if link.currency else {}
     return EVENT_LINK, {
         "from": link.from_id.hex(),
         "to": link.to_id.hex(),
         "kind": link.kind,
         "evidence": link.evidence,
         "by": "sync_core",
-    }
+    } | amount
 
 
 def journal_line_events(journal: Journal, provenance: Provenance) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def judgement(settings: Settings) -> Judgement:
         deadlines={sla.name: sla.deadline.text for sla in promised},
         owners=routes.by_owner,
     )
-    expected = flows.load(sla_deadlines={sla.name: sla.deadline for sla in promised})
+    expected = flows.load(promises=promised)
     return Judgement(expected, promised, rules, routes)
 
 

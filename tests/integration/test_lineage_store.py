@@ -1,10 +1,7 @@
 """Real spans as OTLP through the real engine, read back through the lineage API over a real socket."""
 
 import random
-import socket
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,148 +9,24 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-import uvicorn
-from litestar import Litestar
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from rich.console import Console
 
-from collector.framing import varint
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from lineage import flows, slas, text
-from lineage.api import route_handlers
 from lineage.judge import judge
 from lineage.measure import Measurer
 from lineage.model import Choice, Journey, Money, Overdue, Problem, Sample, SlaDetail, SlaItems, SlaTile, Trace
 from lineage.queries import Filter, Queries, Window
 from lineage.rows import micros, moment
 from lineage.service import Lineage
+from tests.hops import TRACE, Hops, answering, at, nanos
 
 NOW = datetime(2011, 3, 31, 12, tzinfo=UTC)  # a Thursday
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-TRACE = b"\x11" * 16
-
-Event = tuple[datetime, str, dict[str, Any]]
 
 
-def at(text_: str) -> datetime:
-    return datetime.fromisoformat(text_).replace(tzinfo=UTC)
-
-
-def nanos(moment_: datetime) -> int:
-    return micros(moment_) * 1000
-
-
-def attributes(into: Any, values: dict[str, Any]) -> None:
-    for key, value in values.items():
-        one: KeyValue = into.add(key=key)
-        if isinstance(value, int):
-            one.value.int_value = value
-        else:
-            one.value.string_value = value
-
-
-class Estate:
-    """Collects hops and sends them as the core does."""
-
-    def __init__(self) -> None:
-        self.request = ExportTraceServiceRequest()
-        resource = self.request.resource_spans.add()
-        attributes(resource.resource.attributes, {"service.name": "tallytrace-core"})
-        self.spans = resource.scope_spans.add().spans
-
-    def hop(
-        self, transaction: bytes, name: str, when: str, entity: str, entity_id: str, milestone: str = "", *,
-        origin: str = "uci", channel: str = "trade", location: str = "WH1", amount: int = 0, outcome: str = "ok",
-        events: Sequence[tuple[str, dict[str, Any]]] = (), parent: bytes = b"", **also: Any,
-    ) -> bytes:  # fmt: skip
-        started = at(when)
-        number = len(self.spans)
-        domain, _, hop = name.partition(".")
-        span = self.spans.add(
-            trace_id=TRACE, span_id=(number + 1).to_bytes(8, "big"), parent_span_id=parent, name=name,
-            start_time_unix_nano=nanos(started), end_time_unix_nano=nanos(started) + 2_000_000,
-        )  # fmt: skip
-        told = {
-            "correlation_id": transaction.hex(), "origin": origin, "domain": domain, "hop": hop, "outcome": outcome,
-            "entity": entity, "entity_id": entity_id, "milestone": milestone, "occurred_at": nanos(started),
-            "business_date": when[:10], "channel": channel, "location": location, "amount_minor": amount,
-            "currency": "GBP", "source": "file", "stage": "erp" if name == "posting.send" else "source",
-        }  # fmt: skip
-        attributes(span.attributes, {f"retail.{key}": value for key, value in (told | also).items()})
-        for kind, values in events:
-            event = span.events.add(time_unix_nano=nanos(values.pop("at", started)), name=kind)
-            attributes(event.attributes, values)
-        return bytes(span.span_id)
-
-    def post(
-        self, transaction: bytes, posting: str, when: str, accepted: str = "", amount: int = 0, **also: Any
-    ) -> None:
-        lines = also.pop("lines", ())
-        events = [
-            (
-                "journal.line",
-                {"line_no": number, "account": account, "amount_minor": value, "currency": "GBP", "kind": "goods"},
-            )
-            for number, (account, value) in enumerate(lines, 1)
-        ]
-        keys: dict[str, Any] = {"journal_id": f"J/{posting}"}
-        self.hop(transaction, "posting.journal", when, "posting", posting, "journaled", amount=amount,
-                 stage="transformation", events=events, **keys, **also)  # fmt: skip
-        if accepted:
-            self.hop(transaction, "posting.send", accepted, "posting", posting, "erp_accepted",
-                     erp_document_id=f"ERP/{posting}", **keys, **also)  # fmt: skip
-
-    def order(
-        self, reference: str, when: str, amount: int = 10_000, origin: str = "uci", channel: str = "trade"
-    ) -> bytes:
-        """An order that was shipped and posted two hours later."""
-        identity = correlation_id(origin, reference)
-        later = f"{at(when) + timedelta(hours=2):%Y-%m-%d %H:%M:%S}"
-        same: dict[str, Any] = {"origin": origin, "channel": channel}
-        line = {"sku": "22952", "quantity": 24, "amount_minor": amount, "kind": "goods"}
-        self.hop(identity, "order.capture", when, "order", reference, "captured", amount=amount, order_id=reference,
-                 events=[("line", line)], **same)  # fmt: skip
-        self.hop(identity, "inventory.reserve", when, "order", reference, "reserved", stage="transformation", **same)
-        self.hop(identity, "order.ship", later, "fulfilment", f"S-{reference}", "shipped", amount=amount,
-                 shipment_id=f"S-{reference}", **same)  # fmt: skip
-        self.post(identity, f"shipment/S-{reference}", later, later, amount,
-                  lines=[("expenses:cost of goods", 500), ("assets:inventory:sellable", -500)], **same)  # fmt: skip
-        return identity
-
-    def credit(self, reference: str, when: str, lines: Sequence[tuple[str, int, int, str]]) -> bytes:
-        """A credit note with lines of (sku, quantity, amount, order or "" for parked), refunded and posted at once."""
-        identity = correlation_id("uci", reference)
-        events: list[tuple[str, dict[str, Any]]] = []
-        for sku, quantity, amount, order in lines:
-            place = {"order_id": order} if order else {"parked": "no_earlier_sale"}
-            events.append(("line", {"sku": sku, "quantity": quantity, "amount_minor": amount, "kind": "goods"} | place))
-        for order in {order: None for *_, order in lines if order}:
-            link = {"from": identity.hex(), "to": correlation_id("uci", order).hex(), "kind": "returns"}
-            events.append(("link", link | {"evidence": order, "by": "sync_core"}))
-        parked = any(not order for *_, order in lines)
-        total = sum(amount for *_, amount, _ in lines)
-        paid = sum(amount for *_, amount, order in lines if order)
-        self.hop(identity, "return.receive", when, "return", reference, "received", amount=total, events=events,
-                 outcome="parked" if parked else "ok", return_id=reference, credit_memo_id=reference)  # fmt: skip
-        self.refund(reference, when, when, when, amount=paid, channel="trade")
-        return identity
-
-    def refund(
-        self, reference: str, issued: str, journaled: str = "", accepted: str = "", failed: str = "", *,
-        amount: int = 1000, channel: str = "web",
-    ) -> None:  # fmt: skip
-        identity = correlation_id("uci", reference)
-        self.hop(identity, "refund.issue", issued, "refund", reference, "issued", amount=amount, channel=channel,
-                 provider="card", refund_id=reference, owner="finance")  # fmt: skip
-        if journaled:
-            self.post(identity, f"refund/{reference}", journaled, accepted, amount, channel=channel)
-        if failed:
-            self.hop(identity, "refund.issue", failed, "refund", reference, "failed", channel=channel)
-
-
-def tell_stories(estate: Estate) -> None:
+def tell_stories(estate: Hops) -> None:
     estate.order("537681", "2010-12-07 15:28:00", 30420)
     estate.credit("C538698", "2010-12-13 17:27:00", [("22952", 24, 1320, "537681")])
     estate.credit("C539600", "2010-12-20 14:19:00", [("22910", 12, 3540, "537681")])
@@ -170,7 +43,7 @@ def tell_stories(estate: Estate) -> None:
     estate.order("2011-03-01/4/17", "2011-03-01 11:00:00", origin="pos:s1", channel="store")
 
 
-def issue_refunds(estate: Estate) -> None:
+def issue_refunds(estate: Hops) -> None:
     """In the window: 62 good, 4 bad (one still open), 1 pending, 1 excused, 1 refused. Before it: 1 open, 5 good."""
     for number in range(60):
         day = f"2011-03-{4 + number % 20:02}"
@@ -189,7 +62,7 @@ def issue_refunds(estate: Estate) -> None:
     estate.refund("FORGOTTEN", "2011-02-02 10:00:00", amount=990)
 
 
-def publish_stock(estate: Estate) -> None:
+def publish_stock(estate: Hops) -> None:
     marks = [
         ("web", "WH1", "2011-03-30 10:00:00", 30), ("web", "WH1", "2011-03-30 10:01:00", 90),
         ("web", "WH1", "2011-03-30 10:02:30", 10), ("web", "WH1", "2011-03-30 10:10:00", 0),
@@ -204,7 +77,7 @@ def publish_stock(estate: Estate) -> None:
         estate.hop(b"\0" * 16, "publication.publish", when, "", "", events=[("watermark", mark)])
 
 
-def reconcile(estate: Estate) -> None:
+def reconcile(estate: Hops) -> None:
     """Cells: 10 old ones good, one good, one with 5 unexplained, one late, one day (25 March) never run."""
     runs = [
         ("2010-12-07", "trade", "2010-12-08 08:00:00", 0), ("2010-12-13", "trade", "2010-12-14 08:00:00", 0),
@@ -230,23 +103,20 @@ def reconcile(estate: Estate) -> None:
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     directory = tmp_path_factory.mktemp("lineage")
-    estate = Estate()
+    estate = Hops()
     for story in (tell_stories, issue_refunds, publish_stock, reconcile):
         story(estate)
-    body = estate.request.SerializeToString()
-    segment = directory / "one.segment"
-    segment.write_bytes(varint(len(body)) + body)
     storage = Storage.connect(f"chdb://{directory / 'clickhouse'}")
     storage.migrate()
-    storage.insert_segment(segment)
-    storage.insert_segment(segment)  # spans sent again change nothing
+    estate.store(storage, directory)
+    estate.store(storage, directory)  # spans sent again change nothing
     yield storage
     storage.close()
 
 
 def service(storage: Storage, overrides: Path | None = None, **also: Any) -> Lineage:
     promises = slas.load(overrides)
-    declared = flows.load(sla_deadlines={one.name: one.deadline for one in promises})
+    declared = flows.load(promises=promises)
     return Lineage(Queries(storage), declared, promises, also.pop("wall", lambda: NOW), **also)
 
 
@@ -258,19 +128,9 @@ def measured(storage: Storage) -> dict[tuple[str, ...], Sample]:
 
 
 @pytest.fixture(scope="module")
-def http(storage: Storage, measured: object) -> Iterator[httpx.Client]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = Litestar(route_handlers(service(storage)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+def http(storage: Storage, measured: object, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    with answering(storage, lambda: NOW, free_port()) as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 def journey_of(http: httpx.Client, any_id: str) -> Journey:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lineage import flows, slas
-from lineage.deadlines import Deadline, parse
+from lineage.deadlines import Deadline
 from lineage.definitions import DefinitionError
 
 STEP = """
@@ -64,7 +64,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_the_delivered_flows() -> None:
-    loaded = flows.load(sla_deadlines={"refund_to_ledger": parse("4 h")})
+    loaded = flows.load(promises=slas.load())
     steps = {one.name: one for one in loaded.listed}
     assert [one.flow for one in loaded.expecting if one not in loaded.listed] == ["canary", "canary"]
     assert list(steps) == [

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,13 +8,13 @@ from collector.semconv import correlation_id
 from lineage import flows, slas
 from lineage.deadlines import Calendar
 from lineage.journey import Material, tell
-from lineage.links import Linked, walk
+from lineage.links import Linked, related, walk
 from lineage.lookup import match
 from lineage.model import Journey, Money
 from lineage.rows import EventRow, JournalRow, KeyRow, LinkRow, SpanRow, micros
 from lineage.standing import Standings
 
-STANDINGS = Standings(flows.load(sla_deadlines={sla.name: sla.deadline for sla in slas.load()}))
+STANDINGS = Standings(flows.load(promises=slas.load()))
 T0 = datetime(2010, 12, 7, 15, 28, tzinfo=UTC)
 ORDER = correlation_id("uci", "537681").hex()
 CREDIT = correlation_id("uci", "C538698").hex()
@@ -237,7 +237,7 @@ REFUNDED = span("refund.issue", after(days=6), "refund", "C538698", "issued", co
 
 def test_an_order_shows_the_part_of_a_return_that_is_its_own() -> None:
     spans = [CAPTURED, RESERVED, SHIPPED, RECEIVED, REFUNDED]
-    (item,) = told(spans, after(days=7), linked=[Linked(CREDIT, ORDER, RETURNS, 1)]).related
+    (item,) = told(spans, after(days=7), linked=[Linked(CREDIT, ORDER, (RETURNS,), 1)]).related
     assert (item.title, item.kind, item.state) == ("return C538698", "return", "refunded")
     assert (item.link, item.direction, item.depth, item.evidence) == ("returns", "in", 1, "537681")
     assert item.amount == Money(-1320, "GBP")
@@ -246,7 +246,7 @@ def test_an_order_shows_the_part_of_a_return_that_is_its_own() -> None:
 
 def test_a_return_shows_its_orders_and_what_is_parked() -> None:
     spans = [CAPTURED, RESERVED, SHIPPED, RECEIVED, REFUNDED]
-    journey = told(spans, after(days=6, hours=1), about=CREDIT, linked=[Linked(ORDER, CREDIT, RETURNS, 1)])
+    journey = told(spans, after(days=6, hours=1), about=CREDIT, linked=[Linked(ORDER, CREDIT, (RETURNS,), 1)])
     (item,) = journey.related
     assert (item.title, item.direction, item.amount, item.state) == (
         "order 537681", "out", Money(-1320, "GBP"), "shipped",
@@ -268,12 +268,12 @@ def test_a_cancelled_part_is_told_by_the_order() -> None:
     edited = span("order.cancel", after(minutes=30), "order", "537681", "edited", amount_minor=990,
                   events=[("link", {"from": CREDIT, "to": ORDER, "kind": "refunds"})])  # fmt: skip
     bare = RECEIVED._replace(events=(), outcome="ok", amount_minor=5000)
-    (item,) = told([CAPTURED, edited, bare], after(days=7), linked=[Linked(CREDIT, ORDER, link, 1)]).related
+    (item,) = told([CAPTURED, edited, bare], after(days=7), linked=[Linked(CREDIT, ORDER, (link,), 1)]).related
     assert item.amount == Money(-990, "GBP")
 
 
 def test_a_linked_transaction_that_has_not_arrived() -> None:
-    (item,) = told([RECEIVED], after(days=7), about=CREDIT, linked=[Linked(ORDER, CREDIT, RETURNS, 1)]).related
+    (item,) = told([RECEIVED], after(days=7), about=CREDIT, linked=[Linked(ORDER, CREDIT, (RETURNS,), 1)]).related
     assert (item.started_at, item.state, item.title) == (None, "not arrived", f"transaction {ORDER[:8]}")
     assert item.amount == Money(-1320, "GBP")
 
@@ -284,18 +284,36 @@ def chain(length: int) -> list[LinkRow]:
 
 def test_links_are_walked_both_ways_to_depth_three() -> None:
     links = chain(9)
-    found, cut = walk(f"{4:032x}", lambda ids: [one for one in links if {one.from_id, one.to_id} & set(ids)])
+    found, cut = walk(f"{4:032x}", lambda ids, _: [one for one in links if {one.from_id, one.to_id} & set(ids)])
     assert [(int(one.other, 16), one.depth, one.direction) for one in found] == [
         (3, 1, "in"), (5, 1, "out"), (2, 2, "in"), (6, 2, "out"), (1, 3, "in"), (7, 3, "out"),
     ]  # fmt: skip
     assert cut
-    assert walk(f"{1:032x}", lambda ids: [one for one in chain(2) if {one.from_id, one.to_id} & set(ids)])[1] is False
+    assert (
+        walk(f"{1:032x}", lambda ids, _: [one for one in chain(2) if {one.from_id, one.to_id} & set(ids)])[1] is False
+    )
 
 
 def test_the_walk_is_bounded_and_knows_circles() -> None:
     star = [LinkRow(f"{n:032x}", "f" * 32, "settles", "", n, "") for n in range(300)]
-    found, cut = walk("f" * 32, lambda ids: [one for one in star if {one.from_id, one.to_id} & set(ids)])
-    assert (len(found), cut) == (200, True)
+    found, cut = walk("f" * 32, lambda ids, _: [one for one in star if {one.from_id, one.to_id} & set(ids)])
+    assert (len(found), cut) == (100, True)
     circle = [*chain(2), LinkRow(f"{2:032x}", f"{0:032x}", "exchanges", "", 9, "")]
-    found, cut = walk(f"{0:032x}", lambda ids: [one for one in circle if {one.from_id, one.to_id} & set(ids)])
+    found, cut = walk(f"{0:032x}", lambda ids, _: [one for one in circle if {one.from_id, one.to_id} & set(ids)])
     assert ([int(one.other, 16) for one in found], cut) == ([1, 2], False)
+
+
+def test_from_a_shared_settlement_the_way_leads_to_the_bank_and_not_to_strangers() -> None:
+    settles = [LinkRow("5" * 32, f"{n:032x}", "settles", part, n, "", minor, "GBP")
+               for n, part, minor in ((1, "sale", 1000), (1, "fee", -59), (2, "sale", 3000))]  # fmt: skip
+    settles.append(LinkRow("b" * 32, "5" * 32, "settles", "po_1", 9, "", 3941, "GBP"))
+
+    def links_of(both: Collection[str], ends_only: Collection[str]) -> list[LinkRow]:
+        return [one for one in settles if {one.from_id, one.to_id} & set(both) or one.to_id in ends_only]
+
+    found, cut = walk(f"{1:032x}", links_of)
+    assert [(one.other[0], one.depth, len(one.links)) for one in found] == [("5", 1, 2), ("b", 2, 1)]
+    assert not cut
+    (settlement, _) = related(found, {}, STANDINGS)
+    assert (settlement.amount, [part.evidence for part in settlement.parts]) == (Money(941, "GBP"), ["fee", "sale"])
+    assert {one.other[0] for one in walk("5" * 32, links_of)[0]} == {"0", "b"}

@@ -1,0 +1,11 @@
+-- feed_stands: how far each feed is up to {now_us}: its source, what we published, and when it was last heard of.
+SELECT channel, location, feed, toUnixTimestamp64Micro(max(source_at)), toUnixTimestamp64Micro(max(published_at)),
+    toUnixTimestamp(max(minute)) * 1000000
+FROM stock_freshness
+WHERE minute <= toDateTime(intDiv({now_us:Int64}, 1000000), 'UTC')
+    AND feed = {feed:String}
+    AND ({channel:String} = '' OR channel = {channel:String})
+    AND ({location:String} = '' OR location = {location:String})
+GROUP BY channel, location, feed
+ORDER BY channel, location
+LIMIT 1000

@@ -1,0 +1,187 @@
+"""Journeys over links: what one transaction has to do with others, through the lineage API."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+import pytest
+
+from collector.semconv import correlation_id
+from collector.storage import Storage
+from lineage.model import BlastRadius, LinkedPage, Money, Troubles
+from tests.hops import Hops, answering, journey_of
+
+NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
+LARGE = 10_000
+T = TypeVar("T")
+
+
+def gbp(minor: int) -> Money:
+    return Money(minor, "GBP")
+
+
+def tell_chain(hops: Hops) -> None:
+    """Settlement po_1 pays order A1 and stranger A2; goods of A1 came back as RT-1, for which order A3 was sent."""
+    hops.order("A1", "2026-03-02 09:00:00", 10_000)
+    hops.order("A2", "2026-03-02 10:00:00", 5_000)
+    hops.order("A3", "2026-03-10 10:00:00", 10_000)
+    hops.credit("RT-1", "2026-03-09 09:00:00", [("22952", 1, 10_000, "A1")])
+    hops.hop(correlation_id("uci", "A3"), "order.exchange", "2026-03-10 10:00:00", "order", "A3",
+             events=[hops.link("A3", "RT-1", "exchanges", "RT-1")])  # fmt: skip
+    settlement = [("A1", "sale of ch_1", 10_000), ("A1", "fee of ch_1", -59), ("A2", "sale of ch_2", 5_000)]
+    hops.settlement("po_1", "2026-03-12 06:00:00", settlement)
+    hops.settlement("stmt-1", "2026-03-13 06:00:00", [("po_1", "po_1", 14_941)])
+
+
+def tell_large(hops: Hops) -> None:
+    parts = [(f"L{number}", f"sale of ch_{number}", 100 + number) for number in range(LARGE)]
+    hops.order("L7", "2026-03-02 09:00:00", 107)
+    hops.settlement("po_large", "2026-03-20 06:00:00", [*parts, ("L7", "fee of ch_7", -3)])
+
+
+@pytest.fixture(scope="module")
+def http(
+    storage: Storage, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[httpx.Client]:
+    hops = Hops()
+    tell_chain(hops)
+    tell_large(hops)
+    tell_failures(hops)
+    tell_feed(hops)
+    hops.store(storage, tmp_path_factory.mktemp("segment"))
+    with answering(storage, lambda: NOW, free_port()) as client:
+        yield client
+
+
+def ask(http: httpx.Client, path: str, into: type[T], **asked: str) -> T:
+    answer = http.get(path, params=asked)
+    assert answer.status_code == 200, answer.text
+    return msgspec.json.decode(answer.content, type=into)
+
+
+@pytest.mark.proves(208, 212)
+def test_a_chain_is_walked_from_the_settlement_to_the_exchange_and_back(http: httpx.Client) -> None:
+    of_settlement = journey_of(http, "po_1")
+    assert sorted((one.depth, one.title, one.link, one.direction) for one in of_settlement.related) == [
+        (1, "order A1", "settles", "out"), (1, "order A2", "settles", "out"), (1, "settlement stmt-1", "settles", "in"),
+        (2, "return RT-1", "returns", "in"), (3, "order A3", "exchanges", "in"),
+    ]  # fmt: skip
+    (sums,) = [one for one in of_settlement.linked if one.direction == "out"]
+    assert (sums.transactions, sums.amounts) == (2, (gbp(14_941),))
+    of_order = {one.title: one for one in journey_of(http, "A1").related}
+    assert "order A2" not in of_order, "a stranger in the same settlement"
+    assert [(part.evidence, part.amount) for part in of_order["settlement po_1"].parts] == [
+        ("fee of ch_1", gbp(-59)), ("sale of ch_1", gbp(10_000)),
+    ]  # fmt: skip
+    assert of_order["settlement po_1"].amount == gbp(9_941)
+    assert (of_order["settlement stmt-1"].depth, of_order["order A3"].depth) == (2, 2)
+    assert {one.title for one in journey_of(http, "A3").related} == {
+        "return RT-1", "order A1", "settlement po_1",
+    }  # fmt: skip
+
+
+def test_a_settlement_of_ten_thousand_lines_opens_and_is_paged(http: httpx.Client) -> None:
+    told = journey_of(http, "po_large")
+    assert (len(told.related), told.related_cut) == (100, True)
+    (sums,) = told.linked
+    assert (sums.transactions, sums.amounts) == (LARGE, (gbp(100 * LARGE + LARGE * (LARGE - 1) // 2 - 3),))
+    (settlement,) = journey_of(http, "L7").related
+    assert (settlement.title, settlement.amount, len(settlement.parts)) == ("settlement po_large", gbp(104), 2)
+    seen: dict[str, Money | None] = {}
+    after = ""
+    while not seen or after:
+        answer = ask(http, "/v1/linked", LinkedPage, id="po_large", kind="settles", after=after, limit="1000")
+        seen |= {one.correlation_id: one.amount for one in answer.items}
+        after = answer.after
+    assert len(seen) == LARGE
+    assert seen[correlation_id("uci", "L7").hex()] == gbp(104)
+    assert http.get("/v1/linked", params={"id": "po_none"}).status_code == 404
+    assert http.get("/v1/linked", params={"id": "po_1", "after": "no"}).json()["status"] == 400
+
+
+def tell_failures(hops: Hops) -> None:
+    """Whose postings the ERP refuses, does not answer, or is not even asked about; goods that wait; what came alone."""
+    refused, silent, unsent, waits, alone, early = (correlation_id("uci", f"F{number}") for number in range(1, 7))
+    when = "2026-03-30 09:00:00"
+    same: dict[str, Any] = {"channel": "web", "location": "ST1"}
+    for identity, number in ((refused, "F1"), (silent, "F2"), (unsent, "F3"), (waits, "F4")):
+        line = {"sku": f"SKU-{number}", "quantity": 1, "amount_minor": 1000, "kind": "goods"}
+        hops.hop(identity, "order.capture", when, "order", number, "captured", amount=1000, order_id=number,
+                 customer_ref=f"c{number}", events=[("line", line)], **same)  # fmt: skip
+    for identity, number in ((refused, "F1"), (silent, "F2"), (unsent, "F3")):
+        hops.hop(identity, "inventory.reserve", when, "order", number, "reserved", **same)
+        hops.hop(identity, "order.ship", when, "fulfilment", f"S-{number}", "shipped", **same)
+        hops.post(identity, f"shipment/S-{number}", when, amount=1000, due_at=hops.nanos("2026-03-30 13:00:00"),
+                  owner="finance", **same)  # fmt: skip
+    for attempt, outcome, reason in ((1, "failed", "503 busy"), (2, "rejected", "period 2026-03 is closed")):
+        hops.hop(refused, "posting.send", f"2026-03-30 09:0{attempt}:00", "posting", "shipment/S-F1", attempt=attempt,
+                 outcome=outcome, reason=reason, amount=1000, owner="finance", **same)  # fmt: skip
+    hops.hop(silent, "posting.send", "2026-03-30 09:01:00", "posting", "shipment/S-F2", outcome="failed",
+             reason="no answer", amount=1000, **same)  # fmt: skip
+    hops.hop(waits, "inventory.reserve", when, "order", "F4", outcome="parked", reason="SKU-F4 is no product",
+             stage="transformation", owner="inventory", **same)  # fmt: skip
+    hops.post(alone, "shipment/S-F5", when, when, 700, **same)
+    hops.refund("F6", when, when, when)
+    hops.hop(early, "return.receive", "2026-03-30 18:00:00", "return", "F6", "received", amount=1000)
+
+
+def tell_feed(hops: Hops) -> None:
+    """The availability of the web shop at ST1 was last known an hour before the orders."""
+    known = hops.nanos("2026-03-30 08:00:00")
+    mark = {"feed": "availability", "channel": "web", "location": "ST1", "source_at": known, "published_at": known}
+    hops.hop(b"\0" * 16, "publication.publish", "2026-03-30 08:00:00", "", "",
+             events=[("watermark", mark | {"heartbeat_at": 0})])  # fmt: skip
+
+
+def found(http: httpx.Client, number: str) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.stage, one.cause) for one in journey_of(http, number).findings]
+
+
+@pytest.mark.proves(210)
+def test_where_it_broke_and_the_first_cause(http: httpx.Client) -> None:
+    assert found(http, "F1") == [("failed", "erp", "503 busy")]
+    assert found(http, "F2") == [("stuck", "erp", "no answer")]
+    assert found(http, "F3") == [("overdue", "queue", "nothing was heard after: journal written")]
+    assert found(http, "F4") == [("stuck", "transformation", "SKU-F4 is no product")]
+    assert found(http, "J/shipment/S-F5") == [("missing", "transformation", "order captured: never told")]
+    assert found(http, "F6") == [("out_of_order", "source", "return received: 32400 s later")]
+    (refused,) = journey_of(http, "F1").findings
+    assert (refused.attempts, refused.owner, refused.amount) == (2, "finance", gbp(1000))
+    assert refused.due_at == datetime(2026, 3, 30, 13, tzinfo=UTC)
+    assert journey_of(http, "A1").findings == ()
+
+
+def test_what_is_wrong_is_listed_over_all_transactions(http: httpx.Client) -> None:
+    def listed(**asked: str) -> set[tuple[str, str]]:
+        told = ask(http, "/v1/findings", Troubles, **asked)
+        return {(one.finding.kind, one.finding.entity_id) for one in told.items}
+
+    assert listed(location="ST1") == {
+        ("failed", "shipment/S-F1"), ("stuck", "shipment/S-F2"), ("overdue", "shipment/S-F3"), ("stuck", "F4"),
+        ("missing", "shipment/S-F5"),
+    }  # fmt: skip
+    assert listed(kind="missing", channel="web") == {("missing", "shipment/S-F5")}
+    assert listed(kind="out_of_order") == {("out_of_order", "F6")}
+    assert http.get("/v1/findings", params={"kind": "odd"}).json()["status"] == 400
+
+
+@pytest.mark.proves(211)
+def test_the_blast_radius_of_a_hop_and_of_a_late_feed(http: httpx.Client) -> None:
+    def radius(**asked: str) -> BlastRadius:
+        return ask(http, "/v1/blast-radius", BlastRadius, **asked)
+
+    held = radius(hop="posting.send")
+    assert (held.transactions, held.orders, held.customers, held.amounts) == (3, 3, 3, (gbp(3000),))
+    assert held.skus == ("SKU-F1", "SKU-F2", "SKU-F3")
+    assert [(one.name, one.transactions, one.amounts) for one in held.locations] == [("ST1", 3, (gbp(3000),))]
+    assert [one.name for one in held.channels] == ["web"]
+    assert held.causes == {"503 busy": 1, "no answer": 1}
+    assert held.stage == "erp"
+    waits = radius(hop="inventory.reserve")
+    assert (waits.transactions, waits.stage, waits.skus) == (1, "transformation", ("SKU-F4",))
+    late = radius(feed="availability", channel="web", location="ST1")
+    assert (late.orders, late.amounts, late.stage) == (4, (gbp(4000),), "source")
+    assert http.get("/v1/blast-radius", params={"feed": "none"}).status_code == 404
+    assert http.get("/v1/blast-radius").json()["status"] == 400
