@@ -1,5 +1,7 @@
 """How systems work together through the core: canonical events, orchestration, layers, fallback; told over HTTP."""
 
+import datetime as dt
+import random
 from collections.abc import Callable
 
 import httpx
@@ -12,6 +14,7 @@ from tests.core import Core, later
 from tests.erp import Erp
 from tests.estate import Estate, Tell, milestones
 from tests.factories import (
+    NOON,
     adjustment,
     cloudevent,
     feed_report,
@@ -135,3 +138,33 @@ def test_each_layer_goes_on_when_another_is_away(
     assert len(books.documents) == 2
     assert (estate.exceptions(), estate.at()["sellable"]) == ([], 8)
     assert http.get("/v1/orders/away").json()[0]["state"] == "shipped"
+
+
+@pytest.mark.proves(194)
+def test_a_store_that_was_offline_tells_hours_of_sales_in_bulk(
+    http: httpx.Client, estate: Estate, core: Core, journey: Tell
+) -> None:
+    estate.tell(StockRuleSet(origin="erp", rule_id="1", kind="buffer", percent=50))
+    estate.tell(goods_in(units={"A1": 10}, location="ST1"), feed_report(feed="pos", location="ST1"), source="pos")
+    later(core, hours=3)
+    [there] = estate.offer()["locations"]
+    assert (there["degraded"], there["sellable"]) == (True, 5)
+    estate.tell(order("click", line(quantity=4), location="ST1"), at=core.now)
+    sales = []
+    for number in range(5):
+        at = NOON + dt.timedelta(minutes=30 * number)
+        till = {"origin": "pos:st1", "order_id": f"0302/1/{number}"}
+        there, left = till | {"location": "ST1"}, {"shipment_id": f"B{number}"}
+        events = order(**there), payment(**till), shipment(**there, **left)
+        sales += [cloudevent(one, f"{number}/{n}", at=at, source="pos") for n, one in enumerate(events)]
+    random.Random(7).shuffle(sales)
+    assert http.post("/v1/events", json=sales).json()["accepted"] == 15
+    core.work()
+    estate.tell(feed_report(feed="pos", location="ST1"), source="pos", at=core.now)
+    assert core.states().keys() == {"done"}
+    assert estate.exceptions() == []
+    assert estate.at("ST1") == {"on_hand": 5, "good": 5, "reserved": 4, "free": 1, "sellable": 1}
+    last = journey("0302/1/4")
+    assert (last.header.state, last.header.origin) == ("shipped", "pos:st1")
+    assert {hop.occurred_at for hop in last.hops if hop.stage == "source"} == {NOON + dt.timedelta(hours=2)}
+    assert estate.sound()

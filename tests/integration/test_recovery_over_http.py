@@ -14,7 +14,7 @@ from sync_core.playbooks import PLAYBOOKS
 from tests.core import Core, later, text
 from tests.erp import Erp
 from tests.estate import Estate
-from tests.factories import goods_back, goods_in, order, payment, reclassified, shipment
+from tests.factories import cloudevent, goods_back, goods_in, order, payment, reclassified, shipment
 
 Acting = Callable[..., dict[str, Any]]
 
@@ -63,6 +63,28 @@ def test_an_event_that_waits_too_long_for_another_is_somebodys_until_that_comes(
     assert acting("resolve", ids=[back["exception_id"]])["done"] == 1
     assert (overseer.run_once(), estate.exceptions()) == (0, []), "what a person resolved is not told again"
     assert len(core.spans()) > 0
+
+
+@pytest.mark.proves(205)
+def test_a_failure_half_way_leaves_nothing_of_an_event(http: httpx.Client, estate: Estate, core: Core) -> None:
+    estate.tell(goods_in(), order("0"))
+    before = http.get("/v1/journal", params={"format": "canonical"}).text
+    core.change("alter table core.span_outbox add constraint room check (size_bytes < 0) not valid")
+    events = [order("1"), payment("1"), shipment("1"), payment("0")]
+    sent = [cloudevent(one, f"half{number}") for number, one in enumerate(events)]
+    assert http.post("/v1/events", json=sent).json()["accepted"] == 4
+    core.work()
+    assert http.get("/v1/orders/1").status_code == 404
+    assert http.get("/v1/orders/0").json()[0]["paid_minor"] == 0
+    assert http.get("/v1/journal", params={"format": "canonical"}).text == before
+    assert estate.at()["reserved"] == 1
+    core.change("alter table core.span_outbox drop constraint room")
+    later(core, minutes=1)
+    core.work()
+    assert [http.get(f"/v1/orders/{number}").json()[0]["paid_minor"] for number in "01"] == [1000, 1000]
+    later(core, seconds=1)
+    assert (estate.at()["good"], estate.at()["reserved"]) == (4, 1)
+    assert estate.sound()
 
 
 @pytest.mark.proves(185, 181, 218)

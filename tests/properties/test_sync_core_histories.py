@@ -289,7 +289,7 @@ BATCHES = st.integers(1, 5)
 SHUFFLES = st.randoms(use_true_random=False)
 
 
-@pytest.mark.proves(179, 205)
+@pytest.mark.proves(179)
 @settings(max_examples=12, deadline=None)
 @given(deeds=HISTORIES, again=AGAIN, batch=BATCHES)
 def test_any_split_into_batches_gives_the_same_journal(
