@@ -39,7 +39,7 @@ SOURCE: Final = "retail.source"
 KEY_NAMES: Final = (
     "order_id", "shipment_id", "tracking_id", "payment_id", "dispute_id", "return_id", "refund_id", "invoice_id",
     "credit_memo_id", "journal_id", "erp_document_id", "settlement_id", "payout_id", "bank_line_id", "gift_card_id",
-    "purchase_order_id", "transfer_id", "count_id", "event_id",
+    "purchase_order_id", "transfer_id", "count_id", "event_id", "customer_id", "account_id",
 )  # fmt: skip
 """Business keys, each sent as ``retail.<name>`` and found by any of them."""
 

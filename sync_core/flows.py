@@ -16,6 +16,7 @@ from sync_core import (
     compensation,
     control_totals,
     credit_memos,
+    customers,
     finance,
     inbox,
     inspections,
@@ -44,6 +45,7 @@ from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
+from sync_core.master_messages import CustomerUpdated
 from sync_core.messages import (
     BackorderOffered,
     ChannelConnected,
@@ -180,6 +182,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     ChannelTermsSet: policies.set_terms,
     StockRuleSet: policies.set_rule,
     FeedReported: inventory.report_feed,
+    CustomerUpdated: customers.update,
 }
 
 
@@ -394,13 +397,17 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
     store.load_journal_owners(session, unit, sorted(_order_journals(events)))
+    updates = [event for event in events if isinstance(event, CustomerUpdated)]
+    store.load_customers(session, unit, updates)
     store.load_settlements_before(session, unit, [e for e in events if isinstance(e, SettlementReceived)])
     stock.update((sku, location) for one in unit.posted.values() for _, _, location, sku, _ in one.movements)
     locations.update(event.location for event in events if isinstance(event, OrderCaptured))
     store.load_locations(session, unit, locations)
     store.load_transfers(session, unit, sorted(transfer_ids))
     reasons = {returns.reason_identity(e.origin, e.code) for e in events if isinstance(e, ReturnReasonMapped)}
-    store.load_open_exceptions(session, unit, sorted({*unit.orders, *transfer_ids, *unit.returns, *reasons}))
+    updated = {customers.transaction_of(one.origin, one.customer_id) for one in updates}
+    about = {*unit.orders, *transfer_ids, *unit.returns, *reasons, *updated}
+    store.load_open_exceptions(session, unit, sorted(about))
     stock.update(
         (line.sku, place) for back in unit.returns.values() for line in back.goods for place in line.at if line.order
     )

@@ -25,6 +25,7 @@ from sync_core.fields import Origin as Origin
 from sync_core.fields import Positive as Positive
 from sync_core.fields import TenderKind as TenderKind
 from sync_core.fields import UnitsLine as UnitsLine
+from sync_core.master_messages import MASTER_TYPES, CustomerUpdated
 from sync_core.return_messages import RETURN_TYPES, ReturnEvent, ReturnPolicySet, ReturnReasonMapped
 
 Provenance = Literal["live", "file", "generated"]
@@ -714,6 +715,7 @@ TYPES: Final[dict[str, type[Struct]]] = {
     "tallytrace.channel_terms.set.v1": ChannelTermsSet,
     "tallytrace.stock_rule.set.v1": StockRuleSet,
     "tallytrace.feed.reported.v1": FeedReported,
+    **MASTER_TYPES,
 }
 
 Event = (
@@ -759,6 +761,7 @@ Event = (
     | ChannelTermsSet
     | StockRuleSet
     | FeedReported
+    | CustomerUpdated
 )
 
 SCHEMAS: Final = "/v1/schemas"
@@ -938,6 +941,8 @@ def sequence_of(event: Event) -> str:
             return f"rules\x1f{event.origin}"
         case ProductRegistered():
             return f"product\x1f{event.origin}\x1f{event.sku}"
+        case CustomerUpdated():
+            return f"customer\x1f{event.origin}"
         case FeedReported():
             return f"feed\x1f{event.feed}"
 

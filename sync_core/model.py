@@ -26,7 +26,7 @@ ExceptionKind = Literal[
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",
     "replenishment", "edit_not_possible", "changed_after_release", "acknowledgement_overdue",
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
-    "movements_damaged",
+    "movements_damaged", "account_claimed",
     "settlement_refused", "settlement_unknown_fee", "settlement_line_unmatched", "settlement_missing",
     "payout_missing", "bank_line_unmatched", "chargeback",
     "return_held", "return_item_parked", "return_short", "return_reason_unmapped", "refund_without_receipt",
@@ -210,6 +210,18 @@ class Catalogue(Struct, frozen=True):
     @property
     def empty(self) -> bool:
         return not self.bound and not self.defaults
+
+
+class Customer(Struct):
+    """A customer and the system and number of each of their accounts."""
+
+    origin: str
+    customer_id: str
+    segment: str
+    closed: bool
+    merged_into: str
+    updated_at: dt.datetime
+    accounts: list[tuple[str, str]]
 
 
 class Signal(Struct):

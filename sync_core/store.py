@@ -21,10 +21,12 @@ from sync_core.arrays import ArrayDumper
 from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
 from sync_core.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
 from sync_core.ledger import Journal, JournalLine
+from sync_core.master_messages import CustomerUpdated
 from sync_core.messages import Event, Message, OrderCaptured, SettlementReceived, decode_event
 from sync_core.model import (
     Captured,
     Catalogue,
+    Customer,
     ExceptionItem,
     GiftCard,
     KindTotal,
@@ -311,6 +313,22 @@ def load_journal_owners(session: Session, unit: Unit, numbers: Sequence[str]) ->
     """Whose the journals are that are known under these numbers."""
     if numbers:
         unit.journal_owners.update(dict(session.rows("journal_owners", ids=numbers)))
+
+
+def load_customers(session: Session, unit: Unit, updates: Sequence[CustomerUpdated]) -> None:
+    """The customers of updates, those they are merged into, and whose their accounts are, each with all accounts."""
+    if not updates:
+        return
+    names = [(one.origin, name) for one in updates for name in (one.customer_id, one.merged_into) if name]
+    numbers = [number for one in updates for number in one.numbers]
+    rows = session.rows(
+        "load_customers", origins=[one for one, _ in names], customer_ids=[two for _, two in names],
+        systems=[one for one, _ in numbers], account_ids=[two for _, two in numbers],
+    )  # fmt: skip
+    for *about, accounts in rows:
+        values = [*about, [(system, account_id) for system, account_id in accounts]]
+        one = Customer(*values)
+        unit.customers[(one.origin, one.customer_id)] = one
 
 
 def load_waited_long(session: Session, unit: Unit, messages: Sequence[Message]) -> None:

@@ -17,6 +17,7 @@ from sync_core.model import (
     Captured,
     Catalogue,
     CreditPiece,
+    Customer,
     ExceptionItem,
     ExceptionKind,
     GiftCard,
@@ -155,6 +156,7 @@ class Unit(Struct):
     movements: dict[tuple[str, str, str], Movement] = field(default_factory=dict)
     pieces: list[CreditPiece] = field(default_factory=list)
     parked_items: list[tuple[ParkedItem, dt.datetime]] = field(default_factory=list)
+    customers: dict[tuple[str, str], Customer] = field(default_factory=dict)  # those of updates, or of their accounts
     changed_transfers: dict[bytes, Transfer] = field(default_factory=dict)
     settings: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # statements that keep what events set
     exceptions: list[tuple[ExceptionItem, dt.datetime]] = field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import api, clock, ledger, return_api, settlement_api
+from sync_core import api, clock, customer_api, ledger, return_api, settlement_api
 from sync_core.deadlines import Deadlines
 from sync_core.erp.port import Erp
 from sync_core.files import Apart, FileReader
@@ -74,6 +74,7 @@ def run(settings: Settings, until: threading.Event) -> None:
             api.Core(
                 db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued, rules
             ),
+            *customer_api.HANDLERS,
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),

@@ -355,6 +355,28 @@ create table core.product_numbers (
     primary key (origin, number)
 );
 
+create table core.customers (
+    origin       text not null,
+    customer_id  text not null,
+    segment      text not null,
+    closed       boolean not null,
+    merged_into  text not null,
+    updated_at   timestamptz not null,
+    primary key (origin, customer_id)
+);
+create index customers_merged on core.customers (origin, merged_into) where merged_into <> '';
+create index customers_number on core.customers (customer_id);
+
+create table core.customer_accounts (
+    account_id   text not null,
+    system       text not null,
+    origin       text not null,
+    customer_id  text not null,
+    primary key (account_id, system),
+    foreign key (origin, customer_id) references core.customers
+);
+create index customer_accounts_of on core.customer_accounts (origin, customer_id);
+
 create table core.channels (
     channel    text primary key,
     locations  text[] not null,

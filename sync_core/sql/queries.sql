@@ -551,6 +551,63 @@ select origin, products.sku, name, unit, tax_code, parent, replaces, registered_
 from core.products join core.product_numbers using (origin, sku)
 where number = %(number)s order by origin
 
+-- name: load_customers
+-- Customers by their numbers and by those of their accounts, each with all accounts.
+select origin, customer_id, segment, closed, merged_into, updated_at,
+       (select coalesce(json_agg(json_build_array(system, account_id) order by system, account_id), '[]')
+        from core.customer_accounts as held
+        where held.origin = customers.origin and held.customer_id = customers.customer_id)
+from core.customers
+where (origin, customer_id) in (select * from unnest(%(origins)s::text[], %(customer_ids)s::text[]))
+   or (origin, customer_id) in (
+       select origin, customer_id from core.customer_accounts
+       where (account_id, system) in (select * from unnest(%(account_ids)s::text[], %(systems)s::text[])))
+
+-- name: save_customer
+-- A customer as known now.
+insert into core.customers (origin, customer_id, segment, closed, merged_into, updated_at)
+values (%(origin)s, %(customer_id)s, %(segment)s, %(closed)s, %(merged_into)s, %(at)s)
+on conflict (origin, customer_id) do update set segment = excluded.segment, closed = excluded.closed,
+    merged_into = excluded.merged_into, updated_at = excluded.updated_at
+
+-- name: drop_accounts
+-- Accounts that are no longer their customer's.
+delete from core.customer_accounts
+where (account_id, system) in (select * from unnest(%(account_ids)s::text[], %(systems)s::text[]))
+
+-- name: add_accounts
+-- Accounts that are a customer's from now on; of two customers who claim one at the same time the second fails.
+insert into core.customer_accounts (account_id, system, origin, customer_id)
+select account_id, system, %(origin)s, %(customer_id)s
+from unnest(%(account_ids)s::text[], %(systems)s::text[]) as new (account_id, system)
+
+-- name: customers
+-- Customers by their number, or that of an account or of somebody they turned out to be; with their latest orders.
+with recursive found (origin, customer_id) as (
+    select origin, customer_id from core.customers where customer_id = %(number)s
+    union
+    select origin, customer_id from core.customer_accounts where account_id = %(number)s
+    union
+    select customers.origin, merged_into from found join core.customers using (origin, customer_id)
+    where merged_into <> ''
+)
+select origin, customer_id, segment, closed, updated_at,
+       array(select other.customer_id from core.customers as other
+             where other.origin = customers.origin and other.merged_into = customers.customer_id order by 1),
+       (select coalesce(json_agg(json_build_array(system, account_id) order by system, account_id), '[]')
+        from core.customer_accounts as held
+        where held.origin = customers.origin and held.customer_id = customers.customer_id),
+       (select coalesce(json_agg(one), '[]') from (
+            select json_build_array(
+                orders.origin, order_id, state, currency, amount_minor,
+                case when provider = '' then amount_minor + tax_minor - paid_minor
+                     else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end, captured_at)
+            from core.orders join core.customer_accounts as held on orders.origin = system and customer_ref = account_id
+            where held.origin = customers.origin and held.customer_id = customers.customer_id
+            order by captured_at desc, order_id limit 100) as latest (one))
+from core.customers join found using (origin, customer_id)
+where merged_into = '' order by origin, customer_id
+
 -- name: lock_channels
 -- Wait for those who move stock: who is served how changes now.
 select pg_advisory_xact_lock(7406, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from sync_core import api, return_api, settlement_api
+from sync_core import api, customer_api, return_api, settlement_api
 from sync_core.files import FileReader
 from sync_core.ledger import load_rules
 from sync_core.reading import Reader
@@ -49,6 +49,7 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
         loop.start()
     app = api.create_app(
         api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake, rules=core.rules),
+        *customer_api.HANDLERS,
         *return_api.HANDLERS,
         *settlement_api.HANDLERS,
     )

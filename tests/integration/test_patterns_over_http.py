@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from sync_core.erp.http import ErpClient
-from sync_core.messages import LocationRegistered, PaymentSettled, StockRuleSet
+from sync_core.messages import Event, LocationRegistered, PaymentSettled, StockRuleSet
 from sync_core.outbox import ErpRelay
 from tests.core import Core, later
 from tests.erp import Erp
@@ -152,10 +152,11 @@ def test_a_store_that_was_offline_tells_hours_of_sales_in_bulk(
     estate.tell(order("click", line(quantity=4), location="ST1"), at=core.now)
     sales = []
     for number in range(5):
-        at = NOON + dt.timedelta(minutes=30 * number)
-        till = {"origin": "pos:st1", "order_id": f"0302/1/{number}"}
-        there, left = till | {"location": "ST1"}, {"shipment_id": f"B{number}"}
-        events = order(**there), payment(**till), shipment(**there, **left)
+        at, receipt = NOON + dt.timedelta(minutes=30 * number), f"0302/1/{number}"
+        events: tuple[Event, ...] = (
+            order(receipt, origin="pos:st1", location="ST1"), payment(receipt, origin="pos:st1"),
+            shipment(receipt, origin="pos:st1", location="ST1", shipment_id=f"B{number}"),
+        )  # fmt: skip
         sales += [cloudevent(one, f"{number}/{n}", at=at, source="pos") for n, one in enumerate(events)]
     random.Random(7).shuffle(sales)
     assert http.post("/v1/events", json=sales).json()["accepted"] == 15
@@ -166,5 +167,5 @@ def test_a_store_that_was_offline_tells_hours_of_sales_in_bulk(
     assert estate.at("ST1") == {"on_hand": 5, "good": 5, "reserved": 4, "free": 1, "sellable": 1}
     last = journey("0302/1/4")
     assert (last.header.state, last.header.origin) == ("shipped", "pos:st1")
-    assert {hop.occurred_at for hop in last.hops if hop.stage == "source"} == {NOON + dt.timedelta(hours=2)}
+    assert {hop.at for hop in last.hops if hop.stage == "source"} == {NOON + dt.timedelta(hours=2)}
     assert estate.sound()

@@ -8,6 +8,7 @@ import pytest
 
 from sync_core.deadlines import PATIENCE, Deadlines
 from sync_core.erp.http import ErpClient
+from sync_core.messages import Event
 from sync_core.model import ExceptionKind
 from sync_core.outbox import ErpRelay
 from sync_core.playbooks import PLAYBOOKS
@@ -70,7 +71,7 @@ def test_a_failure_half_way_leaves_nothing_of_an_event(http: httpx.Client, estat
     estate.tell(goods_in(), order("0"))
     before = http.get("/v1/journal", params={"format": "canonical"}).text
     core.change("alter table core.span_outbox add constraint room check (size_bytes < 0) not valid")
-    events = [order("1"), payment("1"), shipment("1"), payment("0")]
+    events: list[Event] = [order("1"), payment("1"), shipment("1"), payment("0")]
     sent = [cloudevent(one, f"half{number}") for number, one in enumerate(events)]
     assert http.post("/v1/events", json=sent).json()["accepted"] == 4
     core.work()

@@ -42,7 +42,7 @@ def test_the_view_promotes_exactly_the_names_of_the_contract() -> None:
     ]
     assert promoted == columns + [semconv.PREFIX + key for key in semconv.KEY_NAMES]
     assert len(columns) == 29
-    assert "range(1, 49)" in view
+    assert "range(1, 51)" in view
 
 
 def test_the_receiving_table_mirrors_the_schema_of_requests() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
+from sync_core.master_messages import CustomerUpdated
 from sync_core.messages import (
     TYPES,
     BackorderOffered,
@@ -185,6 +186,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "transfer received": (factories.transfer_in(), "shop\x1fT1"),
     "transfer cancelled": (TransferCancelled(origin="shop", transfer_id="T1"), "shop\x1fT1"),
     "transfer written off": (TransferWrittenOff(origin="shop", transfer_id="T1"), "shop\x1fT1"),
+    "customer": (CustomerUpdated(origin="crm", customer_id="C1"), "customer\x1fcrm"),
     "product": (ProductRegistered(origin="erp", sku="A1", name="mug"), "product\x1ferp\x1fA1"),
     "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
     "channel": (ChannelServed(origin="erp", channel="web", locations=("L",)), "rules\x1ferp"),
