@@ -71,9 +71,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.enter_context(worker.waking(settings, "outbox", relays))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(
-                db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued, rules
-            ),
+            api.Core(db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued, rules),
             *customer_api.HANDLERS,
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,

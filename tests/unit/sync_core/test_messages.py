@@ -47,7 +47,7 @@ from sync_core.return_messages import (
     ReturnWithdrawn,
 )
 from tests import factories
-from tests.factories import NOON, cloudevent, order, sent
+from tests.factories import NOON, cloudevent, control_total, order, sent
 
 ORDER = cloudevent(order())
 DATA: dict[str, Any] = ORDER["data"]
@@ -186,6 +186,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "transfer received": (factories.transfer_in(), "shop\x1fT1"),
     "transfer cancelled": (TransferCancelled(origin="shop", transfer_id="T1"), "shop\x1fT1"),
     "transfer written off": (TransferWrittenOff(origin="shop", transfer_id="T1"), "shop\x1fT1"),
+    "control total": (control_total("1"), "shop\x1fL1"),
     "customer": (CustomerUpdated(origin="crm", customer_id="C1"), "customer\x1fcrm"),
     "product": (ProductRegistered(origin="erp", sku="A1", name="mug"), "product\x1ferp\x1fA1"),
     "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
