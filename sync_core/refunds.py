@@ -1,6 +1,7 @@
 """Money that goes back: approved, instructed to each tender once, issued, failed. Decisions only; nothing does I/O."""
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,10 +32,11 @@ def approve(step: Step, event: RefundApproved) -> Verdict:
         return Verdict("done", f"approval {event.approval_id} is known")
     payable = back.cleared_minor - active_minor(step, back)
     wanted = payable if event.amount_minor is None else event.amount_minor
-    if wanted > payable or not wanted:
+    if wanted > payable or wanted <= 0:
         if back.cleared_minor < back.approved_minor - back.released_minor:
             return Verdict("parked", f"of return {event.return_id} {payable} is validated and not paid out", identity)
-        detail = f"approval {event.approval_id} of {wanted} where {payable} may be paid out"
+        wanted = max(0, wanted)
+        detail = f"approval {event.approval_id} of {wanted} where {max(0, payable)} may be paid out"
         raise_about(step, back, "refund_above_approved", OWNER, detail, wanted, "critical", entity="refund",
                     entity_id=f"{back.return_id}/{event.approval_id}")  # fmt: skip
         return Verdict("rejected", detail)
@@ -66,7 +68,7 @@ def issue(step: Step, event: RefundIssued) -> Verdict:
         return _refuse(step, back, event, left)
     step.change_return(back)
     if known is None or known.state == "failed":
-        known = _unasked(step, back, event)
+        known = _unasked(step, back, event, known)
     elif event.amount_minor != known.amount_minor:
         _take_as_told(step, back, known, event)
     record_issued(step, back, known)
@@ -154,13 +156,15 @@ def record_issued(step: Step, back: Return, one: Refund) -> None:
              "refund_id": one.refund_id, "credit_memo_id": memo_id}  # fmt: skip
     tell(step, back, "refund.issue", "issued", about, entity="refund", entity_id=one.refund_id)
     accounts, made = step.rules.accounts, derived(step.message.provenance)
+    tax_minor = 0 if one.reclaimed else one.tax_minor
     lines = [
         JournalLine(accounts.refunds_approved, one.amount_minor, made),
         tenders.paid_back(step, back, one, one.amount_minor, made),
-        JournalLine(accounts.sales_tax, one.tax_minor, made),
-        JournalLine(accounts.refund_tax_pending, -one.tax_minor, made),
+        JournalLine(accounts.sales_tax, tax_minor, made),
+        JournalLine(accounts.refund_tax_pending, -tax_minor, made),
     ]
-    post(step, back, "refund", one.refund_id, lines)
+    again = f"/{step.message.event_id}" if one.reclaimed else ""
+    post(step, back, "refund", f"{one.refund_id}{again}", lines)
     resolve(step, back, "refund_failed", f"refunded: {one.refund_id}")
 
 
@@ -188,7 +192,7 @@ def _pay_out(step: Step, back: Return, amount_minor: int, *, by: str, card_id: s
         parts = tenders.split_back(step, order, amount_minor)
     for paid, part_minor in parts:
         one = Refund(
-            back.correlation_id, f"{back.return_id}-{len(_refunds(step, back)) + 1}", paid.provider, part_minor,
+            back.correlation_id, _new_id(step, back), paid.provider, part_minor,
             _tax_of(step, back, part_minor), "instructed", paid.payment_id, paid.kind, paid.card, step.now,
         )  # fmt: skip
         _keep(step, one)
@@ -200,6 +204,11 @@ def _pay_out(step: Step, back: Return, amount_minor: int, *, by: str, card_id: s
             record_issued(step, back, one)
 
 
+def _new_id(step: Step, back: Return) -> str:
+    known = {one.refund_id for one in _refunds(step, back)}
+    return next(name for number in itertools.count(1) if (name := f"{back.return_id}-{number}") not in known)
+
+
 def _tax_of(step: Step, back: Return, amount_minor: int) -> int:
     """The tax that goes back with an amount: with the last of what is cleared all that is left of it."""
     known = _refunds(step, back)
@@ -208,8 +217,8 @@ def _tax_of(step: Step, back: Return, amount_minor: int) -> int:
     return share_of_rest(back.cleared_tax_minor - reclaimed, amount_minor, left) if left > 0 else 0
 
 
-def _unasked(step: Step, back: Return, event: RefundIssued) -> Refund:
-    """A refund that the core did not instruct: it counts, and what is wrong with it is somebody's."""
+def _unasked(step: Step, back: Return, event: RefundIssued, failed: Refund | None) -> Refund:
+    """A refund that the core did not instruct, or that failed before: what is wrong with it is somebody's."""
     paid = tenders.taken_from(step, back.order, event.provider, event.amount_minor)
     if paid is not None and paid[1] < event.amount_minor:
         above = event.amount_minor - paid[1]
@@ -218,9 +227,11 @@ def _unasked(step: Step, back: Return, event: RefundIssued) -> Refund:
     if back.cleared_minor - active_minor(step, back) < event.amount_minor:
         _raise_early(step, back, event)
     payment = paid[0] if paid is not None else Captured(back.order, "", event.provider)
+    reclaimed = failed is not None and failed.reclaimed
     return Refund(
-        back.correlation_id, event.refund_id, event.provider, event.amount_minor, event.tax_minor, "instructed",
-        payment.payment_id, payment.kind, payment.card if event.provider == payment.provider else b"", step.now,
+        back.correlation_id, event.refund_id, event.provider, event.amount_minor,
+        failed.tax_minor if failed is not None and reclaimed else event.tax_minor, "instructed", payment.payment_id,
+        payment.kind, instructed_at=step.now, reclaimed=reclaimed,
     )  # fmt: skip
 
 

@@ -12,28 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_core.messages import Event, Line, Message
-from sync_core.return_messages import DisposedUnits, ReceivedUnits, RefundFailed, RequestedUnits, ReturnWithdrawn
 from sync_core.return_model import ReturnLine
 from tests.core import Core, database, opened
 from tests.factories import (
     NOON,
-    asked_back,
-    came_back,
     cancellation,
     credit_memo,
-    disposed,
     edited,
     edited_line,
     goods_back,
     goods_in,
-    goodwill,
     line,
-    looked_at,
     order,
     payment,
     refund,
     sent,
-    sent_back,
     shipment,
 )
 from tests.factories import units as units_of
@@ -83,18 +76,6 @@ KINDS: Final = (
     "less",
     "edit",
     "edit",
-    "ask",
-    "ask",
-    "arrive",
-    "arrive",
-    "inspect",
-    "inspect",
-    "reject",
-    "dispose",
-    "send back",
-    "withdraw",
-    "fail",
-    "goodwill",
 )
 DEEDS = st.builds(
     Deed,
@@ -104,7 +85,7 @@ DEEDS = st.builds(
     target=st.integers(0, 11),
     minutes=st.sampled_from([0, 5, 50, 120]),
 )
-HISTORIES = st.lists(DEEDS, min_size=4, max_size=18)
+HISTORIES = st.lists(DEEDS, min_size=4, max_size=14)
 
 
 def event(number: int, deed: Deed) -> Event:
@@ -129,28 +110,7 @@ def event(number: int, deed: Deed) -> Event:
         case "return":
             return goods_back(f"R{number}", line("A1", units), order_id=order_id, tax_minor=200 * units)
         case "refund":
-            refund_id = f"R{deed.target}-1" if units < 3 else f"F{number}"
-            return refund(refund_id, units * 700, return_id=f"R{deed.target}")
-        case "ask":
-            return asked_back(f"R{number}", RequestedUnits(sku="A1", quantity=units), order_id=order_id)
-        case "arrive":
-            return came_back(f"R{deed.target}", ReceivedUnits(sku="A1", quantity=units), receipt_id=f"{number}")
-        case "inspect" | "reject":
-            accepted, rejected = (units, 0) if deed.kind == "inspect" else (0, units)
-            return looked_at(f"R{deed.target}", accepted, rejected, inspection_id=f"{number}")
-        case "dispose":
-            put = DisposedUnits(sku="A1", quantity=units, disposition="resell" if units < 3 else "scrap")
-            return disposed(f"R{deed.target}", put, disposition_id=f"{number}")
-        case "send back":
-            return sent_back(f"R{deed.target}", units, shipment_id=f"{number}")
-        case "withdraw":
-            return ReturnWithdrawn(origin="shop", return_id=f"R{deed.target}")
-        case "fail":
-            return RefundFailed(
-                origin="shop", return_id=f"R{deed.target}", refund_id=f"R{deed.target}-1", provider="card"
-            )
-        case "goodwill":
-            return goodwill(f"R{number}", 70 * units, order_id=order_id)
+            return refund(f"F{number}", units * 700, return_id=f"R{deed.target}")
         case "memo":
             return credit_memo(f"C{number}", line("A1", -units), line("B2", -1))
         case _:
