@@ -516,7 +516,8 @@ def _load_tenders(session: Session, unit: Unit, events: Sequence[Event]) -> None
         if isinstance(event, ReturnRequested | ReturnReceived | ReturnMatched | GoodwillGranted) and event.order_id
     }
     store.load_payments(session, unit, sorted(paid))
-    cards = {one.card for one in (*unit.payments.values(), *unit.refunds.values()) if one.card}
+    cards = {one.card for one in unit.payments.values() if one.card}
+    cards |= {one.card for one in unit.refunds.values() if one.card}
     for event in events:
         match event:
             case PaymentCaptured():
