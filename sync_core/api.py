@@ -472,7 +472,7 @@ def schema_of(name: FromPath[str]) -> bytes:
 def audited(state: State) -> Audit:
     """The books as they are: what balances, what differs, and lines, units and money by kind."""
     with core_of(state).db.transaction() as session:
-        return Audit(audit.checks(session), audit.by_kind(session))
+        return Audit(audit.checks(session, core_of(state).rules), audit.by_kind(session))
 
 
 @get("/v1/audit/drifts", sync_to_thread=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from sync_core.buckets import COUNTERS, FLAT_EFFECTS
-from sync_core.ledger import load_rules
+from sync_core.ledger import PostingRules, load_rules
 from sync_core.money import text
 from sync_core.store import Session
 
@@ -80,7 +80,7 @@ class ByKind(Struct, frozen=True):
     residue_micros: int
 
 
-def checks(session: Session) -> list[Check]:
+def checks(session: Session, rules: PostingRules | None = None) -> list[Check]:
     """Every rule that the sync core can check by itself."""
     inbox, done, journals, lines, movements, stock, _ = session.one("audit_counts")
     unbalanced = [
@@ -105,7 +105,8 @@ def checks(session: Session) -> list[Check]:
         else f"stock {sku} at {location} has an exception about overselling, and {free} free"
         for sku, location, free in session.rows("negative_free", limit=SHOWN)
     ]
-    accounts = load_rules().accounts
+    rules = rules or load_rules()
+    accounts = rules.accounts
     held = {"clearing": accounts.clearing.format(provider=""), "in_transit": accounts.payouts_in_transit,
             "unidentified": accounts.bank_unidentified}  # fmt: skip
     to_settle = session.rows("held_and_open", **held)
@@ -121,7 +122,27 @@ def checks(session: Session) -> list[Check]:
         Check(f"counters equal movements ({movements} movements)", stock, drifted),
         Check("what is promised is there, or an exception says so", stock, negative),
         Check("what is to be settled is open, and nothing else", settled, unsettled),
+        *_sub_ledgers(session, rules),
         Check(f"events accepted ({done} done)", inbox, []),
+    ]
+
+
+def _sub_ledgers(session: Session, rules: PostingRules) -> list[Check]:
+    """What a controller compares: accounts against those that they are owed to."""
+    cards, orders = session.one("counted_for_checks")
+    account = rules.accounts.gift_cards
+    wrong_cards = [
+        f"gift card {reference} holds {text(kept)}, its account says {text(booked)}"
+        for reference, kept, booked in session.rows("gift_cards_differ", account=account, limit=SHOWN)
+    ]
+    kinds = {kind: one.contract for kind, one in rules.kinds.items()}
+    rows = session.rows(
+        "contracts_differ", kinds=list(kinds), accounts=list(kinds.values()), cards=account, limit=SHOWN
+    )
+    wrong_orders = [f"{name} holds {text(booked)}, orders are owed {text(owed)}" for name, owed, booked in rows]
+    return [
+        Check("gift cards hold what their account says", cards, wrong_cards),
+        Check("what is paid and not shipped is what orders are owed", orders, wrong_orders),
     ]
 
 

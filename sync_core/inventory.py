@@ -44,6 +44,7 @@ def receive(step: Step, event: StockReceived) -> Verdict:
             for account, worth in _revalued(step, held, line.unit_cost_minor).items():
                 corrected[account] += worth
             held.unit_cost_minor, held.currency = line.unit_cost_minor, event.currency
+            step.unit.changed_stock[(line.sku, event.location)] = held
         quantity = line.quantity - held.opening if event.opening else line.quantity
         if quantity <= 0:
             continue

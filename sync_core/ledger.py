@@ -77,6 +77,15 @@ class Entity(Struct, frozen=True, forbid_unknown_fields=True):
     locations: tuple[str, ...] = ()
 
 
+class Summarised(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the ERP is given in one journal a store and day, ``after_hours`` of the next day (UTC)."""
+
+    locations: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
+    below_minor: int = 0
+    after_hours: int = 4
+
+
 class SalesTerms(Struct, frozen=True, forbid_unknown_fields=True):
     """When the tax of a sale is payable, and when its revenue is earned."""
 
@@ -106,6 +115,7 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     settlement: dict[str, str]
     entities: dict[str, Entity]
     facts: dict[str, FactRule]
+    summaries: Summarised
     expected_days: dict[str, int]
 
     def lane(self, document: str) -> int:
@@ -140,6 +150,15 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
         """Within how long the ERP must have a document."""
         fact = self.facts.get(document)
         return fact.deadline_minutes if fact else self.deadline_minutes[document]
+
+    def summarised(self, journal: "Journal") -> bool:
+        """Whether the ERP has a journal only in the summary of its store and day."""
+        rule = self.summaries
+        return (
+            journal.location in rule.locations
+            and journal.document in rule.documents
+            and journal.total_minor < rule.below_minor
+        )
 
     def opens(self, document: str, account: str) -> bool:
         """Whether a posting of a document to an account is something that a settlement has to match."""

@@ -55,7 +55,8 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 MIGRATION_LOCK: Final = 7400
 NEVER: Final = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
-_SQL: Final = named_sql.load("queries.sql") | named_sql.load("matching.sql") | named_sql.load("reconciliation.sql")
+_FILES: Final = ("queries.sql", "matching.sql", "reconciliation.sql", "books.sql")
+_SQL: Final = {name: text for file in _FILES for name, text in named_sql.load(file).items()}
 _KEY: Final = ("sku", "location")
 _COST: Final = ("unit_cost_minor", "currency")
 
@@ -725,6 +726,10 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         ),
     )  # fmt: skip
     _open_items(session, unit, now)
+    together = [j for j, _, _ in unit.journals if j.total_minor and j.to_erp and unit.rules.summarised(j)]
+    if together:
+        columns = ("journal_id", "legal_entity", "location", "business_date", "currency")
+        session.copy("summary_journals", columns, ([getattr(j, name) for name in columns] for j in together))
     session.copy(
         "erp_documents",
         (
@@ -741,7 +746,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
                     message.event_id, message.provenance, offset, j.due_at, erp_body(j), now, now,
                 )
                 for j, message, offset in unit.journals
-                if j.total_minor and j.to_erp
+                if j.total_minor and j.to_erp and not unit.rules.summarised(j)
             ),
             (
                 (

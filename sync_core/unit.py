@@ -334,7 +334,7 @@ class Step(Struct):
                 origin,
                 "posting",
                 f"{document}/{entity_id}",
-                "journaled" if journal.total_minor and to_erp else "",  # what moves no money is not the ERP's
+                "journaled" if journal.total_minor and to_erp and not self.rules.summarised(journal) else "",
                 attributes={
                     "journal_id": journal.journal_id,
                     "channel": channel,

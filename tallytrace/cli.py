@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -350,6 +351,59 @@ def act_on_exceptions(
     out.print_json(body.decode()) if as_json else out.print(look.acted(acted))
     if acted.done < len(acted.outcomes):
         raise typer.Exit(1)
+
+
+@app.command("close")
+def close_period(
+    context: typer.Context,
+    period: Annotated[str, typer.Argument(help="A month, such as 2026-11.")],
+    by: Annotated[str, typer.Option(help="Who you are.")],
+    reason: Annotated[str, typer.Option(help="Why; kept for ever.")],
+    entity: Annotated[str, typer.Option(help="Legal entity; none: the first.")] = "",
+    begin: Annotated[bool, typer.Option("--begin", help="From now on only finance posts into it.")] = False,
+    reopen: Annotated[bool, typer.Option("--reopen", help="Let it take entries again.")] = False,
+    accept_open: Annotated[bool, typer.Option("--accept-open", help="Close it with what is open.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is open.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Close an accounting period: from then on it takes no entry, and what comes late is posted in the next.
+
+    Example: tallytrace close 2026-11 --by ann --reason "November is complete" --dry-run
+    """
+    from sync_core.closing import PeriodStatus
+    from tallytrace import look, remote, supervisor
+
+    action = "begin" if begin else "reopen" if reopen else "close"
+    wanted = {"by": by, "reason": reason, "legal_entity": entity, "accept_open": accept_open, "dry_run": dry_run}
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        where = f"{product.core_url}/v1/periods/{quote(period, safe='')}"
+        before = remote.read(f"{where}?legal_entity={quote(entity, safe='')}", PeriodStatus)
+        if not as_json:
+            out.print(look.period(before))
+        if not (dry_run or yes) and not typer.confirm(f"{action} {period} of {before.legal_entity}?", err=True):
+            raise typer.Exit(1)
+        body = remote.send(f"{where}/{action}", wanted)
+    after = msgspec.json.decode(body, type=PeriodStatus)
+    out.print_json(body.decode()) if as_json else out.print(f"{after.period} of {after.legal_entity} is {after.state}")
+
+
+@app.command("statement")
+def show_statement(
+    context: typer.Context,
+    account: Annotated[str, typer.Argument(help="Such as assets:clearing:stripe.")],
+    until: Annotated[str, typer.Option(help="At the end of this day; none: today.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is open on an account that is settled, by age. Example: tallytrace statement assets:clearing:stripe"""
+    from sync_core.books_api import Statement
+    from tallytrace import look, remote, supervisor
+
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        asked = f"account={quote(account, safe='')}&until={quote(until, safe='')}&limit={limit}"
+        told = remote.read(f"{product.core_url}/v1/statement?{asked}", Statement)
+    out.print_json(msgspec.json.encode(told).decode()) if as_json else out.print(look.statement(told))
 
 
 @app.command("reconcile")

@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import api, clock, customer_api, ledger, return_api, settlement_api
+from sync_core import api, books_api, clock, customer_api, ledger, return_api, settlement_api
 from sync_core.deadlines import Deadlines
 from sync_core.erp.port import Erp
 from sync_core.files import Apart, FileReader
@@ -20,6 +20,7 @@ from sync_core.readback import ReadBack
 from sync_core.reconcile import Reconciler
 from sync_core.shelf import Shelves
 from sync_core.store import Store
+from sync_core.summaries import Summaries
 from sync_core.workers import Loop, looping
 from tallytrace import erp, health, webserver, worker
 from tallytrace.settings import Settings
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 FILE_SECONDS: Final = 0.25
 SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
+SUMMARY_SECONDS: Final = 60.0
 MATCH_SECONDS: Final = 2.0
 RECONCILE_SECONDS: Final = 5.0
 READ_BACK_SECONDS: Final = 2.0
@@ -67,6 +69,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         relays.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("matcher", Matcher(db, rules, clock.wall).run_once, idle_seconds=MATCH_SECONDS))
+        loops.append(Loop("summaries", Summaries(db, rules, clock.wall).run_once, idle_seconds=SUMMARY_SECONDS))
         undo.enter_context(looping([*working, *relays, *loops]))
         undo.enter_context(worker.waking(settings, "outbox", relays))
         undo.callback(files.stop)
@@ -75,6 +78,7 @@ def run(settings: Settings, until: threading.Event) -> None:
             *customer_api.HANDLERS,
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,
+            *books_api.HANDLERS,
             *health.handlers(lambda: _waiting_for(db), lambda: _metrics(db)),
         )
         undo.enter_context(webserver.serving(app, settings.core_host, settings.core_port, name="core"))

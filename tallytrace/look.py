@@ -11,6 +11,8 @@ from lineage.model import SlaDetail
 from lineage.reconciliation import Cell, Entry
 from lineage.text import tiles
 from sync_core.answers import OpenException
+from sync_core.books_api import Statement
+from sync_core.closing import PeriodStatus
 from sync_core.exceptions import Acted, Record
 from sync_core.money import text
 from tallytrace.errors import RemoteError
@@ -104,3 +106,32 @@ def acted(told: Acted) -> str:
     if told.left:
         lines.append(f"{told.left} more are found: run it again")
     return "\n".join(lines)
+
+
+def period(told: PeriodStatus) -> str:
+    """What is left to do before a period is closed, and who did what to it."""
+    days = "" if told.days_to_close is None else f", {told.days_to_close} days after its end"
+    lines = [f"{told.period} of {told.legal_entity} is {told.state}{days}"]
+    for point in told.points:
+        lines.append(f"{point.count:>8} {point.name}")
+        lines += [
+            f"{'':>9}{what}  {f'{text(minor)} {currency}' if currency else ''}"
+            for what, minor, currency in point.largest
+        ]
+    lines += [f"{one.at:%Y-%m-%d %H:%M} {one.by}: {one.action}, {one.reason}" for one in told.record]
+    return "\n".join(lines)
+
+
+def statement(told: Statement) -> Table:
+    """What is open on an account, oldest first; in its caption, what it holds by age."""
+    table = Table("date", "document", "reference", "order", "amount", "open", "days", title=told.account, box=None)
+    for one in told.entries:
+        amounts = (f"{text(minor)} {one.currency}" for minor in (one.amount_minor, one.open_minor))
+        table.add_row(str(one.business_date), one.document, one.reference, one.order_id, *amounts, str(one.age_days))
+    table.caption = "\n".join(
+        f"{text(one.balance_minor)} {one.currency} held, {text(one.open_minor)} open: to 7 days"
+        f" {text(one.to_7_days_minor)}, to 30 {text(one.to_30_days_minor)}, to 90 {text(one.to_90_days_minor)}, older"
+        f" {text(one.older_minor)}"
+        for one in told.totals
+    )
+    return table

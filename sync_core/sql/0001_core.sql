@@ -511,6 +511,17 @@ create table core.periods (
     primary key (legal_entity, period)
 );
 
+create table core.summary_journals (
+    journal_id     text primary key references core.journals,
+    legal_entity   text not null,
+    location       text not null,
+    business_date  date not null,
+    currency       text not null,
+    summary_id     text
+);
+create index summary_journals_due on core.summary_journals (business_date) where summary_id is null;
+create index summary_journals_of on core.summary_journals (summary_id) where summary_id is not null;
+
 create table core.period_actions (
     number        bigint generated always as identity primary key,
     legal_entity  text not null,

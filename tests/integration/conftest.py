@@ -9,7 +9,7 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from sync_core import api, customer_api, return_api, settlement_api
+from sync_core import api, books_api, customer_api, return_api, settlement_api
 from sync_core.files import FileReader
 from sync_core.ledger import load_rules
 from sync_core.reading import Reader
@@ -52,6 +52,7 @@ def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx
         *customer_api.HANDLERS,
         *return_api.HANDLERS,
         *settlement_api.HANDLERS,
+        *books_api.HANDLERS,
     )
     port = free_port()
     with (
