@@ -177,7 +177,7 @@ def margin(state: State, since: FromQuery[dt.date], until: FromQuery[dt.date]) -
     values = {"since": since, "until": until, "cost": core.rules.accounts.cost_of_goods}
     with core.db.transaction() as session:
         rows = session.rows("margins", **values)
-    return [Margin(*row, row[3] - row[4] - row[5]) for row in rows]
+    return [Margin(*(*row, row[3] - row[4] - row[5])) for row in rows]
 
 
 @get("/v1/journals", sync_to_thread=True)
