@@ -10,7 +10,7 @@ from sync_core.audit import ByKind, Check
 from sync_core.availability import Offer
 from sync_core.inbox import Receipt
 from sync_core.ledger import Lane
-from sync_core.messages import Name, StockPlace
+from sync_core.messages import LocationName, Name, StockPlace
 from sync_core.playbooks import Playbook
 
 
@@ -134,8 +134,19 @@ class OpenException(Struct, frozen=True):
     playbook: Playbook
 
 
+class LocationTold(Struct, frozen=True):
+    """A location, whose word counts there, and what systems call it."""
+
+    location: str
+    kind: str
+    stock_source: str
+    cost_source: str
+    near: list[str]
+    names: list[LocationName]
+
+
 class Product(Struct, frozen=True):
-    """A product, the other numbers it is known by, and its stock."""
+    """A product, what it is a variant of (nearest first), its own variants, its other numbers, and its stock."""
 
     origin: str
     sku: str
@@ -145,6 +156,8 @@ class Product(Struct, frozen=True):
     parent: str
     replaces: str
     registered_at: dt.datetime
+    path: list[str]
+    variants: list[str]
     aliases: list[str]
     stock: Sequence[Offer]
 

@@ -28,6 +28,7 @@ from sync_core.answers import (
     Hold,
     LaneStatus,
     LineState,
+    LocationTold,
     OpenException,
     OrderState,
     Problem,
@@ -50,6 +51,7 @@ from sync_core.messages import (
     SCHEMAS,
     TYPE_OF,
     TYPES,
+    LocationName,
     OrderCaptured,
     StockRepaired,
     decode_event,
@@ -112,6 +114,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         order,
         availability,
         product,
+        location,
         accuracy,
         channels,
         replenishments,
@@ -351,6 +354,17 @@ def product(state: State, number: FromPath[str]) -> list[Product]:
     told = core.shelves.look([row[1] for row in rows], (), "", "")
     stock = {one.sku: one.locations for one in told.items}
     return [Product(*(*row, stock[row[1]])) for row in rows]
+
+
+@get("/v1/locations/{name:str}", sync_to_thread=True)
+def location(state: State, name: FromPath[str]) -> list[LocationTold]:
+    """The locations that are called so, by us or by a system."""
+    with core_of(state).db.transaction() as session:
+        rows = session.rows("locations", number=name)
+    if not rows:
+        raise ProblemError(404, "Not found", f"no location {name!r}")
+    named = [(*row[:-1], [LocationName(system=one, name=two) for one, two in row[-1]]) for row in rows]
+    return [LocationTold(*one) for one in named]
 
 
 @get("/v1/accuracy", sync_to_thread=True)

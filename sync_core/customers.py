@@ -79,7 +79,8 @@ def _give(step: Step, customer: Customer, accounts: list[tuple[str, str]]) -> Ch
     customer.accounts = wanted
     owner: dict[str, Any] = {"origin": customer.origin, "customer_id": customer.customer_id}
     about = {"segment": customer.segment, "closed": customer.closed, "merged_into": customer.merged_into,
-             "at": customer.updated_at}  # fmt: skip
+             "at": customer.updated_at,
+             "identity": identity_of("customer", customer.origin, customer.customer_id)}  # fmt: skip
     gone, new = ([[one[place] for one in some] for place in (0, 1)] for some in (change.gone, change.new))
     step.unit.settings += [
         ("save_customer", owner | about),

@@ -46,6 +46,8 @@ def _faults(message: Message) -> Iterator[Fault]:
             yield from _priced(event.lines, 1)
             if sum(line.amount_minor for line in event.lines) < 0:
                 yield Fault("data.lines", "its lines come to less than nothing")
+            if event.tax_by_code and event.tax_minor:
+                yield Fault("data.tax_minor", "it is stated, and asked for with tax_by_code")
             if event.tax_minor < 0:
                 yield Fault("data.tax_minor", "the tax of an order is nothing or more")
             by = event.acknowledge_by

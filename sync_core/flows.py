@@ -45,7 +45,7 @@ from sync_core.buckets import FREES
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
 from sync_core.ledger import PostingRules
-from sync_core.master_messages import CustomerUpdated
+from sync_core.master_messages import CustomerUpdated, TaxCodeSet
 from sync_core.messages import (
     BackorderOffered,
     ChannelConnected,
@@ -183,6 +183,7 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     StockRuleSet: policies.set_rule,
     FeedReported: inventory.report_feed,
     CustomerUpdated: customers.update,
+    TaxCodeSet: products.set_tax_code,
 }
 
 
@@ -343,7 +344,7 @@ def _completed(claimed: Sequence[Claimed], known: Catalogue) -> tuple[Sequence[C
     """Events with what they left out, and by number what was added and from where."""
     if known.empty:
         return claimed, {}
-    found = [(one, *products.completed(one.message.event, known)) for one in claimed]
+    found = [(one, *products.completed(one.message.event, known, one.message.occurred_at)) for one in claimed]
     replace = msgspec.structs.replace
     return (
         [replace(one, message=replace(one.message, event=event)) for one, event, _ in found],

@@ -42,4 +42,16 @@ class CustomerUpdated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return [(one.system, one.account_id) for one in self.accounts]
 
 
-MASTER_TYPES: Final[dict[str, type[Struct]]] = {"tallytrace.customer.updated.v1": CustomerUpdated}
+class TaxCodeSet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a tax code of products takes from the event's time on, in millionths of the net amount."""
+
+    origin: Origin
+    tax_code: Annotated[str, Meta(min_length=1, max_length=50)]
+    rate_ppm: Annotated[int, Meta(ge=0, le=10**6)]
+    name: Annotated[str, Meta(max_length=200)] = ""
+
+
+MASTER_TYPES: Final[dict[str, type[Struct]]] = {
+    "tallytrace.customer.updated.v1": CustomerUpdated,
+    "tallytrace.tax_code.set.v1": TaxCodeSet,
+}

@@ -25,7 +25,7 @@ from sync_core.fields import Origin as Origin
 from sync_core.fields import Positive as Positive
 from sync_core.fields import TenderKind as TenderKind
 from sync_core.fields import UnitsLine as UnitsLine
-from sync_core.master_messages import MASTER_TYPES, CustomerUpdated
+from sync_core.master_messages import MASTER_TYPES, CustomerUpdated, TaxCodeSet
 from sync_core.return_messages import RETURN_TYPES, ReturnEvent, ReturnPolicySet, ReturnReasonMapped
 
 Provenance = Literal["live", "file", "generated"]
@@ -53,7 +53,8 @@ class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A customer's order was accepted by a channel. ``location`` is where its goods are to be taken from.
 
     Without one it is the first of the locations that serve the channel. ``acknowledge_by`` is until when the channel
-    wants to be told that we have it; without it its terms say so.
+    wants to be told that we have it; without it its terms say so. With ``tax_by_code`` its tax is what the tax codes of
+    its products come to; lines that are no goods are taxed as the goods are on average.
     """
 
     origin: Origin
@@ -63,6 +64,7 @@ class OrderCaptured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
     location: Annotated[str, Meta(max_length=200)] = ""
     tax_minor: Amount = 0
+    tax_by_code: bool = False
     customer_ref: Annotated[str, Meta(max_length=200)] = ""
     acknowledge_by: Moment | None = None
 
@@ -562,8 +564,18 @@ class TransferWrittenOff(Struct, frozen=True, kw_only=True, forbid_unknown_field
     transfer_id: Name
 
 
+class LocationName(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a system calls a location in its documents."""
+
+    system: Origin
+    name: Name
+
+
 class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A location, and whose word counts there. An empty ``stock_source`` or ``cost_source`` takes anybody's."""
+    """A location, and whose word counts there. An empty ``stock_source`` or ``cost_source`` takes anybody's.
+
+    ``names`` are what systems call it: documents of theirs are understood so. The latest registration of a name holds.
+    """
 
     origin: Origin
     location: Name
@@ -571,6 +583,7 @@ class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_field
     stock_source: Annotated[str, Meta(max_length=200)] = ""
     cost_source: Annotated[str, Meta(max_length=200)] = ""
     near: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    names: Annotated[tuple[LocationName, ...], Meta(max_length=100)] = ()
 
 
 class ProductRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -762,6 +775,7 @@ Event = (
     | StockRuleSet
     | FeedReported
     | CustomerUpdated
+    | TaxCodeSet
 )
 
 SCHEMAS: Final = "/v1/schemas"
@@ -941,6 +955,8 @@ def sequence_of(event: Event) -> str:
             return f"rules\x1f{event.origin}"
         case ProductRegistered():
             return f"product\x1f{event.origin}\x1f{event.sku}"
+        case TaxCodeSet():
+            return f"tax\x1f{event.origin}"
         case CustomerUpdated():
             return f"customer\x1f{event.origin}"
         case FeedReported():

@@ -200,16 +200,29 @@ class Stock(Struct):
         return self.good - self.reserved - self.committed
 
 
+class Rates(Struct, frozen=True):
+    """The tax code of a product, and what it takes since when, in millionths; oldest first."""
+
+    tax_code: str
+    since: list[tuple[dt.datetime, int]]
+
+    def at(self, moment: dt.datetime) -> int:
+        """The rate of a moment; before the first it is the first."""
+        return next((rate for since, rate in reversed(self.since) if since <= moment), self.since[0][1])
+
+
 class Catalogue(Struct, frozen=True):
     """What is known of the numbers and channels in a batch of events."""
 
     bound: frozenset[str] = frozenset()  # origins that must name products
     skus: dict[tuple[str, str], str] = field(default_factory=dict)  # by origin and number
     defaults: dict[str, str] = field(default_factory=dict)  # by channel: the first location that serves it
+    places: dict[tuple[str, str], str] = field(default_factory=dict)  # locations by system and its name for them
+    rates: dict[tuple[str, str], Rates] = field(default_factory=dict)  # by origin and SKU
 
     @property
     def empty(self) -> bool:
-        return not self.bound and not self.defaults
+        return not (self.bound or self.defaults or self.places)
 
 
 class Customer(Struct):

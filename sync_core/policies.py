@@ -10,20 +10,21 @@ from sync_core.unit import DONE, Step, Verdict
 def register_location(step: Step, event: LocationRegistered) -> Verdict:
     """A location, and whose word counts there from now on."""
     identity = location_identity(event.location)
-    step.unit.arrived.add(identity)
-    step.unit.settings.append(
-        (
-            "save_location",
-            {
-                "location": event.location,
-                "identity": identity,
-                "kind": event.kind,
-                "stock_source": event.stock_source,
-                "cost_source": event.cost_source,
-                "near": list(event.near),
-            },
-        )
-    )
+    step.unit.arrived.update([identity, *(location_identity(one.name) for one in event.names)])
+    about = {
+        "location": event.location,
+        "identity": identity,
+        "kind": event.kind,
+        "stock_source": event.stock_source,
+        "cost_source": event.cost_source,
+        "near": list(event.near),
+    }
+    called = {
+        "location": event.location,
+        "systems": [one.system for one in event.names],
+        "names": [one.name for one in event.names],
+    }
+    step.unit.settings += [("save_location", about), ("save_location_names", called)]
     return DONE
 
 

@@ -3,16 +3,21 @@
 An origin is bound to the master once a product is registered for it; others may name what they like.
 """
 
+import datetime as dt
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from collector.semconv import correlation_id
 from sync_core.door import Fault
+from sync_core.master_messages import TaxCodeSet
 from sync_core.messages import (
     Event,
+    FeedReported,
+    LocationRegistered,
     OrderCaptured,
     OrderEdited,
     ProductRegistered,
@@ -23,6 +28,7 @@ from sync_core.messages import (
     TransferRequested,
 )
 from sync_core.model import Catalogue, Hop
+from sync_core.money import at_rate, cumulative_share
 from sync_core.unit import DONE, Step, Verdict
 
 Naming = (
@@ -59,12 +65,42 @@ def named(events: Iterable[Event]) -> list[tuple[str, str]]:
     return sorted({(one.origin, number) for one in events if isinstance(one, Naming) for _, number in _goods(one)})
 
 
-def completed(event: Event, known: Catalogue) -> tuple[Event, list[str]]:
-    """The event with the products' own SKUs and what it left out, and where each of these is from."""
-    if not isinstance(event, Naming):
-        return event, []
+def set_tax_code(step: Step, event: TaxCodeSet) -> Verdict:
+    """A rate from now on; orders that waited for one go on."""
+    identity = identity_of("tax_code", event.origin, event.tax_code)
+    step.unit.arrived.add(identity)
+    about = msgspec.structs.asdict(event) | {"identity": identity, "at": step.message.occurred_at}
+    step.unit.settings.append(("save_tax_code", about))
+    reference = f"tax_code/{event.tax_code}"
+    step.tell(
+        Hop("master_data.tax_code", "source", correlation_id(event.origin, reference), event.origin, "master_data",
+            reference, "changed", occurred_at=step.message.occurred_at,
+            attributes={"reason": f"{event.rate_ppm} ppm"})
+    )  # fmt: skip
+    return DONE
+
+
+def located(events: Iterable[Event]) -> list[tuple[str, str]]:
+    """The systems and their names of places that documents name."""
+    return sorted({(_system(event), name) for event in events for name in _places(event).values()})
+
+
+def taxed_by_code(events: Iterable[Event], skus: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
+    """The origins and SKUs of goods in orders whose tax is asked for."""
+    asked = [one for one in events if isinstance(one, OrderCaptured) and one.tax_by_code]
+    return sorted({(one.origin, skus.get((one.origin, sku), sku)) for one in asked for _, sku in _goods(one)})
+
+
+def completed(event: Event, known: Catalogue, at: dt.datetime) -> tuple[Event, list[str]]:
+    """The event with our names of products and places and what it left out, and where each of these is from."""
     notes: list[str] = []
     changes: dict[str, Any] = {}
+    for name, value in _places(event).items():
+        if ours := known.places.get((_system(event), value)):
+            changes[name] = ours
+            notes.append(f"{name} {ours} from its name {value}")
+    if not isinstance(event, Naming):
+        return (msgspec.structs.replace(event, **changes), notes) if changes else (event, [])
     if isinstance(event, OrderCaptured) and not event.location and event.channel in known.defaults:
         changes["location"] = known.defaults[event.channel]
         notes.append(f"location {changes['location']} from channel {event.channel}")
@@ -76,6 +112,9 @@ def completed(event: Event, known: Catalogue) -> tuple[Event, list[str]]:
             notes.append(f"SKU {sku} from its number {number}")
     if lines != list(event.lines):
         changes["lines"] = tuple(lines)
+    if isinstance(event, OrderCaptured) and event.tax_by_code and not _untaxed(event, known):
+        changes["tax_minor"], note = _tax(event, known, at)
+        notes.append(note)
     return (msgspec.structs.replace(event, **changes), notes) if changes else (event, [])
 
 
@@ -90,6 +129,8 @@ def fault(event: OrderCaptured, known: Catalogue) -> Fault | None:
     """What a channel that waits for its answer must mend; other events wait until it is known."""
     for place, number in unknown(event, known):
         return Fault(f"lines[{place}].sku", f"{number} is no product of {event.origin}")
+    for place, sku in _untaxed(event, known):
+        return Fault(f"lines[{place}].sku", f"{sku} has no tax code with a rate")
     if not event.location and event.channel not in known.defaults:
         return Fault("location", f"none is given, and nothing serves channel {event.channel}")
     return None
@@ -102,10 +143,21 @@ def wait(event: Event, known: Catalogue) -> Verdict | None:
         assert isinstance(event, Naming)
         reason = f"lines[{place}].sku: {number} is no product of {event.origin}"
         return Verdict("parked", reason, identity_of("product", event.origin, number))
+    if isinstance(event, OrderCaptured) and (untaxed := _untaxed(event, known)):
+        place, sku = untaxed[0]
+        reason = f"lines[{place}].sku: {sku} has no tax code with a rate"
+        rates = known.rates.get((event.origin, sku))
+        missing = (
+            ("tax_code", event.origin, rates.tax_code) if rates and rates.tax_code else ("product", event.origin, sku)
+        )
+        return Verdict("parked", reason, identity_of(*missing))
     if isinstance(event, OrderCaptured) and not event.location:
         reason = f"location: none is given, and nothing serves channel {event.channel}"
         return Verdict("parked", reason, identity_of("channel", event.channel))
     return None
+
+
+_PLACES: Final = ("location", "from_location", "to_location")
 
 
 def tell(step: Step, event: Event, notes: Sequence[str]) -> None:
@@ -116,6 +168,40 @@ def tell(step: Step, event: Event, notes: Sequence[str]) -> None:
                 event.order_id, attributes={"channel": event.channel, "location": event.location,
                                             "reason": "; ".join(notes)[:2000]})
         )  # fmt: skip
+
+
+def _untaxed(event: OrderCaptured, known: Catalogue) -> list[tuple[int, str]]:
+    """The lines of goods whose tax is asked for and not known: their places and SKUs."""
+    if not event.tax_by_code:
+        return []
+    lines = [(place, known.skus.get((event.origin, number), number)) for place, number in _goods(event)]
+    rates = known.rates
+    return [(n, sku) for n, sku in lines if not ((found := rates.get((event.origin, sku))) and found.since)]
+
+
+def _tax(event: OrderCaptured, known: Catalogue, at: dt.datetime) -> tuple[int, str]:
+    """What the tax codes of an order's goods come to, code by code, and how."""
+    nets: Counter[tuple[str, int]] = Counter()
+    for place, number in _goods(event):
+        rates = known.rates[event.origin, known.skus.get((event.origin, number), number)]
+        nets[rates.tax_code, rates.at(at)] += event.lines[place].amount_minor
+    goods_minor, tax_minor = sum(nets.values()), sum(at_rate(net, ppm) for (_, ppm), net in nets.items())
+    beside_minor = sum(line.amount_minor for line in event.lines) - goods_minor
+    tax_minor += cumulative_share(tax_minor, 0, beside_minor, goods_minor) if goods_minor else 0
+    codes = ", ".join(f"{code} at {ppm} ppm" for code, ppm in sorted(nets))
+    return tax_minor, f"tax {tax_minor} from {codes}"
+
+
+def _places(event: Event) -> dict[str, str]:
+    """The fields in which a document names places."""
+    if isinstance(event, LocationRegistered):
+        return {}
+    return {name: value for name in _PLACES if (value := getattr(event, name, ""))}
+
+
+def _system(event: Event) -> str:
+    """Whose names for places a document uses."""
+    return event.feed if isinstance(event, FeedReported) else event.origin
 
 
 def _goods(event: Naming) -> list[tuple[int, str]]:

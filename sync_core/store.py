@@ -34,6 +34,7 @@ from sync_core.model import (
     Order,
     OrderLine,
     Posted,
+    Rates,
     Signal,
     Stock,
     Terms,
@@ -41,7 +42,7 @@ from sync_core.model import (
     TransferLine,
 )
 from sync_core.periods import Periods
-from sync_core.products import Naming, named
+from sync_core.products import Naming, located, named, taxed_by_code
 from sync_core.return_messages import ReturnRequested
 from sync_core.return_model import Policy, Refund, Return, ReturnLine
 from sync_core.return_policy import Promises
@@ -399,7 +400,26 @@ def load_catalogue(session: Session, events: Sequence[Event]) -> Catalogue:
             for key in ((origin, number), (origin, sku))}  # fmt: skip
     asked = [event.channel for event in events if isinstance(event, OrderCaptured) and not event.location]
     defaults: dict[str, str] = dict(session.rows("first_locations", channels=asked)) if asked else {}
-    return Catalogue(bound, skus, defaults)
+    return Catalogue(bound, skus, defaults, _load_places(session, events), _load_rates(session, events, skus))
+
+
+def _load_places(session: Session, events: Sequence[Event]) -> dict[tuple[str, str], str]:
+    asked = located(events)
+    columns = {"systems": [system for system, _ in asked], "names": [name for _, name in asked]}
+    return {row[:2]: row[2] for row in (session.rows("known_places", **columns) if asked else ())}
+
+
+def _load_rates(
+    session: Session, events: Sequence[Event], skus: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], Rates]:
+    asked = taxed_by_code(events, skus)
+    columns = {"origins": [origin for origin, _ in asked], "skus": [sku for _, sku in asked]}
+    rates: dict[tuple[str, str], Rates] = {}
+    for origin, sku, tax_code, since, rate_ppm in session.rows("tax_rates", **columns) if asked else ():
+        held = rates.setdefault((origin, sku), Rates(tax_code, []))
+        if since is not None:
+            held.since.append((since, rate_ppm))
+    return rates
 
 
 def load_signals(session: Session, unit: Unit, *, new_point: bool) -> None:

@@ -335,6 +335,25 @@ create table core.locations (
     near          text[] not null
 );
 
+create table core.location_names (
+    system    text not null,
+    name      text not null,
+    location  text not null references core.locations,
+    primary key (system, name)
+);
+create index location_names_of on core.location_names (location);
+
+create table core.tax_codes (
+    origin      text not null,
+    tax_code    text not null,
+    valid_from  timestamptz not null,
+    rate_ppm    integer not null,
+    name        text not null,
+    identity    bytea not null,
+    primary key (origin, tax_code, valid_from)
+);
+create index tax_codes_identity on core.tax_codes (identity);
+
 create table core.products (
     origin         text not null,
     sku            text not null,
@@ -346,6 +365,7 @@ create table core.products (
     registered_at  timestamptz not null,
     primary key (origin, sku)
 );
+create index products_parent on core.products (origin, parent) where parent <> '';
 
 create table core.product_numbers (
     origin    text not null,
@@ -362,6 +382,7 @@ create table core.customers (
     closed       boolean not null,
     merged_into  text not null,
     updated_at   timestamptz not null,
+    identity     bytea not null unique,
     primary key (origin, customer_id)
 );
 create index customers_merged on core.customers (origin, merged_into) where merged_into <> '';

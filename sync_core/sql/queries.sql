@@ -503,6 +503,46 @@ values (%(location)s, %(identity)s, %(kind)s, %(stock_source)s, %(cost_source)s,
 on conflict (location) do update set kind = excluded.kind, stock_source = excluded.stock_source,
     cost_source = excluded.cost_source, near = excluded.near
 
+-- name: save_location_names
+-- What systems call a location now.
+with gone as (
+    delete from core.location_names
+    where location = %(location)s
+      and (system, name) not in (select * from unnest(%(systems)s::text[], %(names)s::text[]))
+)
+insert into core.location_names (system, name, location)
+select distinct system, name, %(location)s
+from unnest(%(systems)s::text[], %(names)s::text[]) as called (system, name)
+on conflict (system, name) do update set location = excluded.location
+
+-- name: known_places
+-- The locations that systems' names for them stand for.
+select system, name, location from core.location_names
+where (system, name) in (select * from unnest(%(systems)s::text[], %(names)s::text[]))
+
+-- name: locations
+-- Locations by one of their names.
+select location, kind, stock_source, cost_source, near,
+       (select coalesce(json_agg(json_build_array(system, name) order by system, name), '[]')
+        from core.location_names as called where called.location = locations.location)
+from core.locations
+where location = %(number)s
+   or location in (select location from core.location_names where name = %(number)s)
+order by location
+
+-- name: save_tax_code
+-- A rate from a time on.
+insert into core.tax_codes (origin, tax_code, valid_from, rate_ppm, name, identity)
+values (%(origin)s, %(tax_code)s, %(at)s, %(rate_ppm)s, %(name)s, %(identity)s)
+on conflict (origin, tax_code, valid_from) do update set rate_ppm = excluded.rate_ppm, name = excluded.name
+
+-- name: tax_rates
+-- The tax codes of products, and what each takes since when, oldest first.
+select origin, sku, tax_code, valid_from, rate_ppm
+from core.products left join core.tax_codes using (origin, tax_code)
+where (origin, sku) in (select * from unnest(%(origins)s::text[], %(skus)s::text[]))
+order by valid_from
+
 -- name: save_channel
 -- The locations that serve a channel.
 insert into core.channels (channel, locations, identity) values (%(channel)s, %(locations)s, %(identity)s)
@@ -545,6 +585,15 @@ where product_numbers.number <> product_numbers.sku or product_numbers.sku = exc
 -- name: products
 -- Products by one of their numbers.
 select origin, products.sku, name, unit, tax_code, parent, replaces, registered_at,
+       (with recursive above (sku, parent, depth) as (
+            select '', products.parent, 0
+            union all
+            select over.sku, over.parent, depth + 1
+            from above join core.products as over on over.origin = products.origin and over.sku = above.parent
+            where depth < 10)
+        select coalesce(array_agg(sku order by depth), '{}') from above where depth > 0),
+       array(select variant.sku from core.products as variant
+             where variant.origin = products.origin and variant.parent = products.sku order by 1 limit 1000),
        array(select number from core.product_numbers as other
              where other.origin = products.origin and other.sku = products.sku and number <> products.sku
              order by number)
@@ -565,8 +614,8 @@ where (origin, customer_id) in (select * from unnest(%(origins)s::text[], %(cust
 
 -- name: save_customer
 -- A customer as known now.
-insert into core.customers (origin, customer_id, segment, closed, merged_into, updated_at)
-values (%(origin)s, %(customer_id)s, %(segment)s, %(closed)s, %(merged_into)s, %(at)s)
+insert into core.customers (origin, customer_id, segment, closed, merged_into, updated_at, identity)
+values (%(origin)s, %(customer_id)s, %(segment)s, %(closed)s, %(merged_into)s, %(at)s, %(identity)s)
 on conflict (origin, customer_id) do update set segment = excluded.segment, closed = excluded.closed,
     merged_into = excluded.merged_into, updated_at = excluded.updated_at
 
@@ -1125,6 +1174,10 @@ union all
 select identity, 'known', 0, 0 from core.product_numbers where identity = any(%(ids)s::bytea[])
 union all
 select identity, 'known', 0, 0 from core.channels where identity = any(%(ids)s::bytea[])
+union all
+select identity, 'known', 0, 0 from core.customers where identity = any(%(ids)s::bytea[])
+union all
+select distinct identity, 'known', 0, 0 from core.tax_codes where identity = any(%(ids)s::bytea[])
 union all
 select identity, 'issued', 0, 0 from core.gift_cards where identity = any(%(ids)s::bytea[])
 union all

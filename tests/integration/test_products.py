@@ -7,10 +7,11 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core.messages import ChannelServed, ProductRegistered
+from sync_core.master_messages import TaxCodeSet
+from sync_core.messages import ChannelServed, LocationName, LocationRegistered, ProductRegistered
 from tests.core import Core, text
 from tests.estate import Estate
-from tests.factories import NOON, counted, goods_in, line, order
+from tests.factories import NOON, counted, goods_in, line, order, transfer
 
 
 def product(sku: str = "A1", **over: Any) -> ProductRegistered:
@@ -80,3 +81,41 @@ def test_an_older_registration_changes_nothing(estate: Estate, http: httpx.Clien
     assert http.get("/v1/products/5013").status_code == 404
     estate.tell(product(name="newest", aliases=("5013",)), at=NOON + dt.timedelta(hours=2))
     assert http.get("/v1/products/5012").status_code == 404
+
+
+@pytest.mark.proves(82)
+def test_hierarchies_tax_codes_and_what_systems_call_stores(estate: Estate, core: Core, http: httpx.Client) -> None:
+    estate.tell(product("DEPT"), product("STYLE", parent="DEPT"), product("A1", parent="STYLE", tax_code="S"))
+    estate.tell(product("B2", parent="STYLE", tax_code="R", aliases=("5012",)))
+    told = {sku: http.get(f"/v1/products/{sku}").json()[0] for sku in ("DEPT", "STYLE", "5012")}
+    assert [told[sku]["path"] for sku in told] == [[], ["DEPT"], ["STYLE", "DEPT"]]
+    assert [told[sku]["variants"] for sku in told] == [["STYLE"], ["A1", "B2"], []]
+
+    called = tuple(LocationName(system=system, name=name) for system, name in (("pos", "0042"), ("shop", "LDN")))
+    estate.tell(LocationRegistered(origin="erp", location="ST1", kind="store", names=called))
+    estate.tell(LocationRegistered(origin="erp", location="WH1", kind="warehouse"))
+    estate.tell(goods_in("D0", {"A1": 4}, origin="pos", location="0042"))
+    estate.tell(goods_in("D1", {"A1": 5, "B2": 5}, location="LDN"), transfer(from_location="LDN", to_location="WH1"))
+    assert (estate.at("ST1")["good"], estate.at("ST1")["committed"]) == (9, 2)
+    assert [one["location"] for one in http.get("/v1/locations/0042").json()] == ["ST1"]
+    assert http.get("/v1/locations/0043").status_code == 404
+
+    by_code = {"tax_by_code": True, "location": "LDN"}
+    refused = http.post("/v1/orders", json=asked(line(), **by_code))
+    assert (refused.status_code, refused.json()["field"]) == (422, "lines[0].sku")
+    assert refused.json()["detail"] == "A1 has no tax code with a rate"
+    assert http.post("/v1/orders", json=asked(line(), tax_minor=1, **by_code)).json()["field"] == "tax_minor"
+    lines = (line("A1", 2), line("5012", price_minor=995), line("POST", amount_minor=300, kind="shipping"))
+    estate.tell(order("waits", *lines, **by_code))
+    estate.tell(TaxCodeSet(origin="shop", tax_code="S", rate_ppm=200_000))
+    assert core.states()["parked"] == 1
+    estate.tell(TaxCodeSet(origin="shop", tax_code="R", rate_ppm=50_000))
+    estate.tell(TaxCodeSet(origin="shop", tax_code="S", rate_ppm=175_000), at=NOON + dt.timedelta(days=1))
+    [waited] = http.get("/v1/orders/waits").json()
+    assert (waited["location"], waited["tax_minor"]) == ("ST1", 400 + 50 + 45)
+    core.now += dt.timedelta(days=2)
+    [taken] = http.post("/v1/orders", json=asked(line("A1", 2), **by_code)).json()
+    assert (taken["location"], taken["state"], taken["tax_minor"]) == ("ST1", "reserved", 350)
+    reasons = [text(span, "reason") for span in core.spans() if span.name == "order.enrich"]
+    assert reasons[-1] == "location ST1 from its name LDN; tax 350 from S at 175000 ppm"
+    assert estate.sound()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
-from sync_core.master_messages import CustomerUpdated
+from sync_core.master_messages import CustomerUpdated, TaxCodeSet
 from sync_core.messages import (
     TYPES,
     BackorderOffered,
@@ -188,6 +188,7 @@ EVENTS: dict[str, tuple[Event, str]] = {
     "transfer written off": (TransferWrittenOff(origin="shop", transfer_id="T1"), "shop\x1fT1"),
     "control total": (control_total("1"), "shop\x1fL1"),
     "customer": (CustomerUpdated(origin="crm", customer_id="C1"), "customer\x1fcrm"),
+    "tax code": (TaxCodeSet(origin="erp", tax_code="S", rate_ppm=200_000), "tax\x1ferp"),
     "product": (ProductRegistered(origin="erp", sku="A1", name="mug"), "product\x1ferp\x1fA1"),
     "location": (LocationRegistered(origin="erp", location="L", kind="store"), "rules\x1ferp"),
     "channel": (ChannelServed(origin="erp", channel="web", locations=("L",)), "rules\x1ferp"),
