@@ -75,7 +75,7 @@ def by_channel(samples: Iterable[Sample], known: Collection[str]) -> dict[str, S
     The measurement over all channels says what is current: a channel that it does not cover any more has nothing
     open, and what is open beyond the channels belongs to no channel, "". Without it there is no measurement.
     """
-    rolled_up = [each for each in samples if not each.location and not each.provider]
+    rolled_up = [each for each in samples if not (each.location or each.provider or each.kind)]
     total = next((each for each in rolled_up if not each.channel), None)
     if total is None:
         return dict.fromkeys(known)

@@ -14,6 +14,7 @@ STORED_ON: Final[Mapping[str, str]] = {
     "recon_entries": "ingested_on",
     "milestones": "ingested_on",
     "stock_freshness": "ingested_on",
+    "stock_marks": "ingested_on",
     "sli_samples": "toDateTime(measured_at)",
 }
 """Each table whose rows may expire, and when a row of it was stored."""

@@ -9,7 +9,7 @@ MILESTONES: Final = {
     "order": (
         "captured validated payment_confirmed fraud_cleared taxed reserved backordered erp_awaited erp_accepted routed "
         "acknowledged released ready_for_pickup edited lapsed renewed acknowledgement_awaited "
-        "partially_shipped fulfilled cancelled notified closed"
+        "partially_shipped fulfilled cancelled duplicate_escaped notified closed"
     ),
     "fulfilment": "released picked packed shipped confirmation_awaited confirmed delivery_promised delivered picked_up",
     "return": (
@@ -19,11 +19,11 @@ MILESTONES: Final = {
     "refund": "instructed issued failed settled",
     "payment": "authorised captured voided settlement_announced settled disputed dispute_won dispute_lost",
     "posting": "due journaled sent erp_accepted erp_rejected reversed",
-    "settlement": "announced received matched posted banked superseded",
+    "settlement": "announced received matched hand_matched posted banked superseded",
     "stock": "occurred applied published",
     "transfer": "requested shipped received closed",
-    "count": "taken compared corrected",
-    "message": "accepted failed recovered dead_lettered",
+    "count": "taken compared drifted corrected",
+    "message": "accepted redelivered replayed failed recovered dead_lettered",
     "exception": "opened assigned resolved reopened",
     "period": "ended reconciled closed",
     "channel": "registered live",

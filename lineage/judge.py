@@ -1,5 +1,6 @@
 """The deadline rule: when an item counts, for or against its promise, and what state a promise is in."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,17 +22,29 @@ class Judged(Struct, frozen=True):
 
 
 def judge(
-    *, started_at: datetime, due_at: datetime, ended_at: datetime | None, stopped_at: datetime | None, now: datetime
+    *,
+    started_at: datetime,
+    due_at: datetime,
+    ended_at: datetime | None,
+    stopped_at: datetime | None,
+    now: datetime,
+    spoiled_at: datetime | None = None,
 ) -> Judged:
-    """Decided at min(end, deadline): late completion never un-burns an item. ``stopped_at`` is when it was cancelled.
+    """Decided at min(end, deadline): late completion never un-burns an item.
 
-    What lies after ``now`` has not happened yet.
+    ``stopped_at`` is when it was cancelled, ``spoiled_at`` when it became bad whatever follows. What lies after ``now``
+    has not happened yet.
     """
-    ended_at, stopped_at = _until(ended_at, now), _until(stopped_at, now)
+    ended_at, stopped_at, spoiled_at = _until(ended_at, now), _until(stopped_at, now), _until(spoiled_at, now)
     if ended_at and ended_at < started_at:
         if started_at - ended_at > SKEW:
             return Judged("refused", started_at)
         ended_at = started_at
+    is_open = ended_at is None and stopped_at is None
+    if spoiled_at:
+        spoiled_at = max(spoiled_at, started_at)
+        if all(spoiled_at <= other for other in (due_at, ended_at, stopped_at) if other):
+            return Judged("bad", spoiled_at, is_open, max(0.0, ((ended_at or now) - due_at).total_seconds()))
     if ended_at and ended_at <= due_at and not (stopped_at and stopped_at < ended_at):
         return Judged("good", ended_at)
     if stopped_at and stopped_at <= due_at:
@@ -39,7 +52,37 @@ def judge(
     if now <= due_at:
         return Judged("pending")
     late = ((ended_at or now) - due_at).total_seconds()
-    return Judged("bad", due_at, ended_at is None and stopped_at is None, late)
+    return Judged("bad", due_at, is_open, late)
+
+
+def judged_once(
+    *, started_at: datetime, due_at: datetime, stopped_at: datetime | None, spoiled_at: datetime | None, now: datetime
+) -> Judged:
+    """Of what is judged at its deadline: bad when something spoiled it first, and over then; else good."""
+    spoiled_at = spoiled_at if spoiled_at and max(spoiled_at, started_at) <= due_at else None
+    ended_at = max(spoiled_at, started_at) if spoiled_at else due_at
+    return judge(
+        started_at=started_at, due_at=due_at, ended_at=ended_at, stopped_at=stopped_at, now=now, spoiled_at=spoiled_at
+    )
+
+
+def paused_until(
+    due_at: datetime, started_at: datetime, marks: Iterable[tuple[datetime, int, bool]], now: datetime
+) -> datetime:
+    """The deadline after the pauses that began before it. A mark begins (true) or ends the pause of a number.
+
+    While a pause lasts the deadline moves on with ``now``, and what waits is pending.
+    """
+    under_way: set[int] = set()
+    since = started_at
+    for at, number, begins in sorted(mark for mark in marks if mark[0] <= now):
+        before = bool(under_way)
+        (under_way.add if begins else under_way.discard)(number)
+        if begins and not before:
+            since = max(at, started_at)
+        elif before and not under_way and since < due_at:
+            due_at += max(at, started_at) - since
+    return due_at + (now - since) if under_way and since < due_at else due_at
 
 
 def _until(at: datetime | None, now: datetime) -> datetime | None:
@@ -77,6 +120,20 @@ def budget_left(tally: Tally, target_ppm: int) -> float | None:
     """Share of the bad items that the target allows which is unspent; negative when overspent, None when none is."""
     allowed = tally.decided * (MILLION - target_ppm)
     return 1 - tally.bad * MILLION / allowed if allowed else None
+
+
+def burn(recent: Tally, target_ppm: int) -> float | None:
+    """How many times as fast as allowed the budget is spent: 1 spends all of it in just one window."""
+    return recent.bad * MILLION / (recent.decided * (MILLION - target_ppm)) if recent.decided else None
+
+
+def exhausted_in(left: float | None, rate: float | None, window: timedelta) -> timedelta | None:
+    """Until the budget is spent at this rate: nothing when it is; None when it never will be."""
+    if left is None or rate is None:
+        return None
+    if left <= 0:
+        return timedelta()
+    return window * (left / rate) if rate > 0 else None
 
 
 def state(tally: Tally, rules: Thresholds, watermark: datetime | None, now: datetime) -> tuple[SlaState, str]:

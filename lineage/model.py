@@ -446,12 +446,13 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """A row of sli_samples: one SLA, one segment ("" = all), one window."""
+    """A row of sli_samples: one SLA, one segment ("" = all), one window, one version."""
 
     sla: str
     channel: str
     location: str
     provider: str
+    kind: str = ""
     as_of: datetime
     window_start: datetime
     window_end: datetime
@@ -469,10 +470,36 @@ class Sample(Struct, frozen=True, kw_only=True):
     reason: str  # why that state, in words
     watermark: datetime | None  # newest event time that the measurement saw
     definition: str  # hash of the definition it was measured by
+    recent_good: int = 0  # of the last day of the window
+    recent_bad: int = 0
+    measured_at: datetime | None = None  # its version: of two of the same window the later one knows more
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """The newest measurement of one channel, location, provider or kind; a "" field means all."""
+
+    channel: str
+    location: str
+    provider: str
+    kind: str = ""
+    value: float | None
+    target: float
+    state: SlaState
+    reason: str
+    good: int
+    bad: int
+    pending: int
+    excused: int
+    overdue_open: int
+    at_risk: tuple[Money, ...]
+    budget_left: float | None
+    burn: float | None = None
+    as_of: datetime
 
 
 class SlaTile(Struct, frozen=True, kw_only=True):
     name: str
+    number: int = 0
     title: str
     description: str
     unit: str  # what is counted: "refunds", "minutes", "cells"
@@ -498,26 +525,12 @@ class SlaTile(Struct, frozen=True, kw_only=True):
     history: tuple[Point, ...]  # oldest first
     change: float | None  # value minus the value one window earlier
     oldest_due_at: datetime | None = None
-
-
-class Segment(Struct, frozen=True, kw_only=True):
-    """The newest measurement of one channel, location or provider; a "" field means all."""
-
-    channel: str
-    location: str
-    provider: str
-    value: float | None
-    target: float
-    state: SlaState
-    reason: str
-    good: int
-    bad: int
-    pending: int
-    excused: int
-    overdue_open: int
-    at_risk: tuple[Money, ...]
-    budget_left: float | None
-    as_of: datetime
+    severity: str = "major"
+    kind: str = "interval"
+    period: str = ""  # of a window that is the calendar's; "" = rolling
+    burn: float | None = None  # of the last day: 1 spends the budget in just one window
+    exhausted_in_seconds: float | None = None  # at that rate; 0 when it is spent, None when it never will be
+    worst: tuple[Segment, ...] = ()  # segments that fall short, the worst first
 
 
 class SlaDetail(Struct, frozen=True, kw_only=True):
@@ -543,9 +556,11 @@ class SlaItem(Struct, frozen=True, kw_only=True):
     channel: str
     location: str
     provider: str
+    kind: str = ""
     owner: str
     amount: Money | None
     reason: str
+    weight: int = 1  # it counts as so many
 
 
 class SlaItems(Struct, frozen=True, kw_only=True):

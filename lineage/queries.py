@@ -1,18 +1,18 @@
 """Every question that lineage asks of ClickHouse, by the name of its file in sql/."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from collector.storage import Storage
-from lineage.deadlines import Calendar, Deadline
+from lineage.deadlines import Calendar
 from lineage.findings import CLOCKS_DIFFER, STUCK_AFTER
-from lineage.flows import ANY_OBJECT, Need, Step
+from lineage.flows import Need, Step
+from lineage.item_params import Params, Window, of_freshness, of_sla, of_step
 from lineage.rolling import DayRow
 from lineage.rows import (
     DisorderRow,
@@ -33,21 +33,19 @@ from lineage.rows import (
     TroubleRow,
     micros,
 )
-from lineage.slas import Hours, Sla
+from lineage.slas import Sla
 
 SQL: Final = Path(__file__).with_name("sql")
 MOST_SPANS: Final = 20_000
 MOST_LINKS: Final = 5_000
 MOST_KEYS: Final = 50
 _MICROSECOND: Final = timedelta(microseconds=1)
-_DAY: Final = timedelta(days=1)
-_EPOCH_DAY: Final = date(1970, 1, 1)
-_ALL_DAY: Final = Hours(0, 1440)
+_FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
+RECENT: Final = timedelta(days=1)
+"""The end of a window by which the burn of its budget is told."""
 _PARTS: Final = ("judged", "fresh_stretches")
 LONG: Final = 60.0
 """Seconds that a query over every item of a promise may take."""
-
-Params = dict[str, Any]
 
 T = TypeVar("T")
 
@@ -62,14 +60,6 @@ def text(name: str) -> str:
     return sql
 
 
-class Window(NamedTuple):
-    """``now``, the start of the window that ends now, and the local days that items may have started on."""
-
-    now: datetime
-    since: datetime
-    oldest: datetime  # of the store
-
-
 class Filter(Struct, frozen=True, kw_only=True):
     """Which judged items to list; empty = all. ``verdicts`` also takes "overdue"."""
 
@@ -77,6 +67,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     channel: str = ""
     location: str = ""
     provider: str = ""
+    kind: str = ""
     most: int = 100
 
 
@@ -137,31 +128,35 @@ class Queries:
         """Microseconds of the oldest and the newest event up to ``now``; 0 when the store is empty."""
         return self._rows("extent", lambda oldest, newest: (oldest, newest), {"now_us": micros(now)})[0]
 
+    def milestones_reached(self) -> set[str]:
+        """Every ``<entity>.<milestone>`` that something has reached."""
+        return set(self._rows("milestones_reached", str, {}))
+
     def day_counts(self, sla: Sla, window: Window) -> list[DayRow]:
+        recent = {"recent_us": micros(max(window.since, window.now - RECENT))}
         if sla.kind == "freshness":
-            return self._rows("fresh_day_counts", DayRow, _freshness(sla, window), LONG)
-        return self._judged("day_counts", DayRow, *_sla_items(sla, window))
+            return self._rows("fresh_day_counts", DayRow, of_freshness(sla, window) | recent, LONG)
+        return self._judged("day_counts", DayRow, _items(sla), of_sla(sla, window) | recent)
 
     def items(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
-        """For any kind but freshness."""
-        name, params = _sla_items(sla, window)
-        return self._judged("items", ItemRow, name, params | _wanted(wanted))
+        """For any kind of promise that has items of its own, but freshness."""
+        return self._judged("items", ItemRow, _items(sla), of_sla(sla, window) | _wanted(wanted))
 
     def stretches(self, sla: Sla, window: Window, wanted: Filter) -> list[StretchRow]:
-        return self._rows("fresh_items", StretchRow, _freshness(sla, window) | _wanted(wanted), LONG)
+        return self._rows("fresh_items", StretchRow, of_freshness(sla, window) | _wanted(wanted), LONG)
 
     def overdue(self, step: Step, calendar: Calendar, window: Window, most: int) -> list[ItemRow]:
-        wanted = Filter(verdicts=("overdue",), most=most)
-        return self._judged("items", ItemRow, "items_interval", _step_items(step, calendar, window) | _wanted(wanted))
+        params = of_step(step, calendar, window) | _wanted(Filter(verdicts=("overdue",), most=most))
+        return self._judged("items", ItemRow, _of_steps(), params)
 
     def overdue_by_owner(self, step: Step, calendar: Calendar, window: Window) -> list[OwnerRow]:
-        return self._judged("overdue_by_owner", OwnerRow, "items_interval", _step_items(step, calendar, window))
+        return self._judged("overdue_by_owner", OwnerRow, _of_steps(), of_step(step, calendar, window))
 
     def overdue_cells(self, sla: Sla, window: Window) -> list[OwnerRow]:
-        return self._judged("overdue_by_owner", OwnerRow, *_sla_items(sla, window))
+        return self._judged("overdue_by_owner", OwnerRow, _items(sla), of_sla(sla, window))
 
     def _judged(self, name: str, into: Callable[..., T], items: str, params: Params) -> list[T]:
-        sql = text(name).replace("/*items*/", text(items))
+        sql = text(name).replace("/*items*/", items)
         return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
 
     # --- what is wrong, and how far it reaches ---
@@ -200,7 +195,7 @@ class Queries:
         return shares, lines._replace(skus=tuple(lines.skus)), oldest
 
     def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
-        items = text(held).replace("/*items*/", text("items_interval"))
+        items = text(held).replace("/*items*/", _of_steps())
         sql = text(name).replace("/*held*/", items)
         return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
 
@@ -210,13 +205,21 @@ class Queries:
         return self._rows("samples_now", SampleRow, {"slas": sorted(slas), "since_us": micros(since)})
 
     def samples_daily(
-        self, slas: Collection[str], since: datetime, until: datetime, *, whole_only: bool
+        self,
+        slas: Collection[str],
+        since: datetime,
+        until: datetime,
+        *,
+        whole_only: bool,
+        known_at: datetime | None = None,
     ) -> list[SampleRow]:
+        """``known_at``: as they were stored by then; later versions of the same windows are left out."""
         params = {
             "slas": sorted(slas),
             "since_us": micros(since),
             "until_us": micros(until),
             "whole_only": int(whole_only),
+            "known_us": micros(known_at or _FOR_EVER),
         }
         return self._rows("samples_daily", SampleRow, params)
 
@@ -235,7 +238,7 @@ def held_by_hop(hop: str, step: Step | None, calendar: Calendar, window: Window)
     """The open items of the step that the hop brings; of a hop of no step, the objects it failed for."""
     if step is None or step.deadline is None:
         return Held("trouble", _trouble(hop, window, timedelta(0)))
-    return Held("held_open", _step_items(step, calendar, window))
+    return Held("held_open", of_step(step, calendar, window))
 
 
 def held_by_feed(channel: str, location: str, window: Window) -> Held:
@@ -254,78 +257,37 @@ def _wanted(wanted: Filter) -> Params:
         "channel": wanted.channel,
         "location": wanted.location,
         "provider": wanted.provider,
+        "kind": wanted.kind,
         "most": wanted.most,
     }
 
 
-def _window(window: Window, calendar: Calendar) -> Params:
-    return {"now_us": micros(window.now), "since_us": micros(window.since), "zone": calendar.zone}
+def _of_steps() -> str:
+    return text("due").replace("/*timed*/", text("items_interval"))
 
 
-def _deadlines(general: Deadline, by_channel: dict[str, Deadline], calendar: Calendar, window: Window) -> Params:
-    """The general rule first, then one for each channel; a rule by calendar as a table over the days of the store."""
-    zone = ZoneInfo(calendar.zone)
-    first = window.oldest.astimezone(zone).date() - _DAY
-    days = [first + _DAY * ahead for ahead in range((window.now.astimezone(zone).date() - first).days + 2)]
-    rules = (general, *by_channel.values())
-    return {
-        "rule_channels": list(by_channel),
-        "rule_seconds": [rule.seconds for rule in rules],
-        "rule_tables": [[rule.of_day(day, calendar) for day in days] if rule.days else [] for rule in rules],
-        "rule_shifts": [int(rule.clock_seconds is None) for rule in rules],
-        "first_day": (first - _EPOCH_DAY).days,
-    }
+def _items(sla: Sla) -> str:
+    """The query for what a promise counts."""
+    match sla.kind:
+        case "reconciliation":
+            return text("items_reconciliation")
+        case "propagation":
+            return text("items_propagation")
+        case "volume":
+            return text("items_volume")
+        case "backlog":
+            return text("items_backlog").replace("/*backlogged*/", text("judged").replace("/*items*/", _dated(sla)))
+        case "ratio":
+            return text("items_once").replace("/*dated*/", _dated(sla))
+        case _ if sla.weighted:
+            return text("items_weighted").replace("/*whole*/", _dated(sla))
+        case _:
+            return _dated(sla)
 
 
-def _sla_items(sla: Sla, window: Window) -> tuple[str, Params]:
-    params = _window(window, sla.calendar)
-    params |= _deadlines(sla.deadline, sla.deadline_by_channel, sla.calendar, window)
-    if sla.kind == "reconciliation":
-        return "items_reconciliation", params | {"level": sla.level, "first_date": window.oldest.date() - _DAY}
-    start_entity, _, start = sla.start.partition(".")
-    return "items_interval", params | {
-        "start_entity": start_entity,
-        "start": start,
-        "stops": [stop.partition(".")[2] for stop in sla.excused],
-        "end_entity": sla.ends[0].partition(".")[0],
-        "ends": [end.partition(".")[2] for end in sla.ends],
-        "id_prefix": sla.end_id.partition("{id}")[0],
-        "any_object": 0,
-        "due_from_hop": 0,
-        "parked_too": 0,
-        "not_prefixes": [],
-    }
-
-
-def _step_items(step: Step, calendar: Calendar, window: Window) -> Params:
-    assert step.deadline is not None, "only steps with a deadline can be overdue"
-    start_entity, _, start = step.after.partition(".")
-    params = _window(window, calendar) | _deadlines(step.deadline, step.deadline_by_channel, calendar, window)
-    return params | {
-        "start_entity": start_entity,
-        "start": start,
-        "stops": [stop.partition(".")[2] for stop in step.unless],
-        "end_entity": step.entity,
-        "ends": [step.milestone],
-        "id_prefix": "" if step.id == ANY_OBJECT else step.id.partition("{id}")[0],
-        "any_object": int(step.id == ANY_OBJECT),
-        "due_from_hop": int(step.due_from_hop),
-        "parked_too": int(step.even_when_parked),
-        "not_prefixes": list(step.leaves_to_others),
-    }
-
-
-def _freshness(sla: Sla, window: Window) -> Params:
-    assert sla.interval is not None, "checked when the definition was loaded"
-    channels = sorted({*sla.deadline_by_channel, *sla.interval_by_channel, *sla.hours_by_channel})
-    rules = ["", *channels]
-    hours = [sla.hours_by_channel.get(channel, _ALL_DAY) for channel in rules]
-    return _window(window, sla.calendar) | {
-        "rule_channels": channels,
-        "rule_limits": [sla.deadline_for(channel).seconds for channel in rules],
-        "rule_silences": [
-            sla.interval_by_channel.get(channel, sla.interval).seconds * sla.heartbeats_missed for channel in rules
-        ],
-        "rule_opens": [hour.opens for hour in hours],
-        "rule_closes": [hour.closes for hour in hours],
-    }
+def _dated(sla: Sla) -> str:
+    """Items with their deadline; what a promise does not need costs it nothing."""
+    dated = _of_steps()
+    if any(rule.works for rule in (sla.deadline, *sla.deadlines.values())):
+        dated = text("due_in_working_time").replace("/*due*/", dated)
+    return text("due_after_pauses").replace("/*dated*/", dated) if sla.paused else dated

@@ -1,6 +1,6 @@
 """Daily counts to measurements: one rolling window for each day that has passed, and one for now."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -9,26 +9,30 @@ from msgspec import Struct
 from lineage.judge import Tally
 from lineage.model import Money
 from lineage.rows import micros
-from lineage.slas import Dimension
+from lineage.sla_checks import Dimension
 
 DAY_US: Final = 86_400_000_000
-Segment = tuple[str, str, str]
-"""(channel, location, provider); "" = all."""
+Segment = tuple[str, str, str, str]
+"""(channel, location, provider, kind); "" = all."""
 
-ALL: Final[Segment] = ("", "", "")
+ALL: Final[Segment] = ("", "", "", "")
+
+
+NONE: Final = Tally()
 
 
 class DayRow(NamedTuple):
-    """What changed on one UTC day in one channel, location, provider and currency.
+    """What changed on one local day in one channel, location, provider, kind and currency.
 
     ``opened`` and ``closed`` move the pending, ``overdue_in`` and ``overdue_out`` the overdue open items.
     """
 
     day: int  # days since the epoch
-    inside: int  # 1: after the start of the window that ends now
+    inside: int  # 1: after the start of the window that ends now; 2: in the end of it
     channel: str
     location: str
     provider: str
+    kind: str
     currency: str
     good: int
     bad: int
@@ -53,6 +57,7 @@ class Measure(Struct, frozen=True):
     at_risk: tuple[Money, ...]
     last_us: int
     oldest_due_us: int = 0
+    recent: Tally = NONE  # decided in the last day of the window
 
 
 def by_segment(rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]]) -> dict[Segment, list[DayRow]]:
@@ -71,6 +76,7 @@ def _key(row: DayRow, dimensions: Sequence[Dimension]) -> Segment:
         row.channel if "channel" in dimensions else "",
         row.location if "location" in dimensions else "",
         row.provider if "provider" in dimensions else "",
+        row.kind if "kind" in dimensions else "",
     )
 
 
@@ -82,25 +88,39 @@ def current(segment: Segment, rows: Sequence[DayRow], now: datetime) -> Measure:
         if row.inside:
             sums.window(row, 1)
     oldest = min((row.oldest_due_us for row in rows if row.oldest_due_us), default=0)
-    return sums.measure(segment, micros(now), max((row.last_us for row in rows), default=0), oldest)
+    recent = _decided([row for row in rows if row.inside > 1])
+    return sums.measure(segment, micros(now), max((row.last_us for row in rows), default=0), oldest, recent)
 
 
-def boundaries(segment: Segment, rows: Sequence[DayRow], days: range, window_days: int) -> Iterator[Measure]:
-    """As of the first instant of each of ``days``, the window being the whole days before it."""
+def boundaries(
+    segment: Segment, rows: Sequence[DayRow], days: range, starts: Mapping[int, int], instants: Mapping[int, int]
+) -> Iterator[Measure]:
+    """As of the first instant of each of ``days``: the window is the whole days before it since ``starts``.
+
+    ``instants``: microseconds of the first instant of each day.
+    """
     by_day: dict[int, list[DayRow]] = {}
     for row in rows:
         by_day.setdefault(row.day, []).append(row)
     sums = _Sums()
     last_us = 0
-    for day in range(min(by_day, default=days.stop), days.stop):
+    left = min(by_day, default=days.stop)
+    for day in range(left, days.stop):
         for row in by_day.get(day - 1, ()):
             sums.standing(row)
             sums.window(row, 1)
             last_us = max(last_us, row.last_us)
-        for row in by_day.get(day - 1 - window_days, ()):
-            sums.window(row, -1)
-        if day in days:
-            yield sums.measure(segment, day * DAY_US, last_us)
+        if day not in days:
+            continue
+        while left < starts[day]:
+            for row in by_day.get(left, ()):
+                sums.window(row, -1)
+            left += 1
+        yield sums.measure(segment, instants[day], last_us, recent=_decided(by_day.get(day - 1, ())))
+
+
+def _decided(rows: Collection[DayRow]) -> Tally:
+    return Tally(good=sum(row.good for row in rows), bad=sum(row.bad for row in rows))
 
 
 class _Sums:
@@ -119,7 +139,9 @@ class _Sums:
         self.overdue_open += row.overdue_in - row.overdue_out
         self.amounts[row.currency] = self.amounts.get(row.currency, 0) + row.amount_in - row.amount_out
 
-    def measure(self, segment: Segment, as_of_us: int, last_us: int, oldest_due_us: int = 0) -> Measure:
+    def measure(
+        self, segment: Segment, as_of_us: int, last_us: int, oldest_due_us: int = 0, recent: Tally = NONE
+    ) -> Measure:
         tally = Tally(
             good=self.good,
             bad=self.bad,
@@ -129,4 +151,4 @@ class _Sums:
             overdue_open=self.overdue_open,
         )
         at_risk = tuple(Money(amount, currency) for currency, amount in sorted(self.amounts.items()) if amount)
-        return Measure(segment, as_of_us, tally, at_risk, last_us, oldest_due_us)
+        return Measure(segment, as_of_us, tally, at_risk, last_us, oldest_due_us, recent)

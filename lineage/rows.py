@@ -144,10 +144,12 @@ class ItemRow(NamedTuple):
     channel: str
     location: str
     provider: str
+    kind: str
     owner: str
     amount_minor: int
     currency: str
     reason: str
+    weight: int
 
 
 class StretchRow(NamedTuple):
@@ -239,6 +241,7 @@ class SampleRow(NamedTuple):
     channel: str
     location: str
     provider: str
+    kind: str
     as_of_us: int
     window_start_us: int
     window_end_us: int

@@ -7,16 +7,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from lineage.judge import MILLION, Tally, budget_left, state
+from lineage.judge import MILLION, Tally, budget_left, burn, exhausted_in, state
 from lineage.model import Money, Point, Sample, Segment, SlaState, SlaTile
 from lineage.rolling import ALL, Measure
 from lineage.rows import SampleRow, micros, moment, moment_or_none
 from lineage.slas import Sla
 
 COLUMNS: Final = (
-    "sla", "channel", "location", "provider", "as_of", "window_start", "window_end", "good", "bad", "pending",
+    "sla", "channel", "location", "provider", "kind", "as_of", "window_start", "window_end", "good", "bad", "pending",
     "excused", "overdue_open", "value_at_risk_minor", "currency", "target_ppm", "state", "watermark", "definition",
-    "measured_at", "details",
+    "measured_at", "daily", "details",
 )  # fmt: skip
 
 WORST_FIRST: Final[tuple[SlaState, ...]] = ("breached", "at_risk", "stale", "no_data", "low_volume", "meeting")
@@ -31,22 +31,25 @@ class Details(Struct, frozen=True, kw_only=True):
     refused: int = 0
     oldest_due_us: int = 0
     reason: str = ""
+    recent_good: int = 0
+    recent_bad: int = 0
 
 
 def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
     """``newest_us`` stands for the watermark of what has no sign of life of its own; 0 when the store is empty."""
     as_of = moment(measure.as_of_us)
     watermark = moment_or_none(measure.last_us or min(newest_us, measure.as_of_us))
-    rules = sla.thresholds if measure.segment == ALL else sla.segment_thresholds
+    rules = sla.thresholds_of(*measure.segment)
     word, reason = state(measure.tally, rules, watermark, as_of)
-    channel, location, provider = measure.segment
+    channel, location, provider, kind = measure.segment
     return Sample(
         sla=sla.name,
         channel=channel,
         location=location,
         provider=provider,
+        kind=kind,
         as_of=as_of,
-        window_start=as_of - sla.window,
+        window_start=sla.window_start(as_of),
         window_end=as_of,
         good=measure.tally.good,
         bad=measure.tally.bad,
@@ -56,12 +59,14 @@ def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
         overdue_open=measure.tally.overdue_open,
         at_risk=measure.at_risk,
         oldest_due_at=moment_or_none(measure.oldest_due_us),
-        target=sla.target,
+        target=rules.target_ppm / MILLION,
         value=measure.tally.value,
         state=word,
         reason=reason,
         watermark=watermark,
         definition=sla.definition,
+        recent_good=measure.recent.good,
+        recent_bad=measure.recent.bad,
     )
 
 
@@ -76,7 +81,7 @@ def naming_the_silent(samples: Sequence[Sample]) -> list[Sample]:
     return [whole, *others]
 
 
-def stored(sample: Sample, measured_at: datetime) -> tuple[Any, ...]:
+def stored(sample: Sample, measured_at: datetime, *, daily: bool) -> tuple[Any, ...]:
     """The row of ``COLUMNS``. The columns of money hold the largest amount, the details all of them."""
     largest = max(sample.at_risk, key=lambda money: money.amount_minor, default=Money(0, ""))
     details = Details(
@@ -84,12 +89,15 @@ def stored(sample: Sample, measured_at: datetime) -> tuple[Any, ...]:
         refused=sample.refused,
         oldest_due_us=micros(sample.oldest_due_at) if sample.oldest_due_at else 0,
         reason=sample.reason,
+        recent_good=sample.recent_good,
+        recent_bad=sample.recent_bad,
     )
     return (
-        sample.sla, sample.channel, sample.location, sample.provider, sample.as_of, sample.window_start,
+        sample.sla, sample.channel, sample.location, sample.provider, sample.kind, sample.as_of, sample.window_start,
         sample.window_end, sample.good, sample.bad, sample.pending, sample.excused, sample.overdue_open,
         largest.amount_minor, largest.currency, round(sample.target * MILLION), sample.state,
-        sample.watermark or _EPOCH, sample.definition, measured_at, msgspec.json.encode(details).decode(),
+        sample.watermark or _EPOCH, sample.definition, measured_at, int(daily),
+        msgspec.json.encode(details).decode(),
     )  # fmt: skip
 
 
@@ -101,6 +109,7 @@ def read(row: SampleRow) -> Sample:
         channel=row.channel,
         location=row.location,
         provider=row.provider,
+        kind=row.kind,
         as_of=moment(row.as_of_us),
         window_start=moment(row.window_start_us),
         window_end=moment(row.window_end_us),
@@ -118,6 +127,9 @@ def read(row: SampleRow) -> Sample:
         reason=details.reason,
         watermark=moment_or_none(row.watermark_us),
         definition=row.definition,
+        recent_good=details.recent_good,
+        recent_bad=details.recent_bad,
+        measured_at=moment(row.measured_us),
     )
 
 
@@ -139,6 +151,7 @@ def segments(samples: Iterable[Sample]) -> tuple[Segment, ...]:
             channel=one.channel,
             location=one.location,
             provider=one.provider,
+            kind=one.kind,
             value=one.value,
             target=one.target,
             state=one.state,
@@ -150,31 +163,56 @@ def segments(samples: Iterable[Sample]) -> tuple[Segment, ...]:
             overdue_open=one.overdue_open,
             at_risk=one.at_risk,
             budget_left=_budget_left(one),
+            burn=_burn(one),
             as_of=one.as_of,
         )
         for one in samples
-        if one.channel or one.location or one.provider
+        if not is_whole(one)
     ]
     return tuple(sorted(found, key=_badness))
 
 
-def _badness(segment: Segment) -> tuple[int, float, str, str, str]:
+def is_whole(one: Sample) -> bool:
+    return not (one.channel or one.location or one.provider or one.kind)
+
+
+def _badness(segment: Segment) -> tuple[int, float, str, str, str, str]:
     left = 1.0 if segment.budget_left is None else segment.budget_left
-    return WORST_FIRST.index(segment.state), left, segment.channel, segment.location, segment.provider
+    where = (segment.channel, segment.location, segment.provider, segment.kind)
+    return WORST_FIRST.index(segment.state), left, *where
+
+
+def worst(found: Iterable[Segment]) -> tuple[Segment, ...]:
+    """What falls short of the target, most of its items first."""
+    short = [one for one in found if one.value is not None and one.value < one.target]
+    return tuple(sorted(short, key=lambda one: (one.value or 0.0, -one.bad, *_badness(one)[2:]))[:MOST_NAMED])
 
 
 def _budget_left(sample: Sample) -> float | None:
     return budget_left(Tally(good=sample.good, bad=sample.bad), round(sample.target * MILLION))
 
 
-def tile(sla: Sla, newest: Sample | None, history: Sequence[Sample], unmeasured_since: datetime | None) -> SlaTile:
+def _burn(sample: Sample) -> float | None:
+    return burn(Tally(good=sample.recent_good, bad=sample.recent_bad), round(sample.target * MILLION))
+
+
+def tile(
+    sla: Sla,
+    newest: Sample | None,
+    history: Sequence[Sample],
+    unmeasured_since: datetime | None,
+    parts: Sequence[Sample] = (),
+) -> SlaTile:
     """``history`` is oldest first; ``unmeasured_since`` is set when the measuring itself has stopped."""
     at = newest or _never(sla)
+    window = at.window_end - at.window_start
+    spent = exhausted_in(_budget_left(at), _burn(at), window)
     word, reason = at.state, at.reason
     if newest and unmeasured_since:
         word, reason = "stale", f"not measured since {unmeasured_since:%Y-%m-%d %H:%M} UTC; was {word}: {reason}"
     return SlaTile(
         name=sla.name,
+        number=sla.number,
         title=sla.title,
         description=sla.description,
         unit=sla.unit,
@@ -194,12 +232,18 @@ def tile(sla: Sla, newest: Sample | None, history: Sequence[Sample], unmeasured_
         watermark=at.watermark,
         window_start=at.window_start if newest else None,
         window_end=at.window_end if newest else None,
-        window_days=sla.window.days,
+        window_days=max(1, window.days),
         deadline=sla.deadline.text,
         owner=sla.owner,
         history=tuple(map(point, (*history, newest) if newest else history)),
-        change=_change(at, history, sla.window),
+        change=_change(at, history, window),
         oldest_due_at=at.oldest_due_at,
+        severity=sla.severity,
+        kind=sla.kind,
+        period=sla.period or "",
+        burn=_burn(at),
+        exhausted_in_seconds=None if spent is None else spent.total_seconds(),
+        worst=worst(segments(parts)),
     )
 
 
@@ -211,5 +255,5 @@ def _change(newest: Sample, history: Sequence[Sample], window: timedelta) -> flo
 
 
 def _never(sla: Sla) -> Sample:
-    measure = Measure(("", "", ""), 0, Tally(), (), 0)
-    return msgspec.structs.replace(sample(sla, measure, 0), state="no_data", reason="not measured yet")
+    measure = Measure(ALL, micros(_EPOCH + timedelta(days=365)), Tally(), (), 0)
+    return msgspec.structs.replace(sample(sla, measure, 0), state="no_data", reason="not measured yet", watermark=None)

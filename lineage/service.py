@@ -13,6 +13,7 @@ from lineage.clock import BusinessClock, Clock, Mode
 from lineage.deadlines import Calendar
 from lineage.findings import STUCK_AFTER
 from lineage.flows import Flows
+from lineage.item_params import Window
 from lineage.journey import Material, tell
 from lineage.links import page, related, sums, walk
 from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
@@ -34,7 +35,7 @@ from lineage.model import (
     Unknown,
 )
 from lineage.overdue import by_owner
-from lineage.queries import Filter, Queries, Window, held_by_feed, held_by_hop
+from lineage.queries import Filter, Queries, held_by_feed, held_by_hop
 from lineage.rows import KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.slas import Sla
 from lineage.standing import Standings
@@ -162,22 +163,25 @@ class Lineage:
     def tiles(self) -> tuple[SlaTile, ...]:
         """Worst state first."""
         now, wall = self.now(), self._wall()
-        newest: dict[str, tuple[Sample, datetime]] = {}
+        newest: dict[str, list[Sample]] = {}
         for row in self._queries.samples_now(self._slas, now - MEASURED_WITHIN):
-            if not (row.channel or row.location or row.provider):
-                newest[row.sla] = measurements.read(row), moment(row.measured_us)
+            newest.setdefault(row.sla, []).append(measurements.read(row))
         history: dict[str, list[Sample]] = {}
         for row in self._queries.samples_daily(self._slas, now - HISTORY, now, whole_only=True):
             history.setdefault(row.sla, []).append(measurements.read(row))
-        found = [self._tile(sla, newest.get(sla.name), history.get(sla.name, []), wall) for sla in self._slas.values()]
+        found = [
+            self._tile(sla, newest.get(sla.name, []), history.get(sla.name, []), wall) for sla in self._slas.values()
+        ]
         return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
 
-    def _tile(self, sla: Sla, newest: tuple[Sample, datetime] | None, history: list[Sample], wall: datetime) -> SlaTile:
-        if newest is None:
+    def _tile(self, sla: Sla, newest: list[Sample], history: list[Sample], wall: datetime) -> SlaTile:
+        at = next(filter(measurements.is_whole, newest), None)
+        if at is None or at.measured_at is None:
             return measurements.tile(sla, None, history, None)
-        at, measured_at = newest
+        parts = [one for one in newest if one.as_of >= at.as_of]
         earlier = [one for one in history if one.as_of < at.as_of]
-        return measurements.tile(sla, at, earlier, measured_at if wall - measured_at > SILENT_AFTER else None)
+        unmeasured = at.measured_at if wall - at.measured_at > SILENT_AFTER else None
+        return measurements.tile(sla, at, earlier, unmeasured, parts)
 
     def sla(self, name: str, /) -> SlaDetail | None:
         sla = self._slas.get(name)
@@ -196,18 +200,18 @@ class Lineage:
         sla = self._slas.get(name)
         if sla is None:
             return None
-        window, chosen = self._window(sla.window), wanted or Filter()
-        items: list[SlaItem]
+        window, chosen = self._window(sla), wanted or Filter()
+        items: list[SlaItem] = []
         if sla.kind == "freshness":
             items = [of_stretch(sla, row) for row in self._queries.stretches(sla, window, chosen)]
-        else:
+        elif sla.counted_items:
             items = [of_row(sla, row, window.now) for row in self._queries.items(sla, window, chosen)]
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
-    def _window(self, length: timedelta) -> Window:
+    def _window(self, sla: Sla | None = None) -> Window:
         now = self.now()
         oldest_us = self._queries.extent(now)[0]
-        return Window(now, now - length, moment(oldest_us) if oldest_us else now)
+        return Window(now, sla.window_start(now) if sla else now, moment(oldest_us) if oldest_us else now)
 
     # --- obligations ---
 
@@ -223,7 +227,7 @@ class Lineage:
             return self._overdue[1]
 
     def _find_overdue(self) -> Overdue:
-        window = self._window(timedelta(0))
+        window = self._window()
         items: list[OverdueItem] = []
         owners: list[tuple[str, OwnerRow]] = []
         for step in self._standings.flows.listed:
@@ -304,8 +308,8 @@ class Lineage:
     def overdue_items(self, sla: str, channel: str, limit: int) -> list[OverdueItem]:
         """Items of the SLA past their deadline and still open, oldest deadline first; channel "" means all."""
         promise = self._slas.get(sla)
-        if promise is None or promise.kind == "freshness":
+        if promise is None or not promise.counted_items:
             return []
-        window = self._window(promise.window)
+        window = self._window(promise)
         wanted = Filter(verdicts=("overdue",), channel=channel, most=limit)
         return obligations.of_sla(promise, self._queries.items(promise, window, wanted), window.now)

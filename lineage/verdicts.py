@@ -11,7 +11,7 @@ from lineage.slas import Sla
 
 def of_row(sla: Sla, row: ItemRow, now: datetime) -> SlaItem:
     due_at, ended_at = moment(row.due_us), moment_or_none(row.end_us)
-    late = ((ended_at or now) - due_at).total_seconds() if row.verdict == "bad" else 0.0
+    late = max(0.0, ((ended_at or now) - due_at).total_seconds()) if row.verdict == "bad" else 0.0
     return SlaItem(
         sla=sla.name,
         entity=row.entity,
@@ -27,9 +27,11 @@ def of_row(sla: Sla, row: ItemRow, now: datetime) -> SlaItem:
         channel=row.channel,
         location=row.location,
         provider=row.provider,
+        kind=row.kind,
         owner=row.owner or sla.owner,
         amount=money(row.amount_minor, row.currency) if row.amount_minor else None,
         reason=row.reason,
+        weight=row.weight,
     )
 
 

@@ -16,13 +16,17 @@ CREATE TABLE IF NOT EXISTS milestones
     currency LowCardinality(String) CODEC(ZSTD(1)),
     due_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     outcome LowCardinality(String) CODEC(ZSTD(1)),
+    kind LowCardinality(String) CODEC(ZSTD(1)),
+    severity LowCardinality(String) CODEC(ZSTD(1)),
+    quantity Int64 CODEC(T64, ZSTD(1)),
     ingested_on Date DEFAULT today() CODEC(ZSTD(1)),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at);
 
--- spans_to_milestones reads what a span achieved, and the further milestones in its `milestone` events.
+-- spans_to_milestones reads what a span achieved, and the further milestones in its `milestone` events; an attempt that
+-- failed achieved nothing, but may tell of milestones. Postings have the kind of document that their ID begins with.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_milestones TO milestones AS
 SELECT
     reached.1 AS entity,
@@ -37,18 +41,27 @@ SELECT
     amount_minor,
     currency,
     due_at,
-    outcome
+    outcome,
+    reached.5 AS kind,
+    severity,
+    reached.6 AS quantity
 FROM
 (
-    SELECT correlation_id, channel, location, provider, owner, amount_minor, currency, due_at, outcome, reached
+    SELECT
+        correlation_id, channel, location, provider, owner, amount_minor, currency, due_at, outcome, reached,
+        attrs['retail.severity'] AS severity,
+        multiIf(attrs['retail.kind'] != '', attrs['retail.kind'],
+                entity = 'posting', splitByChar('/', entity_id)[1], '') AS told_kind
     FROM spans
     ARRAY JOIN arrayConcat(
-        [(toString(entity), entity_id, toString(milestone), occurred_at)],
+        outcome IN ('ok', 'compensated', 'replayed', 'parked', 'rejected', 'dead_letter')
+            ? [(toString(entity), entity_id, toString(milestone), occurred_at, told_kind, quantity)] : [],
         arrayMap(event -> (event.attrs['entity'], event.attrs['entity_id'], event.attrs['milestone'],
                            if(isNull(toInt64OrNull(event.attrs['occurred_at'])), occurred_at,
                               fromUnixTimestamp64Micro(intDiv(toInt64OrZero(event.attrs['occurred_at']), 1000),
-                                                       'UTC'))),
+                                                       'UTC')),
+                           if(event.attrs['kind'] = '', told_kind, event.attrs['kind']),
+                           ifNull(toInt64OrNull(event.attrs['quantity']), quantity)),
                  arrayFilter(event -> event.name = 'milestone', events))) AS reached
-    WHERE outcome IN ('ok', 'compensated', 'replayed', 'parked', 'rejected', 'dead_letter')
-        AND notEmpty(reached.1) AND notEmpty(reached.2) AND notEmpty(reached.3)
+    WHERE notEmpty(reached.1) AND notEmpty(reached.2) AND notEmpty(reached.3)
 );

@@ -1,9 +1,10 @@
--- fresh_day_counts: fresh and stale minutes of each day, by segment, in the shape of day_counts.
+-- fresh_day_counts: fresh and stale minutes of each local day, by segment, in the shape of day_counts.
 SELECT
-    intDiv(begin_minute, 1440) AS day,
-    begin_minute * 60000000 > {since_us:Int64} AS inside,
+    toInt64(toDate(fromUnixTimestamp64Micro(begin_minute * 60000000, 'UTC'), {zone:String})) AS day,
+    (begin_minute * 60000000 > {since_us:Int64}) + (begin_minute * 60000000 > {recent_us:Int64}) AS inside,
     channel,
     location,
+    '',
     '',
     '',
     sum(fresh),

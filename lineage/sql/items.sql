@@ -7,15 +7,17 @@ SELECT
     overdue,
     start_us,
     due_us,
-    ended ? finish_us : 0,
+    end_us != 0 ? finish_us : 0,
     verdict = 'pending' ? 0 : decided_us,
     channel,
     location,
     provider,
+    kind,
     owner,
     amount_minor,
     currency,
-    reason
+    reason,
+    weight
 FROM
 (
 /*judged*/
@@ -27,5 +29,6 @@ WHERE (overdue OR verdict = 'pending' OR decided_us > {since_us:Int64})
     AND ({channel:String} = '' OR channel = {channel:String})
     AND ({location:String} = '' OR location = {location:String})
     AND ({provider:String} = '' OR provider = {provider:String})
+    AND ({kind:String} = '' OR kind = {kind:String})
 ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due_us, entity_id
 LIMIT {most:UInt32}

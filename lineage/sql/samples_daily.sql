@@ -1,9 +1,10 @@
--- samples_daily: the newest measurement for each midnight since {since_us}, of every segment or only of the whole.
+-- samples_daily: the newest measurement by {known_us} for each midnight since {since_us}, of every segment or the whole.
 SELECT
     sla,
     channel,
     location,
     provider,
+    kind,
     toUnixTimestamp64Micro(toDateTime64(as_of, 6, 'UTC')) AS as_of_us,
     toUnixTimestamp64Micro(toDateTime64(window_start, 6, 'UTC')),
     toUnixTimestamp64Micro(toDateTime64(window_end, 6, 'UTC')),
@@ -22,7 +23,8 @@ FROM sli_samples
 WHERE sla IN {slas:Array(String)}
     AND as_of >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
     AND as_of <= fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
-    AND toUnixTimestamp64Milli(as_of) % 86400000 = 0
-    AND (NOT {whole_only:UInt8} OR (channel = '' AND location = '' AND provider = ''))
-ORDER BY sla, channel, location, provider, as_of, measured_at DESC
-LIMIT 1 BY sla, channel, location, provider, as_of
+    AND daily
+    AND measured_at <= fromUnixTimestamp64Micro({known_us:Int64}, 'UTC')
+    AND (NOT {whole_only:UInt8} OR (channel = '' AND location = '' AND provider = '' AND kind = ''))
+ORDER BY sla, channel, location, provider, kind, as_of, measured_at DESC
+LIMIT 1 BY sla, channel, location, provider, kind, as_of

@@ -4,6 +4,7 @@ SELECT
     channel,
     location,
     provider,
+    kind,
     toUnixTimestamp64Micro(toDateTime64(as_of, 6, 'UTC')),
     toUnixTimestamp64Micro(toDateTime64(window_start, 6, 'UTC')),
     toUnixTimestamp64Micro(toDateTime64(window_end, 6, 'UTC')),
@@ -21,4 +22,4 @@ SELECT
 FROM sli_samples
 WHERE sla IN {slas:Array(String)} AND as_of >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
 ORDER BY measured_at DESC, as_of DESC
-LIMIT 1 BY sla, channel, location, provider
+LIMIT 1 BY sla, channel, location, provider, kind

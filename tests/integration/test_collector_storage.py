@@ -40,7 +40,7 @@ KEYS_OF_TABLES = """
 """
 ONE_SPAN = "SELECT {columns} FROM spans FINAL WHERE span_id = unhex({{id:String}})"
 TABLES = ("spans", "business_keys", "links", "links_by_target", "journal_lines", "recon_items", "recon_entries",
-          "milestones", "stock_freshness")  # fmt: skip
+          "milestones", "stock_freshness", "stock_marks")  # fmt: skip
 ORDER, RETURN = semconv.correlation_id("web", "1001"), semconv.correlation_id("web", "R7")
 OCCURRED = datetime(2011, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 NS = int(OCCURRED.timestamp()) * 10**9 + 890_123_456
@@ -221,7 +221,9 @@ def test_keys_links_and_milestones_are_read_from_spans(storage: Storage, insert:
         request(
             span(111, common | {"outcome": "ok", "entity": "return", "entity_id": "R7", "milestone": "received"},
                  events=[("milestone", further), ("link", link), ("link", link | {"to": "no identity"})]),
-            span(112, common | {"outcome": "failed", "entity": "return", "entity_id": "R7", "milestone": "closed"}),
+            span(112, common | {"outcome": "failed", "entity": "return", "entity_id": "R7", "milestone": "closed",
+                                "kind": "mail-in", "severity": "minor", "quantity": 3},
+                 events=[("milestone", further | {"milestone": "inspected", "quantity": 2})]),
             span(113, common | {"outcome": "ok", "entity": "return", "entity_id": "R7", "occurred_at": NS + 10**9}),
         )
     )  # fmt: skip
@@ -232,10 +234,13 @@ def test_keys_links_and_milestones_are_read_from_spans(storage: Storage, insert:
     for table in ("links", "links_by_target"):
         columns = "from_id, to_id, kind, evidence, by_whom"
         assert storage.query(f"SELECT {columns} FROM {table} FINAL") == [expected]  # noqa: S608 - our names
-    milestones = "SELECT milestone, occurred_at, channel, outcome FROM milestones FINAL WHERE entity_id = 'R7'"
-    assert storage.query(milestones + " ORDER BY occurred_at") == [
-        ("received", OCCURRED, "web", "ok"),
-        ("verified", OCCURRED + timedelta(seconds=5), "web", "ok"),
+    columns = "milestone, occurred_at, channel, outcome, kind, severity, quantity"
+    milestones = f"SELECT {columns} FROM milestones FINAL WHERE entity_id = 'R7' ORDER BY occurred_at, milestone"  # noqa: S608 - our names
+    told = OCCURRED + timedelta(seconds=5)
+    assert storage.query(milestones) == [
+        ("received", OCCURRED, "web", "ok", "", "", 0),
+        ("inspected", told, "web", "failed", "mail-in", "minor", 2),
+        ("verified", told, "web", "ok", "", "", 0),
     ]
 
 

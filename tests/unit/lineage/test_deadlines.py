@@ -1,8 +1,9 @@
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from lineage.deadlines import Calendar, InvalidDeadlineError, parse, require_zone
+from lineage.deadlines import Calendar, InvalidDeadlineError, parse, require_sound
 
 LONDON = Calendar(zone="Europe/London", holidays=(date(2011, 4, 22), date(2011, 4, 25)))
 UTC_WEEK = Calendar()
@@ -42,6 +43,24 @@ def test_what_is_no_deadline(text: str) -> None:
 
 
 def test_unknown_zone() -> None:
-    require_zone("Europe/London")
+    require_sound(Calendar(zone="Europe/London"))
     with pytest.raises(InvalidDeadlineError, match="unknown time zone 'Europe/Londn'"):
-        require_zone("Europe/Londn")
+        require_sound(Calendar(zone="Europe/Londn"))
+
+
+@pytest.mark.parametrize(
+    ("started", "due"),
+    [
+        ("2026-03-26 10:00", "2026-03-26 14:00"),
+        ("2026-03-26 15:00", "2026-03-27 11:00"),
+        ("2026-03-26 13:00", "2026-03-26 17:00"),  # as the day's work ends
+        ("2026-03-27 16:00", "2026-03-30 12:00"),  # a weekend, in which the clocks change
+        ("2026-03-26 20:00", "2026-03-27 13:00"),
+        ("2026-04-02 16:30", "2026-04-07 12:30"),  # Easter
+    ],
+)
+def test_working_time(started: str, due: str) -> None:
+    calendar = Calendar(zone="Europe/London", holidays=(date(2026, 4, 3), date(2026, 4, 6)))
+    london = ZoneInfo("Europe/London")
+    found = parse("4 business hours").due(datetime.fromisoformat(started).replace(tzinfo=london), calendar)
+    assert found == datetime.fromisoformat(due).replace(tzinfo=london)

@@ -5,7 +5,7 @@ import msgspec
 
 from lineage.judge import Tally
 from lineage.model import Money, Sample, SlaState
-from lineage.rolling import ALL, DAY_US, DayRow, boundaries, by_segment, current
+from lineage.rolling import ALL, DAY_US, DayRow, Measure, boundaries, by_segment, current
 from lineage.rows import SampleRow, micros, moment
 from lineage.samples import COLUMNS, naming_the_silent, read, sample, segments, stored, tile
 from lineage.slas import load
@@ -16,15 +16,21 @@ TODAY = micros(NOW) // DAY_US
 
 
 def row(day: int, channel: str = "trade", inside: int = 1, location: str = "WH1", **counts: int) -> DayRow:
-    zero = dict.fromkeys(DayRow._fields[6:], 0)
-    return DayRow(day, inside, channel, location, "card", "GBP", *(zero | counts).values())
+    zero = dict.fromkeys(DayRow._fields[7:], 0)
+    return DayRow(day, inside, channel, location, "card", "", "GBP", *(zero | counts).values())
+
+
+def midnights(rows: list[DayRow], days: range, window_days: int) -> list[Measure]:
+    starts = {day: day - window_days for day in days}
+    return list(boundaries(ALL, rows, days, starts, {day: day * DAY_US for day in days}))
 
 
 def test_segments_are_the_whole_and_the_declared_combinations() -> None:
     rows = [row(1), row(2), row(2, channel="web"), row(2, channel="web", location="")]
     found = by_segment(rows, [["channel"], ["channel", "location"]])
     assert {segment: len(of) for segment, of in found.items()} == {
-        ALL: 4, ("trade", "", ""): 2, ("trade", "WH1", ""): 2, ("web", "", ""): 2, ("web", "WH1", ""): 1,
+        ALL: 4, ("trade", "", "", ""): 2, ("trade", "WH1", "", ""): 2, ("web", "", "", ""): 2,
+        ("web", "WH1", "", ""): 1,
     }  # fmt: skip
 
 
@@ -48,7 +54,7 @@ def test_each_midnight_has_the_window_that_ended_then() -> None:
         row(11, good=1, opened=1, closed=2, overdue_out=1, amount_out=100),
         row(14, good=2, opened=2, closed=2),
     ]
-    found = {one.as_of_us // DAY_US: one for one in boundaries(ALL, rows, range(11, 17), window_days=3)}
+    found = {one.as_of_us // DAY_US: one for one in midnights(rows, range(11, 17), 3)}
     assert [found[day].tally.good for day in range(11, 17)] == [5, 6, 6, 1, 2, 2]
     assert [found[day].tally.bad for day in range(11, 17)] == [1, 1, 1, 0, 0, 0]
     assert [found[day].tally.pending for day in range(11, 17)] == [2, 1, 1, 1, 1, 1]
@@ -59,7 +65,7 @@ def test_each_midnight_has_the_window_that_ended_then() -> None:
 
 def test_a_window_that_began_before_the_bounded_history_is_whole() -> None:
     rows = [row(10, good=5), row(12, good=1)]
-    (only,) = boundaries(ALL, rows, range(13, 14), window_days=28)
+    (only,) = midnights(rows, range(13, 14), 28)
     assert only.tally.good == 6
 
 
@@ -69,10 +75,10 @@ def measured(good: int, bad: int, as_of: datetime = NOW, **also: Any) -> Sample:
 
 
 def as_read(one: Sample) -> Sample:
-    values = dict(zip(COLUMNS, stored(one, NOW), strict=True))
+    values = dict(zip(COLUMNS, stored(one, NOW, daily=False), strict=True))
     for name in ("as_of", "window_start", "window_end", "measured_at", "watermark"):
         values[name] = micros(values[name])
-    kept = [values[name] for name in COLUMNS if name not in ("value_at_risk_minor", "currency")]
+    kept = [values[name] for name in COLUMNS if name not in ("value_at_risk_minor", "currency", "daily")]
     return read(SampleRow(*kept))
 
 
@@ -80,8 +86,8 @@ def test_a_sample_reads_back_as_it_was_stored() -> None:
     one = measured(980, 20, overdue_in=2, amount_in=1320, oldest_due_us=5_000_000)
     assert one.state == "breached"
     assert one.oldest_due_at == moment(5_000_000)
-    assert as_read(one) == one
-    row_of = dict(zip(COLUMNS, stored(one, NOW), strict=True))
+    assert as_read(one) == msgspec.structs.replace(one, measured_at=NOW)
+    row_of = dict(zip(COLUMNS, stored(one, NOW, daily=False), strict=True))
     assert (row_of["value_at_risk_minor"], row_of["currency"], row_of["target_ppm"]) == (1320, "GBP", 990_000)
 
 
