@@ -231,7 +231,7 @@ def _step(flow: str, step: _Step, file: str, promises: Mapping[str, Sla]) -> Ste
         id=step.id,
         unless=step.unless,
         deadline=deadline,
-        deadline_by_channel={} if step.within or promise is None else promise.deadline_by_channel,
+        deadline_by_channel=promise.deadlines if promise and not step.within and promise.deadline_by == "channel" else {},
         sla=step.sla,
         due_from_hop=step.due_from_hop,
         ends=step.ends,

@@ -58,7 +58,7 @@ def of_sla(sla: Sla, window: Window) -> Params:
         "only_kinds": list(sla.only_kinds),
         "pauses": _milestones(one for pair in sla.paused for one in pair),
         "weighted": int(sla.weighted),
-        "parked_too": int(start_entity == "exception"),
+        "parked_too": int(sla.even_when_parked),
     }  # fmt: skip
 
 

@@ -208,10 +208,11 @@ class Lineage:
             items = [of_row(sla, row, window.now) for row in self._queries.items(sla, window, chosen)]
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
-    def _window(self, sla: Sla | None = None) -> Window:
+    def _window(self, length: timedelta | Sla) -> Window:
         now = self.now()
         oldest_us = self._queries.extent(now)[0]
-        return Window(now, sla.window_start(now) if sla else now, moment(oldest_us) if oldest_us else now)
+        since = length.window_start(now) if isinstance(length, Sla) else now - length
+        return Window(now, since, moment(oldest_us) if oldest_us else now)
 
     # --- obligations ---
 
@@ -227,7 +228,7 @@ class Lineage:
             return self._overdue[1]
 
     def _find_overdue(self) -> Overdue:
-        window = self._window()
+        window = self._window(timedelta(0))
         items: list[OverdueItem] = []
         owners: list[tuple[str, OwnerRow]] = []
         for step in self._standings.flows.listed:

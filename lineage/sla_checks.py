@@ -79,6 +79,7 @@ class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     only_kinds: tuple[str, ...] = ()
     weighted: bool = False
     due_from_hop: bool = False
+    even_when_parked: bool = False
     interval: str = ""
     interval_by_channel: dict[str, str] = {}
     heartbeats_missed: int = 0

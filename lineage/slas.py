@@ -57,6 +57,7 @@ class Sla(Struct, frozen=True, kw_only=True):
     only_kinds: tuple[str, ...]
     weighted: bool
     due_from_hop: bool
+    even_when_parked: bool
     interval: Deadline | None
     intervals: dict[str, Deadline]  # by channel
     heartbeats_missed: int
@@ -209,6 +210,7 @@ def _sla(name: str, raw: dict[str, Any], file: str) -> Sla:
         only_kinds=told.only_kinds,
         weighted=told.weighted,
         due_from_hop=told.due_from_hop,
+        even_when_parked=told.even_when_parked,
         interval=deadline_at(told.interval, file, f"{name}.interval") if told.interval else None,
         intervals=deadlines_at(told.interval_by_channel, file, f"{name}.interval_by_channel"),
         heartbeats_missed=told.heartbeats_missed,

@@ -1,14 +1,14 @@
 """What changes an order after its capture: cancellations in whole or in part, edits. Decisions only, no I/O."""
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, Final
 
 from collector.semconv import EVENT_LINE
 from sync_core import sales_orders
 from sync_core.checks import STEPS, failure_of
 from sync_core.ledger import JournalLine
 from sync_core.messages import EditedLine, OrderCancelled, OrderEdited
-from sync_core.model import ExceptionKind, Order, OrderLine
+from sync_core.model import ExceptionKind, Hop, Order, OrderLine
 from sync_core.money import share_of_rest
 from sync_core.orders import (
     MOVES_STOCK,
@@ -17,6 +17,7 @@ from sync_core.orders import (
     changed_lines,
     chosen,
     cover_or_back_order,
+    dimensions,
     earned_or_sent,
     fit_reservation,
     note_document,
@@ -33,6 +34,9 @@ from sync_core.orders import (
 from sync_core.tenders import give_back
 from sync_core.unit import DONE, Step, Verdict
 
+DUPLICATE: Final = "duplicate"
+"""How the reason begins with which an order is cancelled that was there before."""
+
 MOST_LINES = 10_000
 
 
@@ -41,6 +45,8 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
     order = order_of(step, event, "cancellation", event.cancellation_id)
     if isinstance(order, Verdict):
         return order
+    if event.reason.lower().startswith(DUPLICATE):
+        _watch_escape(step, order)
     if order.state in ("shipped", "cancelled"):
         detail = f"the order is {order.state}"
         return refuse(step, order, "cancellation_too_late", "customer service", detail, order.amount_minor)
@@ -62,6 +68,19 @@ def cancel(step: Step, event: OrderCancelled) -> Verdict:
         _cancel_part(step, order, event, taken or {number: rest[number] for number in rest if number in goods})
     _watch_release(step, order, f"cancellation {event.cancellation_id}")
     return DONE
+
+
+def _watch_escape(step: Step, order: Order) -> None:
+    """A duplicate that nobody held back was paid or released before it was found."""
+    released = (order.correlation_id, "released") in step.unit.order_steps
+    if order.paid_minor or released or order.state in ("shipped", "partially_shipped"):
+        step.tell(
+            Hop(
+                "order.find_duplicate", "source", order.correlation_id, order.origin, "order", order.order_id,
+                "duplicate_escaped", occurred_at=step.message.occurred_at,
+                attributes=dimensions(order) | {"amount_minor": order.amount_minor, "owner": "order management"},
+            )
+        )  # fmt: skip
 
 
 def edit(step: Step, event: OrderEdited) -> Verdict:

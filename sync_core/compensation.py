@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sync_core import inspections
+from sync_core import inspections, message_milestones
 from sync_core.buckets import EFFECTS, PHYSICAL
 from sync_core.ledger import reversal
 from sync_core.messages import PostingCompensated
@@ -59,4 +59,5 @@ def _reversed(event: PostingCompensated, posted: Posted) -> Hop:
     return Hop(
         "posting.reverse", "transformation", posted.correlation_id, event.origin, "posting",
         f"{posted.document}/{posted.entity_id}", "reversed", outcome="compensated", attributes=about,
+        events=[message_milestones.told(message_milestones.to_erp(event.journal_id), "recovered", posted.document)],
     )  # fmt: skip

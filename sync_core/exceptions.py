@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections import Counter
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from sync_core import inbox
+from sync_core import inbox, message_milestones
 from sync_core.compensation import COMPENSABLE
 from sync_core.messages import Cause, Name, PostingCompensated, message
 from sync_core.model import Hop
@@ -192,8 +192,19 @@ def _done(session: Session, action: Action, wanted: Act, about: Locked, now: dt.
         exception_id, {"assign": "assigned", "compensate": ""}.get(action, "resolved"),
         outcome="replayed" if action == "replay" else "ok",
         attributes={"reason": f"{wanted.by}: {wanted.reason}", "owner": wanted.to or about.owner},
+        events=_as_message(action, about),
     )  # fmt: skip
     return Told(hop, Cause(SOURCE, f"{exception_id}/{number}", now.date(), "live"), now)
+
+
+def _as_message(action: Action, about: Locked) -> list[tuple[str, dict[str, Any]]]:
+    """A message that failed is over when somebody has decided about it; played again, when it is taken."""
+    if action != "resolve":
+        return []
+    if about.kind in REFUSED:
+        document = about.document_id.rpartition(":")[2].partition("/")[0]
+        return [message_milestones.told(message_milestones.to_erp(about.document_id), "recovered", document)]
+    return message_milestones.of_exception(about.exception_id, "recovered")
 
 
 def _close(session: Session, exception_id: str, resolution: str, now: dt.datetime) -> None:

@@ -313,12 +313,15 @@ class Processor:
         verdicts: dict[int, Verdict] = {}
         for one in claimed:
             unit.partition = one.partition
-            step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, attempt=one.attempts + 1)
+            step = Step(unit, one.message, self._clock() + one.clock_offset, one.clock_offset, one.attempts + 1,
+                        one.accepted_at + one.clock_offset)  # fmt: skip
             event = one.message.event
             waits = products.wait(event, catalogue) or finance.wait(step, event)
             verdict = verdicts[one.seq] = waits or DECISIONS[type(event)](step, event)
             if verdict.state == "done":
                 products.tell(step, event, added.get(one.seq, ()))
+            elif isinstance(event, StockCounted) and verdict.state == "parked":
+                inventory.await_count(step, event)
             step.watch_stock()
             waited = unit.waited_long.get((one.message.source, one.message.event_id))
             if waited is not None and verdict.state != "parked":

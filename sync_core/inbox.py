@@ -153,7 +153,8 @@ def _raise_conflicts(
             continue
         hop = Hop(
             "exception.open", "source", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
-            "rejected", None, {"reason": item.detail, "owner": item.owner},
+            "rejected", None,
+            {"reason": item.detail, "owner": item.owner, "kind": item.kind, "severity": item.severity},
         )  # fmt: skip
         told.append(Told(hop, one.cause, now))
     if told:

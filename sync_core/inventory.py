@@ -1,12 +1,13 @@
 """Stock documents: receipts and adjustments. Decisions only; nothing here does I/O."""
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import json
 
-from collector.semconv import EVENT_LINE, correlation_id
+from collector.semconv import EVENT_LINE, EVENT_MILESTONE, correlation_id
 from sync_core.buckets import COUNTERS, EFFECTS
 from sync_core.ledger import JournalLine
 from sync_core.messages import (
@@ -20,7 +21,11 @@ from sync_core.messages import (
     derived,
 )
 from sync_core.model import ExceptionKind, Hop, Stock
+from sync_core.telemetry import nanoseconds
 from sync_core.unit import DONE, Step, Verdict
+
+COMPARED_WITHIN: Final = dt.timedelta(minutes=15)
+"""So soon after it has come a count is to be compared."""
 
 DEAR_MINOR: Final = 5000
 """Cost of a unit from which on a count tolerates no difference."""
@@ -147,8 +152,12 @@ def count(step: Step, event: StockCounted) -> Verdict:
     step.tell(
         Hop(
             "inventory.count", "source", identity, event.origin, "count", event.document_id, "compared",
-            occurred_at=step.message.occurred_at, attributes=about,
-            events=[(EVENT_LINE, {"sku": sku, "quantity": drift, "amount_minor": 0}) for sku, drift in drifted.items()],
+            attributes=about | {"due_at": _compare_by(step)},
+            events=[
+                *((EVENT_LINE, {"sku": sku, "quantity": drift, "amount_minor": 0}) for sku, drift in drifted.items()),
+                _counted(step, event, "taken", len(lines_counted)),
+                *([_counted(step, event, "drifted", wrong)] if (wrong := len(lines_counted) - accurate) else ()),
+            ],
         )
     )  # fmt: skip
     if drifted:
@@ -161,6 +170,29 @@ def count(step: Step, event: StockCounted) -> Verdict:
     lines = [JournalLine(accounts.inventory, value, made), JournalLine(accounts.shrinkage, -value, made)]
     _post(step, event, "count", event.channel, lines)
     return DONE
+
+
+def await_count(step: Step, event: StockCounted) -> None:
+    """A count was taken that cannot be compared yet."""
+    about = _about(event, 0, 0) | {"count_id": event.document_id, "due_at": _compare_by(step), "owner": "inventory"}
+    step.tell(
+        Hop(
+            "inventory.count", "source", correlation_id(event.origin, event.document_id), event.origin, "count",
+            event.document_id, outcome="parked", occurred_at=step.message.occurred_at, attributes=about,
+            events=[_counted(step, event, "taken", len({line.sku for line in event.lines}))],
+        )
+    )  # fmt: skip
+
+
+def _counted(step: Step, event: StockCounted, milestone: str, lines: int) -> tuple[str, dict[str, Any]]:
+    """Of how many lines of a count what is true, and since when."""
+    at = step.message.occurred_at if milestone == "taken" else step.now
+    told = {"entity": "count", "entity_id": event.document_id, "milestone": milestone, "quantity": lines}
+    return EVENT_MILESTONE, told | {"occurred_at": nanoseconds(at)}
+
+
+def _compare_by(step: Step) -> dt.datetime:
+    return step.accepted_at + COMPARED_WITHIN
 
 
 def tolerated(counted: int, unit_cost_minor: int | None) -> int:

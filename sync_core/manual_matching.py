@@ -142,8 +142,9 @@ def _write_off(
         )  # fmt: skip
         why = f"written off by {wanted.by}: {wanted.reason}"
         values = {"amount_minor": abs(owed), "currency": side.currency, "reason": why, "rule_version": rules.version}
+        milestone = "hand_matched" if line_id is not None else ""
         step.tell(Hop("settlement.write_off", "transformation", side.identity, side.origin, "settlement", side.name,
-                      attributes=values))  # fmt: skip
+                      milestone, attributes=values | {"quantity": 1}))  # fmt: skip
         if side.exception_id:
             step.resolve_exception(side.exception_id, side.identity, side.origin, why)
     matching.use(session, since)

@@ -295,6 +295,8 @@ def _processor(step: Step, about: Settlement, told: Sequence[Told]) -> None:
         key = {f"{entity}_id": one.reference}
         step.tell(_match_hop(about, one, settled, "settlement.match", entity, milestone, values | key))
         _close(step, about, parts)
+    if by_hand := sum(bool(one.by) for one in told):
+        step.tell(_own_hop(about, "settlement.match_by_hand", "hand_matched", {"quantity": by_hand}))
     differences = sum(one.difference_minor for one in told)
     if differences:
         accounts, made = step.rules.accounts, step.message.provenance

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from sync_core import message_milestones
 from sync_core.clock import Clock
 from sync_core.erp.port import Answer, DocumentKind, Erp, Unavailable
 from sync_core.ledger import LANES
@@ -266,8 +267,17 @@ def _told(attempt: Attempt, now: dt.datetime) -> Told:
         milestone=about.milestones.get(state, ""),
         outcome=_OUTCOMES[state],
         attributes=attributes,
+        events=_as_message(offered, state),
     )
     return Told(sent, offered.cause, now + offered.clock_offset, offered.attempts + 1, made)
+
+
+def _as_message(offered: ErpDocument, state: str) -> list[tuple[str, dict[str, Any]]]:
+    """That it failed for the first time, or was taken after that."""
+    if (state == "accepted") != bool(offered.attempts):
+        return []
+    milestone: Literal["failed", "recovered"] = "recovered" if offered.attempts else "failed"
+    return [message_milestones.told(message_milestones.to_erp(offered.document_id), milestone, offered.document)]
 
 
 class SpanRelay:

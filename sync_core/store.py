@@ -70,6 +70,7 @@ class Claimed(Struct, frozen=True):
     clock_offset: dt.timedelta
     attempts: int
     partition: int
+    accepted_at: dt.datetime
 
 
 class Session:

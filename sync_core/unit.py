@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from collector.semconv import correlation_id as identity_of
+from sync_core import message_milestones
 from sync_core.availability import Rules
 from sync_core.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
 from sync_core.ledger import Journal, JournalLine, PostingRules, balanced, converted
@@ -195,12 +196,17 @@ class Step(Struct):
     now: dt.datetime
     clock_offset: dt.timedelta
     attempt: int = 1  # at this event
+    arrived_at: dt.datetime | None = None  # at our door, on the event's clock; None: now
     touched: dict[StockKey, Stock] = field(default_factory=dict)
     supplied: dict[StockKey, int] = field(default_factory=dict)  # units that arrived, or are on their way now
 
     @property
     def rules(self) -> PostingRules:
         return self.unit.rules
+
+    @property
+    def accepted_at(self) -> dt.datetime:
+        return self.arrived_at or self.now
 
     @property
     def wall(self) -> dt.datetime:
@@ -427,10 +433,12 @@ class Step(Struct):
 
 def opened(item: ExceptionItem, channel: str = "") -> Hop:
     """The hop that tells of a new exception."""
-    about = {"owner": item.owner, "amount_minor": item.amount_minor, "currency": item.currency, "channel": channel}
+    about = {"owner": item.owner, "amount_minor": item.amount_minor, "currency": item.currency, "channel": channel,
+             "kind": item.kind, "severity": item.severity}  # fmt: skip
     return Hop(
         "exception.open", "transformation", item.correlation_id, item.origin, "exception", item.exception_id, "opened",
         outcome="parked", attributes={"reason": f"{item.kind}: {item.detail}"} | about,
+        events=message_milestones.of_exception(item.exception_id, "failed"),
     )  # fmt: skip
 
 
@@ -445,6 +453,7 @@ def closing(exception_id: str, correlation_id: bytes, origin: str, resolution: s
         exception_id,
         "resolved",
         attributes={"reason": resolution},
+        events=message_milestones.of_exception(exception_id, "recovered"),
     )
 
 

@@ -75,7 +75,7 @@ select pg_advisory_unlock(7401, partition) from unnest(%(partitions)s::integer[]
 select next.*
 from unnest(%(partitions)s::smallint[]) as leased (partition) cross join lateral (
     select seq, source, event_id, type, payload_hash, provenance, occurred_at, business_date, clock_offset, body,
-           attempts, partition
+           attempts, partition, accepted_at
     from core.inbox
     where partition = leased.partition and state = 'queued' and (not_before is null or not_before <= %(now)s)
     order by seq limit %(limit)s
