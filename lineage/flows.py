@@ -220,6 +220,7 @@ def _step(flow: str, step: _Step, file: str, promises: Mapping[str, Sla]) -> Ste
     entity, _, milestone = step.milestone.partition(".")
     promise = promises.get(step.sla)
     deadline = _deadline(step, file, key, promise)
+    keyed = promise if promise and not step.within and promise.deadline_by == "channel" else None
     return Step(
         flow=flow,
         name=step.name,
@@ -231,7 +232,7 @@ def _step(flow: str, step: _Step, file: str, promises: Mapping[str, Sla]) -> Ste
         id=step.id,
         unless=step.unless,
         deadline=deadline,
-        deadline_by_channel=promise.deadlines if promise and not step.within and promise.deadline_by == "channel" else {},
+        deadline_by_channel=keyed.deadlines if keyed else {},
         sla=step.sla,
         due_from_hop=step.due_from_hop,
         ends=step.ends,

@@ -64,7 +64,9 @@ def of_sla(sla: Sla, window: Window) -> Params:
 
 def of_step(step: Step, calendar: Calendar, window: Window) -> Params:
     assert step.deadline is not None, "only steps with a deadline can be overdue"
-    params = _window(window, calendar) | _deadlines(step.deadline, "channel", step.deadline_by_channel, calendar, window)
+    params = _window(window, calendar) | _deadlines(
+        step.deadline, "channel", step.deadline_by_channel, calendar, window
+    )
     anywhere = step.id == ANY_OBJECT
     return params | _items(
         step.after,
