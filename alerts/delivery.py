@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from alerts.evaluate import Transition
+from alerts.incident import Transition
 from alerts.routing import Contact
 
 FIRST_RETRY: Final = timedelta(seconds=2)
@@ -14,21 +14,24 @@ LONGEST_RETRY: Final = timedelta(minutes=5)
 GIVE_UP_AFTER: Final = timedelta(days=3)
 RETRIED: Final = frozenset({408, 429})
 
-DeliveryState = Literal["waiting", "delivered", "refused", "abandoned"]
+DeliveryState = Literal["waiting", "delivered", "refused", "abandoned", "overtaken"]
+ONCE: Final = frozenset({"page", "resolve"})  # of an incident; anything else may be told again
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
     delivery_id: int
     dedup_key: str
     transition: Transition
+    ordinal: int  # of the notice among those of its incident
     contact: str
+    priority: int
     body: str
     attempts: int  # the one under way included
     created_at: datetime
 
     @property
     def idempotency_key(self) -> str:
-        return f"{self.dedup_key}:{self.transition}"
+        return f"{self.dedup_key}:{self.transition}" + ("" if self.transition in ONCE else f":{self.ordinal}")
 
 
 class Reply(Struct, frozen=True, kw_only=True):

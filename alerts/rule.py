@@ -1,102 +1,146 @@
-"""Alert rules: when a promise counts as breaking, who is told, and what to do about it."""
+"""Alert rules as values: when a promise counts as breaking, whose it is, and what to do about it."""
 
-import re
-import tomllib
-from collections.abc import Collection, Mapping
 from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-Severity = Literal["critical", "major", "minor"]
+Severity = Literal["critical", "major", "minor", "record"]
+Level = Literal["all", "channel", "provider", "location"]
+NoData = Literal["keep", "alert", "resolve"]
+Domain = Literal[
+    "inventory", "order", "payment", "return", "refund", "posting", "settlement", "master_data", "exception",
+    "publication",
+]  # fmt: skip
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400 * 30)]
+Positive = Annotated[float, Meta(gt=0, le=86_400 * 30)]
+Count = Annotated[int, Meta(ge=1)]
+
+COARSER: Final[dict[Level, tuple[Level, ...]]] = {
+    "all": (), "channel": ("all",), "provider": ("all",), "location": ("channel", "all"),
+}  # fmt: skip
 
 
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pages when a channel has at least ``overdue_at_least`` items past their deadline and still open.
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every rule has.
 
-    ``for_seconds``: how long that must hold before the page. ``keep_firing_for_seconds``: how long it must be over
-    before the alert resolves. ``stale_after_seconds``: an older measurement says nothing, and changes nothing.
+    ``owner`` names whose it is; ``about`` names a thing of the register of owners instead, whose owner it then has.
+    ``for_seconds``: how long the condition must hold before somebody is told. ``keep_firing_for_seconds``: how long it
+    must be over before the alert resolves. An older measurement than ``stale_after_seconds`` is none, and ``no_data``
+    says what none means: keep the state, alert, or resolve. Severity "record" is kept and shown, and never sent.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    sla: Text
-    overdue_at_least: Annotated[int, Meta(ge=1)]
-    for_seconds: Seconds
-    keep_firing_for_seconds: Seconds
-    stale_after_seconds: Annotated[float, Meta(gt=0)]
+    domain: Domain
     severity: Severity
-    owner: Text
     summary: Text
     next_step: Text
+    stale_after_seconds: Annotated[float, Meta(gt=0)]
+    owner: str = ""
+    about: str = ""
+    for_seconds: Seconds = 0
+    keep_firing_for_seconds: Seconds = 0
+    no_data: NoData = "keep"
+    levels: Annotated[tuple[Level, ...], Meta(min_length=1)] = ("channel",)
+    enabled: bool = True
 
 
-class Refusal(Struct, frozen=True):
-    """Why a rule cannot be loaded. ``line`` is where it begins in the file, 0 for the file itself."""
+class SlaRule(Rule, frozen=True, kw_only=True):
+    """A rule on the stored measurements of one promise, judged for every segment of ``levels`` apart."""
 
-    line: int
-    rule: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}, rule {self.rule}: {self.reason}" if self.line else self.reason
+    sla: Text
 
 
-class RulesRefusedError(ValueError):
-    """The alert rules cannot be loaded."""
+class Overdue(SlaRule, frozen=True, kw_only=True, tag="overdue"):
+    """At least so many items past their deadline and open, or at least such a value (minor units by currency)."""
 
-    def __init__(self, refusals: Collection[Refusal]) -> None:
-        super().__init__("; ".join(str(refusal) for refusal in refusals))
-        self.refusals = tuple(refusals)
-
-
-_HEADER: Final = re.compile(r"^\s*\[\[\s*rules\s*]]")
+    overdue_at_least: Count | None = None
+    value_at_least: dict[str, Count] = {}
 
 
-def load_rules(text: str, *, deadlines: Mapping[str, str], owners: Collection[str]) -> tuple[Rule, ...]:
-    """The rules of a TOML text. ``deadlines``: of each known SLA, in words, "" when it has none.
+class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A long window, and a short one that ends the alert soon after recovery; both must exceed ``factor``."""
 
-    Raises RulesRefusedError with every reason, not only the first.
+    long_seconds: Positive
+    short_seconds: Positive
+    factor: Annotated[float, Meta(gt=0)]
+
+
+class BurnRate(SlaRule, frozen=True, kw_only=True, tag="burn_rate"):
+    """The error budget is spent ``factor`` times as fast as the promise allows, in one of the pairs of windows.
+
+    Nothing fires below ``min_decided`` decided items and ``min_bad`` bad ones of the long window.
     """
-    tables = _tables(text)
-    headers = [number for number, line in enumerate(text.splitlines(), start=1) if _HEADER.match(line)]
-    lines = headers if len(headers) == len(tables) else [0] * len(tables)
-    rules: list[Rule] = []
-    refusals: list[Refusal] = []
-    for line, table in zip(lines, tables, strict=True):
-        name = str(table.get("name", "without a name"))
-        try:
-            rule = msgspec.convert(table, Rule)
-        except msgspec.ValidationError as error:
-            refusals.append(Refusal(line, name, str(error)))
-            continue
-        refusals += [Refusal(line, name, reason) for reason in _faults(rule, rules, deadlines, owners)]
-        rules.append(rule)
-    if refusals:
-        raise RulesRefusedError(refusals)
-    return tuple(rules)
+
+    windows: Annotated[tuple[Pair, ...], Meta(min_length=1, max_length=4)]
+    min_decided: Count
+    min_bad: Count
 
 
-def _tables(text: str) -> list[dict[str, object]]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RulesRefusedError([Refusal(0, "", f"not TOML: {error}")]) from error
-    unknown = sorted(set(document) - {"rules"})
-    if unknown:
-        raise RulesRefusedError([Refusal(0, "", f"unknown table {unknown[0]!r}: rules are [[rules]]")])
-    return msgspec.convert(document.get("rules", []), list[dict[str, object]])
+class BadRatio(SlaRule, frozen=True, kw_only=True, tag="bad_ratio"):
+    """More than the share ``above`` is bad in both windows: for targets so low that no burn rate is of use."""
+
+    above: Annotated[float, Meta(gt=0, lt=1)]
+    long_seconds: Positive
+    short_seconds: Positive
+    min_decided: Count
+    min_bad: Count
 
 
-def _faults(rule: Rule, before: list[Rule], deadlines: Mapping[str, str], owners: Collection[str]) -> list[str]:
-    faults = []
-    if any(rule.name == other.name for other in before):
-        faults.append("another rule has this name")
-    if rule.sla not in deadlines:
-        faults.append(f"unknown SLA {rule.sla!r}; known: {', '.join(sorted(deadlines)) or 'none'}")
-    elif not deadlines[rule.sla]:
-        faults.append(f"SLA {rule.sla!r} has no deadline, so nothing of it is ever overdue")
-    if rule.owner not in owners:
-        faults.append(f"unknown owner {rule.owner!r}; known: {', '.join(sorted(owners)) or 'none'}")
-    return faults
+class Staleness(SlaRule, frozen=True, kw_only=True, tag="staleness"):
+    """The newest event that the measurement saw is older than this."""
+
+    older_than_seconds: Positive
+
+
+class Absence(SlaRule, frozen=True, kw_only=True, tag="absence"):
+    """The promise has not been measured for so long."""
+
+    silent_for_seconds: Positive
+
+
+class OpenExceptions(Rule, frozen=True, kw_only=True, tag="exceptions"):
+    """Exceptions that people must decide, by what they are about: so many, worth so much, or open for so long.
+
+    Each subject (``exception:<kind>``, ``event:<type>``) is judged apart and is its own owner's, unless the rule names
+    one. ``kinds`` and ``severities`` narrow it; empty means any.
+    """
+
+    kinds: tuple[str, ...] = ()
+    severities: tuple[Literal["critical", "major", "minor"], ...] = ()
+    open_at_least: Count | None = None
+    value_at_least: dict[str, Count] = {}
+    oldest_seconds: Positive | None = None
+
+
+AnyRule = Overdue | BurnRate | BadRatio | Staleness | Absence | OpenExceptions
+
+
+class Threshold(Struct, frozen=True):
+    """A share of bad items that must be exceeded in both windows."""
+
+    long_seconds: float
+    short_seconds: float
+    bad_share: float
+
+
+def thresholds(rule: BurnRate | BadRatio, target: float) -> tuple[Threshold, ...]:
+    if isinstance(rule, BadRatio):
+        return (Threshold(rule.long_seconds, rule.short_seconds, rule.above),)
+    return tuple(Threshold(one.long_seconds, one.short_seconds, one.factor * (1 - target)) for one in rule.windows)
+
+
+def detection(one: Threshold) -> str:
+    """What it takes to fire, and how soon that is when everything is bad."""
+    soonest = max(one.long_seconds * one.bad_share, one.short_seconds * one.bad_share)
+    return (
+        f"needs {one.bad_share:.4g} of {in_words(one.long_seconds)} and {in_words(one.short_seconds)} bad; "
+        f"when all is bad it fires after {in_words(soonest)}"
+    )
+
+
+def in_words(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,9 +1,9 @@
 """Alert states, messages and runs in PostgreSQL; the only file that knows the schema ``alerts``."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import Any, Final, Literal, Self
 
@@ -16,14 +16,18 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from alerts.delivery import Delivery, DeliveryState, Settlement
-from alerts.evaluate import AlertState, Transition
-from alerts.page import Page
-from lineage.model import Money
+from alerts.evaluate import AlertState
+from alerts.incident import Incident, Transition
+from alerts.page import Alert
+from alerts.routing import Contact
+from alerts.silence import Silence, Wanted
 
 Row = Mapping[str, Any]
 
 _SQL: Final = resources.files("alerts") / "sql"
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_MARKED: Final = ("alert_id", "incident_id", "hidden", "announced")
+MOST_SILENCES: Final = 1000
 _MIGRATION: Final = re.compile(r"^(\d{4})_\w+\.sql$")
 _parts = _NAME.split((_SQL / "queries.sql").read_text(encoding="utf-8"))
 QUERIES: Final = {name: sql.encode() for name, sql in zip(_parts[1::2], _parts[2::2], strict=True)}
@@ -33,31 +37,10 @@ class StoreUnavailableError(RuntimeError):
     """PostgreSQL does not answer; what was not committed did not happen."""
 
 
-class Alert(Struct, frozen=True, kw_only=True):
-    """One time that a rule fired for one channel. ``told`` is the owner whose contacts were written to."""
-
-    alert_id: str
-    rule: str
-    sla: str
-    channel: str
-    owner: str
-    told: str
-    severity: str
-    summary: str
-    reason: str
-    next_step: str
-    link: str
-    overdue_open: int
-    at_risk: tuple[Money, ...]
-    oldest_due_at: datetime | None
-    opened_at: datetime
-    resolved_at: datetime | None = None
-    resolved_reason: str = ""
-
-
 class DeliveryRecord(Struct, frozen=True, kw_only=True):
     dedup_key: str
     transition: Transition
+    ordinal: int
     contact: str
     state: DeliveryState
     attempts: int
@@ -75,42 +58,108 @@ class RuleRun(Struct, frozen=True, kw_only=True):
     due_at: datetime
     started_at: datetime
     finished_at: datetime
-    outcome: Literal["ok", "no_data", "failed"]
+    outcome: Literal["ok", "no_data", "failed", "missed"]
     watermark: datetime | None
     reason: str
 
 
+class Message(Struct, frozen=True, kw_only=True):
+    """One message to one contact, as it goes into the outbox. A lower ``priority`` goes first."""
+
+    dedup_key: str
+    transition: Transition
+    ordinal: int
+    contact: str
+    priority: int
+    body: str
+    not_before: datetime
+
+
+class AuditFigures(Struct, frozen=True, kw_only=True):
+    """Of what must never be: see the queries of the same name."""
+
+    untold: int
+    without_next_step: int
+    unsent: int
+    lost: int
+    oldest_run_at: datetime | None
+    rules_run: int
+
+
 class Desk:
-    """What one evaluation of a rule reads and writes; all of it commits together or not at all."""
+    """What one evaluation reads and writes; all of it commits together or not at all."""
 
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
 
     def states(self, rule: str) -> dict[str, AlertState]:
-        rows = self._connection.execute(QUERIES["states"], {"rule": rule}).fetchall()
-        return {row["group"]: msgspec.convert(row, AlertState) for row in rows}
+        return {row["group"]: msgspec.convert(row, AlertState) for row in self._rows("states", rule=rule)}
 
-    def save(self, state: AlertState) -> None:
-        self._connection.execute(QUERIES["save_state"], _parameters(state))
+    def save(self, states: Sequence[AlertState]) -> None:
+        self._many("save_state", states)
 
-    def open(self, alert: Alert) -> None:
-        self._connection.execute(QUERIES["open_alert"], _parameters(alert))
+    def open(self, alerts: Sequence[Alert]) -> None:
+        self._many("open_alert", alerts)
 
-    def refresh(self, state: AlertState) -> None:
-        self._connection.execute(QUERIES["refresh_alert"], _parameters(state))
+    def refresh(self, states: Sequence[AlertState]) -> None:
+        self._many("refresh_alert", states)
 
-    def resolve(self, alert_id: str, reason: str, now: datetime) -> None:
-        named = {"alert_id": alert_id, "reason": reason, "resolved_at": now}
-        self._connection.execute(QUERIES["resolve_alert"], named)
+    def resolve(self, reasons: Mapping[str, str], now: datetime) -> None:
+        """``reasons`` by ID of the alert."""
+        rows = [{"alert_id": each, "reason": why, "resolved_at": now} for each, why in reasons.items()]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(QUERIES["resolve_alert"], rows)
 
-    def tell(self, page: Page, contacts: Iterable[str], now: datetime) -> None:
-        body = msgspec.json.encode(page).decode()
-        head = {"dedup_key": page.dedup_key, "transition": page.transition, "body": body, "now": now}
-        for contact in contacts:
-            self._connection.execute(QUERIES["add_delivery"], {**head, "contact": contact})
+    def alerts(self) -> list[Alert]:
+        """Those of which something may still be told."""
+        return msgspec.convert(self._rows("alerts_of_open_incidents"), list[Alert])
+
+    def mark(self, alerts: Sequence[Alert]) -> None:
+        """Keep what was decided about telling them."""
+        named = {field: [getattr(each, field) for each in alerts] for field in _MARKED}
+        self._connection.execute(QUERIES["mark_alerts"], named)
+
+    def incidents(self) -> dict[str, Incident]:
+        return {one.incident_id: one for one in msgspec.convert(self._rows("open_incidents"), list[Incident])}
+
+    def incident(self, incident_id: str) -> Incident | None:
+        rows = self._rows("lock_incident", incident_id=incident_id)
+        return msgspec.convert(rows[0], Incident) if rows else None
+
+    def keep(self, incidents: Sequence[Incident]) -> None:
+        self._many("save_incident", incidents)
+
+    def silences(self, now: datetime) -> list[Silence]:
+        return msgspec.convert(self._rows("silences", active_only=True, now=now, limit=MOST_SILENCES), list[Silence])
+
+    def hid(self, pairs: Sequence[tuple[int, str]]) -> None:
+        """Which silence kept which alert from being told."""
+        named = {"silence_id": [each for each, _ in pairs], "alert_id": [each for _, each in pairs]}
+        self._connection.execute(QUERIES["record_hidden"], named)
+
+    def told_contacts(self, dedup_key: str) -> list[str]:
+        return [row["contact"] for row in self._rows("told_contacts", dedup_key=dedup_key)]
+
+    def send(self, messages: Sequence[Message], now: datetime) -> None:
+        rows = [{**msgspec.structs.asdict(each), "now": now} for each in messages]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(QUERIES["add_delivery"], rows)
+
+    def beat(self, message: Message, now: datetime) -> None:
+        """Queue a heartbeat in place of those that still wait."""
+        self._connection.execute(QUERIES["overtake_heartbeats"])
+        self._connection.execute(QUERIES["drop_heartbeats"], {"now": now})
+        self.send([message], now)
 
     def record(self, run: RuleRun) -> None:
         self._connection.execute(QUERIES["record_run"], _parameters(run))
+
+    def _rows(self, query: str, **named: object) -> list[DictRow]:
+        return self._connection.execute(QUERIES[query], named).fetchall()
+
+    def _many(self, query: str, values: Sequence[Struct]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(QUERIES[query], [_parameters(each) for each in values])
 
 
 class Store:
@@ -169,19 +218,33 @@ class Store:
             row = connection.execute(QUERIES["try_lock_evaluation"]).fetchone()
             yield Desk(connection) if row and row["locked"] else None
 
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """A desk for what a person does."""
+        with self._connection() as connection, connection.transaction():
+            yield Desk(connection)
+
     def record(self, run: RuleRun) -> None:
         """A run that left nothing else behind."""
-        with self._connection() as connection:
-            Desk(connection).record(run)
+        with self.desk() as desk:
+            desk.record(run)
 
     def claim(
-        self, now: datetime, lease_until: datetime, contacts: Sequence[str], *, limit: int = 100
+        self, now: datetime, lease_until: datetime, contacts: Sequence[Contact], *, limit: int = 100
     ) -> list[Delivery]:
-        """Messages that are due, oldest first; nobody else gets them before the lease ends."""
-        named = {"now": now, "lease_until": lease_until, "contacts": list(contacts), "limit": limit}
+        """Messages that are due, the most severe first, within what each contact takes; nobody else gets them before
+        the lease ends."""
+        named = {
+            "now": now,
+            "lease_until": lease_until,
+            "contacts": [one.name for one in contacts],
+            "at_most": [one.at_most or limit for one in contacts],
+            "per_seconds": [one.per_seconds if one.at_most else 0 for one in contacts],
+            "limit": limit,
+        }
         with self._connection() as connection:
             rows = connection.execute(QUERIES["claim_deliveries"], named).fetchall()
-        return sorted(msgspec.convert(rows, list[Delivery]), key=lambda each: each.delivery_id)
+        return sorted(msgspec.convert(rows, list[Delivery]), key=lambda each: (each.priority, each.delivery_id))
 
     def settle(self, settlement: Settlement) -> None:
         with self._connection() as connection:
@@ -202,8 +265,40 @@ class Store:
         rows = self._rows("one_alert", alert_id=alert_id)
         return msgspec.convert(rows[0], Alert) if rows else None
 
-    def deliveries_of(self, alert_ids: Sequence[str]) -> list[DeliveryRecord]:
-        return msgspec.convert(self._rows("deliveries_of", alert_ids=list(alert_ids)), list[DeliveryRecord])
+    def deliveries_of(self, incident_ids: Sequence[str]) -> list[DeliveryRecord]:
+        return msgspec.convert(self._rows("deliveries_of", incident_ids=list(incident_ids)), list[DeliveryRecord])
+
+    def incidents_of(self, incident_ids: Sequence[str]) -> list[Incident]:
+        return msgspec.convert(self._rows("incidents_of", incident_ids=list(incident_ids)), list[Incident])
+
+    def silences(self, now: datetime, *, active_only: bool, limit: int) -> list[Silence]:
+        return msgspec.convert(self._rows("silences", active_only=active_only, now=now, limit=limit), list[Silence])
+
+    def add_silence(self, wanted: Wanted, now: datetime) -> int:
+        (row,) = self._rows(
+            "add_silence",
+            kind=wanted.kind,
+            match=Jsonb(msgspec.to_builtins(wanted.match)),
+            starts_at=wanted.starts_at or now,
+            ends_at=wanted.ends_at,
+            author=wanted.by,
+            reason=wanted.reason,
+            created_at=now,
+        )
+        return int(row["silence_id"])
+
+    def end_silence(self, silence_id: int, now: datetime) -> bool:
+        """False when there is none that is not over."""
+        return bool(self._rows("end_silence", silence_id=silence_id, now=now))
+
+    def audit_figures(
+        self, now: datetime, grace: timedelta, rules: Sequence[str], contacts: Sequence[str]
+    ) -> AuditFigures:
+        (row,) = self._rows("audit_figures", now=now, grace=grace, rules=list(rules), contacts=list(contacts))
+        return msgspec.convert(row, AuditFigures)
+
+    def missed_runs(self, *, limit: int) -> list[RuleRun]:
+        return msgspec.convert(self._rows("missed_runs", limit=limit), list[RuleRun])
 
     def last_runs(self) -> list[RuleRun]:
         return msgspec.convert(self._rows("last_runs"), list[RuleRun])
@@ -221,6 +316,7 @@ def migrations() -> list[tuple[int, str, bytes]]:
 
 def _parameters(value: Struct) -> dict[str, object]:
     named = msgspec.structs.asdict(value)
-    if "at_risk" in named:
-        named["at_risk"] = Jsonb(msgspec.to_builtins(named["at_risk"]))
+    for field in ("at_risk", "place"):
+        if field in named:
+            named[field] = Jsonb(msgspec.to_builtins(named[field]))
     return named

@@ -15,6 +15,7 @@ from lineage.flows import Need, Step
 from lineage.item_params import Params, Window, of_freshness, of_sla, of_step
 from lineage.rolling import DayRow
 from lineage.rows import (
+    CountedRow,
     DisorderRow,
     EventRow,
     FeedRow,
@@ -222,6 +223,28 @@ class Queries:
             "known_us": micros(known_at or _FOR_EVER),
         }
         return self._rows("samples_daily", SampleRow, params)
+
+    def samples_counted(self, sla: str, instants: Collection[datetime], within: timedelta) -> list[CountedRow]:
+        """What each segment had counted at each instant, by its newest measurement of up to ``within`` before it."""
+        wanted = sorted(map(micros, instants))
+        within_us = within // timedelta(microseconds=1)
+        oldest_us = wanted[0] - within_us
+        params = {"sla": sla, "instants_us": wanted, "within_us": within_us, "oldest_us": oldest_us}
+        return self._rows("samples_counted", CountedRow, params)
+
+    def samples_between(
+        self, sla: str, since: datetime, until: datetime, *, step: timedelta, located: bool, most: int
+    ) -> list[SampleRow]:
+        """Of each ``step`` the newest; those of single locations only when ``located``."""
+        params = {
+            "sla": sla,
+            "since_us": micros(since),
+            "until_us": micros(until),
+            "step_us": step // timedelta(microseconds=1),
+            "located": int(located),
+            "most": most,
+        }
+        return self._rows("samples_between", SampleRow, params, LONG)
 
     def write_samples(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._storage.insert("sli_samples", columns, rows)

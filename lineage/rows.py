@@ -236,6 +236,17 @@ class FeedRow(NamedTuple):
     heard_us: int
 
 
+class CountedRow(NamedTuple):
+    """What a segment had counted in its window at an instant."""
+
+    channel: str
+    location: str
+    provider: str
+    instant_us: int
+    good: int
+    bad: int
+
+
 class SampleRow(NamedTuple):
     sla: str
     channel: str

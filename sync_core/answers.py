@@ -111,6 +111,20 @@ class OrderState(Struct, frozen=True):
     lines: list[LineState]
 
 
+class ExceptionSum(Struct, frozen=True):
+    """Open exceptions of one kind, severity, owner, type of event, channel and currency."""
+
+    kind: str
+    severity: str
+    owner: str
+    event_type: str
+    channel: str
+    currency: str
+    open: int
+    amount_minor: int
+    oldest_at: dt.datetime
+
+
 class OpenException(Struct, frozen=True):
     """Something that a person must decide, or has decided."""
 

@@ -25,6 +25,7 @@ from sync_core.answers import (
     Audit,
     EventResult,
     EventResults,
+    ExceptionSum,
     Hold,
     LaneStatus,
     LineState,
@@ -119,6 +120,7 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
         channels,
         replenishments,
         exceptions,
+        exceptions_summed,
         exception_history,
         journal,
         schemas,
@@ -414,6 +416,15 @@ def _told_exception(row: Row, now: dt.datetime) -> OpenException:
     age_seconds = ((resolved_at or now) - opened_at).total_seconds()
     values = [*row[:3], row[3].hex(), *row[4:], age_seconds, playbook(row[1])]
     return OpenException(*values)
+
+
+@get("/v1/exceptions/summary", sync_to_thread=True)
+def exceptions_summed(
+    state: State, limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1000
+) -> list[ExceptionSum]:
+    """What people must decide now, added up: how many, how much, since when; the most numerous first."""
+    with core_of(state).db.transaction() as session:
+        return [ExceptionSum(*row) for row in session.rows("exceptions_summed", limit=limit)]
 
 
 @get("/v1/exceptions/history", sync_to_thread=True)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alerts.routing import RoutesRefusedError
-from alerts.rule import RulesRefusedError
+from alerts.rulebook import RulesRefusedError
 from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
 from tallytrace.errors import RefusedError

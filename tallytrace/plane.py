@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +15,17 @@ import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.config.compression import CompressionConfig
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.response import Redirect
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
 import alerts.api
-import alerts.routing
-import alerts.rule
 import lineage.api
 import lineage.audit
 import lineage.reconciliation
 from alerts.schedule import Evaluator
-from alerts.senders.webhook import webhook
 from alerts.store import Store as AlertStore
 from collector import grpc_receiver, otlp, receiver, retention
 from collector.errors import StorageError
@@ -39,7 +37,8 @@ from lineage import flows, problems, slas
 from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.service import Lineage
-from tallytrace import health, webserver
+from tallytrace import alerting, health, webserver
+from tallytrace.alert_reader import Reader
 from tallytrace.canary import Canary
 from tallytrace.health import Metric
 from tallytrace.keys import Senders
@@ -50,7 +49,6 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-ALERTS: Final = Path(alerts.__file__).parent
 RETRY_SECONDS: Final = 1.0
 SENDER_TIMEOUT_SECONDS: Final = 10.0
 OPENAPI: Final = OpenAPIConfig(title="Tallytrace: lineage, promises and alerts", version="1", path="/schema")
@@ -61,23 +59,14 @@ class Judgement(Struct, frozen=True):
 
     flows: flows.Flows
     slas: tuple[slas.Sla, ...]
-    rules: tuple[alerts.rule.Rule, ...]
-    routes: alerts.routing.Routes
+    alerts: alerts.api.Book
 
 
 def judgement(settings: Settings) -> Judgement:
     """Raises DefinitionError, RulesRefusedError or RoutesRefusedError, each naming the place and the reason."""
     promised = slas.load(Path(settings.slas_override) if settings.slas_override else None)
-    routes = alerts.routing.load_routes(
-        (ALERTS / "routes.toml").read_text(encoding="utf-8"), {"webhook_url": settings.webhook_url}
-    )
-    rules = alerts.rule.load_rules(
-        (ALERTS / "rules.toml").read_text(encoding="utf-8"),
-        deadlines={sla.name: sla.deadline.text for sla in promised},
-        owners=routes.by_owner,
-    )
     expected = flows.load(promises=promised)
-    return Judgement(expected, promised, rules, routes)
+    return Judgement(expected, promised, alerting.book(settings, promised))
 
 
 def run(settings: Settings, until: threading.Event) -> None:
@@ -143,8 +132,8 @@ def _serving_lineage(
     measurer = Measurer(queries, by.slas, wall, paced=True)
     with ExitStack() as undo:
         client = undo.enter_context(httpx.Client(timeout=SENDER_TIMEOUT_SECONDS))
-        senders = {"webhook": webhook(client)}
-        evaluator = Evaluator(store, service, by.rules, by.routes, senders, wall, public_url=settings.plane_base)
+        reader = Reader(service, queries, client, settings.core_base)
+        evaluator = alerting.evaluator(settings, by.alerts, store, reader, client, wall)
         undo.callback(evaluator.close)
         ticks = [
             Tick("measure", settings.sla_tick_seconds, lambda: measurer.tick(service.now())),
@@ -155,13 +144,24 @@ def _serving_lineage(
             ticks.append(Tick("canary", settings.canary_seconds, canary.fly))
         undo.enter_context(ticking(ticks))
         undo.callback(canary.stop)
-        api = _app(settings, storage, store, service, lambda: [*_metrics(segments, taken), *_of_canary(canary)])
+        alerting_api = [
+            *alerts.api.route_handlers(store, wall),
+            *alerts.api.desk_handlers(store, reader, by.alerts, evaluator.teller, evaluator.audit, wall, service.now),
+        ]
+        api = _app(
+            settings, storage, service, alerting_api,
+            lambda: [*_metrics(segments, taken), *_of_canary(canary), *_of_alerting(evaluator)],
+        )  # fmt: skip
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         yield
 
 
 def _app(
-    settings: Settings, storage: Storage, store: AlertStore, service: Lineage, metrics: Callable[[], list[Metric]]
+    settings: Settings,
+    storage: Storage,
+    service: Lineage,
+    alerting_api: Sequence[HTTPRouteHandler],
+    metrics: Callable[[], list[Metric]],
 ) -> Litestar:
     dash = pages.create(service, core_url=settings.core_base, clock=service.now)
 
@@ -175,7 +175,7 @@ def _app(
             *lineage.api.route_handlers(service),
             *lineage.audit.route_handlers(storage),
             *lineage.reconciliation.route_handlers(storage),
-            *alerts.api.route_handlers(store, wall),
+            *alerting_api,
             *health.handlers(waiting_for, metrics),
         ],
         openapi_config=OPENAPI,
@@ -236,6 +236,16 @@ def _of_canary(canary: Canary) -> list[Metric]:
         ("at_seconds", "When the last canary was sent, in seconds since the epoch.", last.at.timestamp()),
     )
     return [Metric(f"tallytrace_canary_{name}", "gauge", meaning, value) for name, meaning, value in figures]
+
+
+def _of_alerting(evaluator: Evaluator) -> list[Metric]:
+    found = evaluator.audit()
+    figures = (
+        ("sound", "1 when every alert has a next step, every message was tried and every rule was judged.",
+         float(found.sound)),
+        ("messages_lost", "Messages of the last day that receivers refused or that were given up.", found.lost),
+    )  # fmt: skip
+    return [Metric(f"tallytrace_alerting_{name}", "gauge", meaning, value) for name, meaning, value in figures]
 
 
 def wall() -> datetime:

@@ -56,6 +56,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, description="events that wait to be processed; beyond that senders are asked to wait")
     ] = 50_000
     webhook_url: Annotated[str, Meta(description="where alerts are sent; empty: they are kept and shown only")] = ""
+    alert_rules: Annotated[str, Meta(description="TOML file of alert rules; before delivered ones of the name")] = ""
+    alert_routes: Annotated[str, Meta(description="TOML file of owners, contacts and routes, instead of ours")] = ""
+    alert_addresses: Annotated[
+        str, Meta(description="TOML file of the addresses and secrets that contacts name; keep it to yourself")
+    ] = ""
+    alert_heartbeat_url: Annotated[
+        str, Meta(description="posted to after every evaluation in which alerting was sound: a dead man's switch")
+    ] = ""
     posting_rules: Annotated[str, Meta(description="TOML file laid over the posting rules delivered")] = ""
     slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
     clock: Annotated[

@@ -24,17 +24,21 @@ def webhook(client: httpx.Client) -> Callable[[Delivery, Contact, datetime], Rep
         headers = {"Content-Type": "application/json", "Idempotency-Key": delivery.idempotency_key}
         if contact.secret:
             headers[SIGNATURE] = signature(contact.secret, body, now)
-        try:
-            answer = client.post(contact.address, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Reply(status_code=None, error=f"{type(error).__name__}: {error}")
-        return Reply(
-            status_code=answer.status_code,
-            error="" if answer.is_success else answer.text[:KEPT_OF_AN_ANSWER],
-            retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After", ""), now),
-        )
+        return posted(client, contact.address, body, headers, now)
 
     return send
+
+
+def posted(client: httpx.Client, url: str, body: bytes, headers: dict[str, str], now: datetime) -> Reply:
+    try:
+        answer = client.post(url, content=body, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Reply(status_code=None, error=f"{type(error).__name__}: {error}")
+    return Reply(
+        status_code=answer.status_code,
+        error="" if answer.is_success else answer.text[:KEPT_OF_AN_ANSWER],
+        retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After", ""), now),
+    )
 
 
 def signature(secret: str, body: bytes, now: datetime) -> str:

@@ -1371,6 +1371,16 @@ where state = %(state)s and (%(owner)s = '' or owner = %(owner)s) and (%(kind)s 
   and (%(severity)s = '' or severity = %(severity)s)
 order by opened_at, exception_id limit %(limit)s
 
+-- name: exceptions_summed
+-- Open exceptions added up by what they are, whose they are and what kind of event caused them.
+select exceptions.kind, exceptions.severity, exceptions.owner, coalesce(inbox.type, ''), coalesce(inbox.channel, ''),
+       exceptions.currency, count(*), coalesce(sum(exceptions.amount_minor), 0)::bigint, min(exceptions.opened_at)
+from core.exceptions
+left join core.inbox on inbox.source = exceptions.cause_source and inbox.event_id = exceptions.cause_event_id
+where exceptions.state = 'open'
+group by 1, 2, 3, 4, 5, 6
+order by count(*) desc, 1, 2, 3, 4, 5, 6 limit %(limit)s
+
 -- name: export_journal
 -- The journal in business order, with nothing in it that depends on when it was processed.
 select journals.occurred_at, journals.journal_id, journals.business_date, journals.document, journals.entity_id,

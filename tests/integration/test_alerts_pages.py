@@ -29,7 +29,8 @@ from msgspec import Struct
 from alerts.api import route_handlers
 from alerts.delivery import Delivery, Reply
 from alerts.routing import Contact, load_routes
-from alerts.rule import Rule, load_rules
+from alerts.rule import AnyRule, Overdue
+from alerts.rulebook import Promise, load_rules
 from alerts.schedule import Evaluator
 from alerts.senders.webhook import webhook
 from alerts.store import Store, StoreUnavailableError, migrations
@@ -39,6 +40,7 @@ from tallytrace.postgres import revive, serving
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TEXTS = resources.files("alerts")
 TICK = 0.25
+MONTH = 28 * 86_400.0
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +187,7 @@ def measured(clock: Clock) -> Measured:
 class Estate:
     """Evaluators over one store, ticked together along the clock."""
 
-    def __init__(self, store: Store, measured: Measured, clock: Clock, pager: Pager, rules: Sequence[Rule]) -> None:
+    def __init__(self, store: Store, measured: Measured, clock: Clock, pager: Pager, rules: Sequence[AnyRule]) -> None:
         self.client = httpx.Client(timeout=2)
         self._made = (store, measured, clock, pager, rules)
         self._clock = clock
@@ -212,10 +214,14 @@ class Estate:
         self.client.close()
 
 
-def the_rule(**timing: float) -> Rule:
-    text = (TEXTS / "rules.toml").read_text(encoding="utf-8")
-    (rule,) = load_rules(text, deadlines={"refund_to_ledger": "4 h"}, owners={"finance"})
-    return msgspec.structs.replace(rule, **timing)
+def the_rule(**changed: Any) -> Overdue:
+    _, _, text = (TEXTS / "rules.toml").read_text(encoding="utf-8").partition("\n[[rules]]")
+    promise = Promise(deadline="4 h", target=0.99, window_seconds=MONTH, levels=frozenset({"all", "channel"}))
+    (rule,) = load_rules(
+        "[[rules]]" + text.partition("[[rules]]")[0], promises={"refund_to_ledger": promise}, owners={"finance"}
+    )
+    assert isinstance(rule, Overdue)
+    return msgspec.structs.replace(rule, **changed)
 
 
 @pytest.fixture
@@ -302,7 +308,7 @@ def test_a_refused_page_is_not_sent_again(estate: Estate, measured: Measured, pa
     estate.until(30)
     assert len(pager.answers) == 98
     (alert,) = store.open_alerts(limit=10)
-    (record,) = store.deliveries_of([alert.alert_id])
+    (record,) = store.deliveries_of([alert.incident_id])
     assert (record.state, record.status_code, record.attempts) == ("refused", 400, 1)
 
 
@@ -315,7 +321,9 @@ def test_killed_between_commit_and_delivery(
     estate.until(1.25)
     pager.up()
     clock.second = 5
-    (taken,) = store.claim(clock(), clock() + timedelta(seconds=60), ["finance_pager"])
+    (taken,) = store.claim(
+        clock(), clock() + timedelta(seconds=60), [Contact(name="finance_pager", sender="webhook", address="x")]
+    )
     assert taken.transition == "page"
     estate.running.pop().close()
     estate.running.append(estate.evaluator())

@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from alerts.evaluate import AlertState, Transition, by_channel, notify_reason, step
-from alerts.rule import Rule
+from alerts.condition import Place, Reading
+from alerts.evaluate import AlertState, step
+from alerts.readings import of_samples
+from alerts.rule import Overdue
 from lineage.model import Money, Sample
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -15,10 +18,11 @@ def at(second: float) -> datetime:
     return START + timedelta(seconds=second)
 
 
-def rule(**changed: float) -> Rule:
+def rule(**changed: float) -> Overdue:
     timing = {"for_seconds": 0.0, "keep_firing_for_seconds": 0.0, "stale_after_seconds": 60.0, **changed}
-    return Rule(
-        name="refund_not_in_ledger", sla="refund_to_ledger", overdue_at_least=1, severity="major", owner="finance",
+    return Overdue(
+        name="refund_not_in_ledger", sla="refund_to_ledger", domain="refund", overdue_at_least=1, severity="major",
+        owner="finance",
         summary="refund not in the ledger by its deadline", next_step="look", **timing,
     )  # fmt: skip
 
@@ -33,30 +37,35 @@ def sample(second: float, overdue: int, *, channel: str = "web", value: int = 12
     )  # fmt: skip
 
 
-def told(by: Rule, overdue_by_second: dict[int, int | None]) -> list[tuple[int, Transition, str]]:
+def reading(second: float, overdue: int, *, channel: str = "web") -> Reading:
+    ((_, found),) = of_samples([sample(second, overdue, channel="")], ["all"], {}).values()
+    assert found is not None
+    return msgspec.structs.replace(found, place=Place(level="channel", channel=channel))
+
+
+def told(by: Overdue, overdue_by_second: dict[int, int | None]) -> list[tuple[int, str, str]]:
     """Steps once a second; the value of a second holds until the next one that is given, None is no measurement."""
     state = AlertState(rule=by.name, group="web")
     current: int | None = 0
     notices = []
     for second in range(max(overdue_by_second) + 1):
         current = overdue_by_second.get(second, current)
-        taken = step(state, None if current is None else sample(second, current), by, at(second))
+        taken = step(state, None if current is None else reading(second, current), by, at(second))
         state = taken.state
-        notice = notify_reason(taken)
-        if notice.send:
-            notices.append((second, notice.send, notice.reason))
+        if taken.change in ("firing", "resolved"):
+            notices.append((second, taken.change, taken.reason))
     return notices
 
 
 def test_pages_once_and_resolves_once() -> None:
     assert told(rule(), {0: 0, 3: 2, 9: 3, 20: 0, 30: 0}) == [
-        (3, "page", "2 overdue and still open"),
-        (20, "resolve", "0 overdue, fewer than 1"),
+        (3, "firing", "2 overdue and still open"),
+        (20, "resolved", "0 overdue, fewer than 1"),
     ]
 
 
 def test_pages_after_it_held_for_long_enough() -> None:
-    assert told(rule(for_seconds=5), {2: 1, 30: 1}) == [(7, "page", "1 overdue and still open for 5 s")]
+    assert told(rule(for_seconds=5), {2: 1, 30: 1}) == [(7, "firing", "1 overdue and still open for 5 s")]
 
 
 def test_nobody_is_told_of_what_was_over_in_time() -> None:
@@ -65,15 +74,15 @@ def test_nobody_is_told_of_what_was_over_in_time() -> None:
 
 def test_keeps_firing_through_a_flicker() -> None:
     assert told(rule(keep_firing_for_seconds=4), {1: 1, 5: 0, 7: 1, 10: 0, 30: 0}) == [
-        (1, "page", "1 overdue and still open"),
-        (13, "resolve", "0 overdue, fewer than 1"),
+        (1, "firing", "1 overdue and still open"),
+        (13, "resolved", "0 overdue, fewer than 1"),
     ]
 
 
 def test_silence_neither_pages_nor_resolves() -> None:
     assert told(rule(for_seconds=2), {1: 1, 5: None, 20: 0, 25: 0}) == [
-        (3, "page", "1 overdue and still open for 2 s"),
-        (20, "resolve", "0 overdue, fewer than 1"),
+        (3, "firing", "1 overdue and still open for 2 s"),
+        (20, "resolved", "0 overdue, fewer than 1"),
     ]
     assert told(rule(), {0: None, 20: None}) == []
 
@@ -81,32 +90,32 @@ def test_silence_neither_pages_nor_resolves() -> None:
 def test_a_stale_or_older_measurement_changes_nothing() -> None:
     by = rule(stale_after_seconds=10)
     quiet = AlertState(rule=by.name, group="web")
-    stale = step(quiet, sample(0, 4), by, at(11))
+    stale = step(quiet, reading(0, 4), by, at(11))
     assert (stale.state, stale.change) == (quiet, None)
     assert stale.reason == "the newest measurement is of 2026-03-01 09:00:00 UTC"
-    fired = step(quiet, sample(5, 1), by, at(5)).state
-    late = step(fired, sample(4, 0), by, at(6))
+    fired = step(quiet, reading(5, 1), by, at(5)).state
+    late = step(fired, reading(4, 0), by, at(6))
     assert (late.state, late.reason) == (fired, "a newer measurement was judged already")
 
 
 def test_each_firing_has_an_identity_of_its_own() -> None:
     by = rule()
     quiet = AlertState(rule=by.name, group="web")
-    first = step(quiet, sample(1, 1), by, at(1)).state
-    assert step(quiet, sample(1, 1), by, at(1)).state == first
-    resolved = step(first, sample(2, 0), by, at(2)).state
+    first = step(quiet, reading(1, 1), by, at(1)).state
+    assert step(quiet, reading(1, 1), by, at(1)).state == first
+    resolved = step(first, reading(2, 0), by, at(2)).state
     assert (resolved.phase, resolved.alert_id) == ("resolved", first.alert_id)
-    second = step(resolved, sample(3, 1), by, at(3)).state
+    second = step(resolved, reading(3, 1), by, at(3)).state
     assert second.phase == "firing"
     assert second.alert_id != first.alert_id
-    other = step(AlertState(rule=by.name, group="store"), sample(1, 1, channel="store"), by, at(1)).state
+    other = step(AlertState(rule=by.name, group="store"), reading(1, 1, channel="store"), by, at(1)).state
     assert other.alert_id not in {first.alert_id, second.alert_id}
 
 
 def test_a_resolve_still_knows_what_was_at_stake() -> None:
     by = rule()
-    fired = step(AlertState(rule=by.name, group="web"), sample(1, 2), by, at(1)).state
-    resolved = step(fired, sample(2, 0), by, at(2)).state
+    fired = step(AlertState(rule=by.name, group="web"), reading(1, 2), by, at(1)).state
+    resolved = step(fired, reading(2, 0), by, at(2)).state
     assert (resolved.at_risk, resolved.oldest_due_at, resolved.overdue_open) == ((Money(2500, "GBP"),), at(-5), 0)
 
 
@@ -116,30 +125,33 @@ def test_a_resolve_still_knows_what_was_at_stake() -> None:
         pytest.param([("", 3), ("web", 2), ("store", 1)], [], {"web": 2, "store": 1}, id="one judgement per channel"),
         pytest.param([("", 0)], ["web"], {"web": 0}, id="a channel that is gone has nothing open"),
         pytest.param([("web", 2)], ["web", "store"], {"web": None, "store": None}, id="without the total, nothing"),
-        pytest.param([], [], {}, id="nothing measured"),
+        pytest.param([], [], {"*": None}, id="nothing measured"),
         pytest.param([("", 3), ("web", 2)], [], {"web": 2, "": 1}, id="what has no channel is not lost"),
         pytest.param([("", 2), ("web", 2)], ["", "web"], {"web": 2, "": 0}, id="and resolves"),
     ],
 )
 def test_channels(samples: list[tuple[str, int]], known: list[str], overdue: dict[str, int | None]) -> None:
-    judged = by_channel([sample(1, count, channel=channel) for channel, count in samples], known)
-    assert {channel: each.overdue_open if each else None for channel, each in judged.items()} == overdue
+    places = {channel: Place(level="channel", channel=channel) for channel in known}
+    judged = of_samples([sample(1, count, channel=channel) for channel, count in samples], ["channel"], places)
+    assert {channel: each.overdue_open if each else None for channel, (_, each) in judged.items()} == overdue
 
 
-def test_finer_segments_are_not_counted_twice() -> None:
-    judged = by_channel([sample(1, 2, channel=""), sample(1, 2), sample(1, 2, location="WH1")], [])
-    assert {channel: each and each.overdue_open for channel, each in judged.items()} == {"web": 2}
+def test_each_level_is_judged_apart_and_only_when_asked() -> None:
+    measured = [sample(1, 2, channel=""), sample(1, 2), sample(1, 2, location="WH1")]
+    assert {key: each and each.overdue_open for key, (_, each) in of_samples(measured, ["channel"], {}).items()} == {
+        "web": 2
+    }
+    assert set(of_samples(measured, ["all", "channel", "location"], {})) == {"*", "web", "web/WH1"}
 
 
 def test_the_value_without_channel_is_the_rest() -> None:
-    judged = by_channel([sample(1, 3, channel=""), sample(1, 2)], [])
-    rest = judged[""]
+    _, rest = of_samples([sample(1, 3, channel=""), sample(1, 2)], ["channel"], {})[""]
     assert rest is not None
     assert rest.at_risk == (Money(1250, "GBP"),)
 
 
 def test_a_channel_that_the_newest_measurement_does_not_cover_has_nothing_open() -> None:
-    judged = by_channel([sample(9, 0, channel=""), sample(5, 2)], ["web"])
-    web = judged["web"]
-    assert web is not None
-    assert (web.overdue_open, web.as_of) == (0, at(9))
+    web = Place(level="channel", channel="web")
+    _, judged = of_samples([sample(9, 0, channel=""), sample(5, 2)], ["channel"], {"web": web})["web"]
+    assert judged is not None
+    assert (judged.overdue_open, judged.as_of) == (0, at(9))

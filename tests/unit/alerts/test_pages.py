@@ -8,23 +8,20 @@ import httpx
 import pytest
 
 from alerts.delivery import GIVE_UP_AFTER, Delivery, Reply, settle
-from alerts.evaluate import AlertState
-from alerts.page import in_words, page
-from alerts.routing import Contact, Routed
-from alerts.rule import Rule
+from alerts.incident import Transition
+from alerts.page import Alert, Page, in_words, page, worded
+from alerts.routing import Contact
 from alerts.senders.webhook import retry_after_seconds, webhook
 from lineage.model import Money, OverdueItem
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
-RULE = Rule(
-    name="refund_not_in_ledger", sla="refund_to_ledger", overdue_at_least=1, for_seconds=0, keep_firing_for_seconds=0,
-    stale_after_seconds=60, severity="major", owner="finance", summary="refund not in the ledger by its deadline",
-    next_step="Look at the last posting attempt.",
-)  # fmt: skip
-ROUTED = Routed("finance", "Finance operations", (), "finance owns it")
-FIRING = AlertState(
-    rule=RULE.name, group="click & collect", phase="firing", since=NOW, alert_id="refund_not_in_ledger-1",
-    overdue_open=2, at_risk=(Money(123_450, "GBP"), Money(900, "JPY")), oldest_due_at=NOW - timedelta(minutes=3),
+ALERT = Alert(
+    alert_id="refund_not_in_ledger-1", rule="refund_not_in_ledger", sla="refund_to_ledger", domain="refund",
+    level="channel", channel="click & collect", location="", provider="", subject="", owner="finance", told="finance",
+    told_because="finance owns it", severity="major", summary="refund not in the ledger by its deadline",
+    reason="2 overdue and still open", next_step="Look at the last posting attempt.",
+    link="http://tally.example/ui/sla/refund_to_ledger?channel=click%20%26%20collect", overdue_open=2,
+    at_risk=(Money(123_450, "GBP"), Money(900, "JPY")), oldest_due_at=NOW - timedelta(minutes=3), opened_at=NOW,
 )  # fmt: skip
 ITEM = OverdueItem(
     flow="refund", step="refund-in-ledger", title="refund RF-1 is not accepted by the ERP", entity="posting",
@@ -36,16 +33,20 @@ ITEM = OverdueItem(
 
 def delivery(attempts: int = 1, created_at: datetime = NOW) -> Delivery:
     return Delivery(
-        delivery_id=7, dedup_key="refund_not_in_ledger-1", transition="page", contact="pager", body='{"what":"x"}',
-        attempts=attempts, created_at=created_at,
+        delivery_id=7, dedup_key="refund_not_in_ledger-1", transition="page", ordinal=1, contact="pager", priority=1,
+        body='{"what":"x"}',        attempts=attempts, created_at=created_at,
+    )  # fmt: skip
+
+
+def told(transition: Transition, why: str, *items: OverdueItem, zone: str = "UTC", alerts: int = 1) -> Page:
+    return page(
+        [ALERT] * alerts, transition=transition, owner_title="Finance operations", why=why, items=items,
+        public_url="http://tally.example", zone=zone, now=NOW,
     )  # fmt: skip
 
 
 def test_a_page_says_what_why_since_when_how_much_whose_what_next_and_where() -> None:
-    sent = page(
-        FIRING, RULE, ROUTED, transition="page", why="2 overdue and still open", items=[ITEM],
-        public_url="http://tally.example", now=NOW,
-    )  # fmt: skip
+    sent = told("page", "2 overdue and still open", ITEM)
     assert sent.text == (
         "refund not in the ledger by its deadline: click & collect. 2 overdue and still open since 2026-03-01 08:57:00"
         " UTC, 1,234.50 GBP + 900 JPY at risk. Owner: Finance operations. Next: Look at the last posting attempt."
@@ -58,15 +59,27 @@ def test_a_page_says_what_why_since_when_how_much_whose_what_next_and_where() ->
 
 
 def test_a_resolve_says_what_is_over() -> None:
-    sent = page(
-        FIRING, RULE, ROUTED, transition="resolve", why="0 overdue, fewer than 1", items=[], public_url="", now=NOW
-    )
+    sent = told("resolve", "0 overdue, fewer than 1", zone="Asia/Tokyo")
     assert sent.text == (
         "RESOLVED refund not in the ledger by its deadline: click & collect. 0 overdue, fewer than 1; it was "
-        "1,234.50 GBP + 900 JPY since 2026-03-01 08:57:00 UTC. "
-        "/ui/sla/refund_to_ledger?channel=click%20%26%20collect"
+        "1,234.50 GBP + 900 JPY since 2026-03-01 17:57:00 JST. "
+        "http://tally.example/ui/sla/refund_to_ledger?channel=click%20%26%20collect"
     )
     assert sent.next_step == "none"
+
+
+def test_what_is_told_together_is_added_up_and_not_listed_without_end() -> None:
+    sent = told("page", "many", alerts=9)
+    assert (sent.alerts, sent.overdue_open, sent.at_risk[0]) == (9, 18, Money(9 * 123_450, "GBP"))
+    assert sent.what.endswith(", click & collect and 4 more")
+
+
+def test_a_template_words_the_message_and_one_that_fails_does_not_keep_it_back() -> None:
+    sent = told("page", "2 overdue and still open")
+    assert worded(sent, "{owner}: {overdue_open} x {rule}") == "finance: 2 x refund_not_in_ledger"
+    assert worded(sent, "{items[0].title}") == (
+        f"{sent.text} (The template of this contact failed: IndexError: tuple index out of range)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,54 +1,117 @@
 """Rules and routes that cannot work are refused when they are loaded, with the reason and the line."""
 
+from datetime import UTC, datetime
 from importlib import resources
 
 import pytest
 
-from alerts.routing import Contact, RoutesRefusedError, load_routes, route
-from alerts.rule import Refusal, RulesRefusedError, load_rules
+from alerts.register import Owner, owner_of, told_from
+from alerts.routing import Contact, Labels, RoutesRefusedError, all_things, load_routes, plan_for, route
+from alerts.rule import AnyRule
+from alerts.rulebook import Promise, Refusal, RulesRefusedError, explained, load_rules
 
 SHIPPED_RULES = (resources.files("alerts") / "rules.toml").read_text(encoding="utf-8")
 SHIPPED_ROUTES = (resources.files("alerts") / "routes.toml").read_text(encoding="utf-8")
-DEADLINES = {"refund_to_ledger": "4 h", "stock_accuracy": ""}
 ADDRESSES = {"webhook_url": "http://pager.example/hook", "webhook_secret": "s3cret"}
+MONTH = 28 * 86_400
+LEVELS = frozenset({"all", "channel", "location", "provider"})
+PROMISES = {
+    "refund_to_ledger": Promise(deadline="4 h", target=0.99, window_seconds=MONTH, levels=LEVELS),
+    "stock_freshness": Promise(deadline="5 min", target=0.99, window_seconds=MONTH, levels=LEVELS),
+    "reconciliation_variance": Promise(deadline="1 d", target=0.99, window_seconds=MONTH, levels=LEVELS),
+    "order_latency": Promise(deadline="", target=0.9, window_seconds=MONTH, levels=frozenset({"all"})),
+}
+RULE = """
+[[rules]]
+name = "refund_not_in_ledger"
+kind = "overdue"
+sla = "refund_to_ledger"
+domain = "refund"
+overdue_at_least = 1
+stale_after_seconds = 300
+severity = "major"
+owner = "finance"
+summary = "refund not in the ledger by its deadline"
+next_step = "look"
+"""
+BURN = RULE.replace('kind = "overdue"', 'kind = "burn_rate"').replace(
+    "overdue_at_least = 1",
+    "windows = [{ long_seconds = 3600, short_seconds = 300, factor = 14.4 }]\nmin_decided = 20\nmin_bad = 3",
+)
+
+
+def load(text: str) -> tuple[AnyRule, ...]:
+    routes = load_routes(SHIPPED_ROUTES, ADDRESSES)
+    return load_rules(text, promises=PROMISES, owners=routes.owners, things=all_things(routes))
 
 
 def refusals(text: str) -> list[Refusal]:
     with pytest.raises(RulesRefusedError) as caught:
-        load_rules(text, deadlines=DEADLINES, owners={"finance"})
+        load(text)
     return list(caught.value.refusals)
 
 
-def test_the_shipped_rule_loads() -> None:
-    (rule,) = load_rules(SHIPPED_RULES, deadlines=DEADLINES, owners={"finance"})
-    assert (rule.name, rule.sla, rule.overdue_at_least) == ("refund_not_in_ledger", "refund_to_ledger", 1)
-    assert (rule.severity, rule.owner) == ("major", "finance")
+def test_the_shipped_rules_load() -> None:
+    rules = load(SHIPPED_RULES)
+    assert [rule.name for rule in rules] == [
+        "refund_not_in_ledger", "stock_budget_burns", "days_do_not_reconcile", "promises_not_measured",
+        "critical_exceptions", "exceptions_pile_up",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("was", "now", "why"),
     [
-        ('"refund_to_ledger"', '"refunds"', "unknown SLA 'refunds'; known: refund_to_ledger, stock_accuracy"),
-        ('"refund_to_ledger"', '"stock_accuracy"',
-         "SLA 'stock_accuracy' has no deadline, so nothing of it is ever overdue"),
-        ('"finance"', '"nobody"', "unknown owner 'nobody'; known: finance"),
+        ('"refund_to_ledger"', '"refunds"',
+         "unknown SLA 'refunds'; known: order_latency, reconciliation_variance, refund_to_ledger, stock_freshness"),
+        ('"refund_to_ledger"', '"order_latency"', "SLA 'order_latency' is not measured by channel; it is by all"),
+        ('owner = "finance"', 'about = "reconciliation:L9"',
+         "nothing in the register of owners is named 'reconciliation:L9'"),
+        ('owner = "finance"', 'owner = "finance"\nabout = "reconciliation:L1"',
+         "it has an owner, or is about a thing of the register, not both"),
+        ('owner = "finance"\n', "", "it has no owner, and is about no thing of the register that has one"),
+        ("overdue_at_least = 1\n", "", "it can never fire: give overdue_at_least, value_at_least or both"),
         ("overdue_at_least = 1", "overdue_at_least = 0", "Expected `int` >= 1 - at `$.overdue_at_least`"),
-        ("for_seconds = 0 ", "for_second = 0 ", "Object contains unknown field `for_second`"),
+        ("overdue_at_least = 1", "overdue = 1", "Object contains unknown field `overdue`"),
         ('severity = "major"', 'severity = "bad"', "Invalid enum value 'bad' - at `$.severity`"),
-        ('owner = "finance"\n', "", "Object missing required field `owner`"),
+        ('kind = "overdue"', 'kind = "magic"', "Invalid value 'magic' - at `$.kind`"),
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_work_is_refused(was: str, now: str, why: str) -> None:
-    assert was in SHIPPED_RULES
-    assert refusals(SHIPPED_RULES.replace(was, now)) == [Refusal(3, "refund_not_in_ledger", why)]
+    assert was in RULE
+    assert Refusal(2, "refund_not_in_ledger", why) in refusals(RULE.replace(was, now))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "why"),
+    [
+        ("factor = 14.4", "factor = 100",
+         "a factor of 100 can never fire: all bad is 100 at a target of 99.0000%; use a lower factor, or a bad_ratio "
+         "rule"),
+        ("short_seconds = 300", "short_seconds = 3600", "the short window, 3600 s, is not shorter than 3600 s"),
+        ("long_seconds = 3600", "long_seconds = 2500000", "a window of 2.5e+06 s is longer than that of the SLA"),
+        ("min_decided = 20\nmin_bad = 3", "min_decided = 5\nmin_bad = 1",
+         "low volume: one bad item of 5 would fire it; set min_decided to 7 or min_bad to 2"),
+        ("min_bad = 3", "min_bad = 21", "min_bad is more than min_decided, which then says nothing"),
+    ],
+)  # fmt: skip
+def test_a_burn_rate_that_can_never_fire_or_fires_by_chance_is_refused(was: str, now: str, why: str) -> None:
+    assert was in BURN
+    assert refusals(BURN.replace(was, now)) == [Refusal(2, "refund_not_in_ledger", why)]
+
+
+def test_a_burn_rate_says_what_it_takes() -> None:
+    (rule,) = load(BURN)
+    assert explained(rule, PROMISES) == (
+        "needs 0.144 of 1 h and 5 min bad; when all is bad it fires after 8.64 min and 2.14% of the budget"
+    )
 
 
 def test_every_reason_is_told_with_its_line() -> None:
-    text = SHIPPED_RULES + SHIPPED_RULES.replace('"finance"', '"x"')
+    text = RULE + RULE.replace('"finance"', '"x"')
     found = refusals(text)
-    assert [each.reason for each in found] == ["another rule has this name", "unknown owner 'x'; known: finance"]
-    line = text.splitlines().index("[[rules]]", 5) + 1
-    assert {str(each).split(":")[0] for each in found} == {f"line {line}, rule refund_not_in_ledger"}
+    assert [each.reason.split(";")[0] for each in found] == ["another rule has this name", "unknown owner 'x'"]
+    assert {str(each).split(":")[0] for each in found} == {"line 14, rule refund_not_in_ledger"}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +119,7 @@ def test_every_reason_is_told_with_its_line() -> None:
     [
         ("[[rules]", "not TOML: Expected ']]' at the end of an array declaration"),
         ("[rule]\nname = 'x'", "unknown table 'rule': rules are [[rules]]"),
+        ("rules = 3", "rules are [[rules]]: Expected `array`, got `int`"),
     ],
 )
 def test_a_file_that_holds_no_rules_is_refused(text: str, why: str) -> None:
@@ -71,8 +135,8 @@ def test_an_owner_is_reached_by_its_contacts() -> None:
 
 
 def test_an_owner_without_a_contact_falls_back_and_says_so() -> None:
-    routed = route("warehouse", load_routes(SHIPPED_ROUTES, ADDRESSES))
-    assert (routed.owner, routed.reason) == ("operations", "warehouse has no contact, so operations is told")
+    routed = route("cooks", load_routes(SHIPPED_ROUTES, ADDRESSES))
+    assert (routed.owner, routed.reason) == ("operations", "cooks is no known owner, so operations is told")
     assert [each.name for each in routed.contacts] == ["operations_pager"]
 
 
@@ -80,10 +144,15 @@ def test_an_owner_without_a_contact_falls_back_and_says_so() -> None:
     ("was", "now", "why"),
     [
         ('fallback = "operations"', 'fallback = "night"', "fallback 'night' is no owner with a contact"),
-        ('contacts = ["finance_pager"]', "contacts = []", "contact 'finance_pager' belongs to no owner"),
-        ('["finance_pager"]', '["finance_pager", "phone"]', "contact 'phone' is not declared"),
-        ('address = "webhook_url"\n\n', 'address = "pager"\n\n',
-         "contact 'finance_pager': unknown setting 'pager'"),
+        ('title = "Payments"\ncontacts = ["finance_pager"]', 'title = "Payments"\ncontacts = ["phone"]',
+         "contact 'phone' is not declared"),
+        ('escalation = "partner"\n\n[owners.delivery]', 'escalation = "night"\n\n[owners.delivery]',
+         "owner 'marketplaces': unknown escalation 'night'"),
+        ('title = "Payments"', 'title = "Payments"\nzone = "Mars/One"',
+         "owner 'payments': unknown time zone 'Mars/One'"),
+        ('product = "merchandising"', 'product = "cooks"', "owns 'product': unknown owner 'cooks'"),
+        ('address = "webhook_url"\n\n[contacts', 'address = "pager"\n\n[contacts',
+         "contact 'finance_pager': unknown address 'pager'"),
         ('sender = "webhook"', 'sender = "pigeon"', "Invalid enum value 'pigeon' - at `$.contacts[...].sender`"),
     ],
 )  # fmt: skip
@@ -92,6 +161,69 @@ def test_routes_that_lead_nowhere_are_refused(was: str, now: str, why: str) -> N
     with pytest.raises(RoutesRefusedError) as caught:
         load_routes(SHIPPED_ROUTES.replace(was, now), ADDRESSES)
     assert str(caught.value) == why
+
+
+ROUTE = """
+[[routes]]
+match = { severity = ["critical"] }
+contacts = ["finance_pager"]
+
+[[routes]]
+match = { channel = ["web"] }
+contacts = ["operations_pager"]
+"""
+
+
+def test_overlapping_routes_are_refused_unless_one_is_the_narrower() -> None:
+    with pytest.raises(RoutesRefusedError) as caught:
+        load_routes(SHIPPED_ROUTES + ROUTE, ADDRESSES)
+    begin = SHIPPED_ROUTES.count("\n")
+    assert str(caught.value) == (
+        f"line {begin + 6}, route 2 overlaps with line {begin + 2}, route 1, and neither is the narrower one"
+    )
+    narrower = ROUTE.replace('channel = ["web"]', 'severity = ["critical"], channel = ["web"]')
+    routes = load_routes(SHIPPED_ROUTES + narrower, ADDRESSES)
+
+    def told(severity: str, channel: str) -> tuple[str, ...]:
+        named = Labels(rule="r", owner="finance", domain="refund", severity=severity, channel=channel)
+        return plan_for(named, routes).contacts
+
+    assert told("critical", "web") == ("operations_pager",)
+    assert told("critical", "store") == ("finance_pager",)
+    assert told("major", "web") == ()
+
+
+def test_the_register_knows_whose_a_thing_is() -> None:
+    owned = load_routes(SHIPPED_ROUTES, ADDRESSES).owned
+    whose = {
+        "event:tallytrace.refund.issued.v1": "returns",
+        "event:tallytrace.product.registered.v1": "merchandising",
+        "event:tallytrace.something.new.v1": "platform",
+        "event:acme.loyalty.v1": "",
+        "api:/v1/orders/1001": "commerce",
+        "master_data:product": "merchandising",
+        "reconciliation:L3": "payments",
+        "reconciliation:L33": "",
+    }
+    assert {thing: owner_of(thing, owned) for thing in whose} == whose
+
+
+@pytest.mark.parametrize(
+    ("severity", "at", "from_"),
+    [
+        ("critical", "2026-03-28T22:00", "2026-03-28T22:00"),
+        ("major", "2026-03-28T12:00", "2026-03-28T12:00"),
+        ("major", "2026-03-28T22:00", "2026-03-29T07:00"),  # 08:00 in London, where the clocks went forward that night
+        ("major", "2026-03-28T03:00", "2026-03-28T08:00"),
+    ],
+)
+def test_outside_its_hours_an_owner_hears_only_what_is_critical(severity: str, at: str, from_: str) -> None:
+    owner = Owner(title="Finance", contacts=("x",), zone="Europe/London", hours="08:00-18:00")
+    assert told_from(owner, severity, utc(at)) == utc(from_)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def test_a_contact_does_not_tell_its_address_or_secret_in_logs() -> None:

@@ -1,0 +1,125 @@
+"""What a rule would have done: replayed over stored measurements before it is enabled."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from alerts.condition import Counted, Place, windows
+from alerts.evaluate import AlertState, step
+from alerts.readings import Segment, of_samples
+from alerts.recent import counted, instants
+from alerts.rule import AnyRule
+from lineage.model import Money, Sample
+
+PAUSE: Final = timedelta(minutes=5)
+
+
+class Fired(Struct, frozen=True, kw_only=True):
+    """One time that it would have fired; ``until`` is None while it still would."""
+
+    place: str
+    at: datetime
+    until: datetime | None
+    why: str
+    overdue_open: int
+    at_risk: tuple[Money, ...]
+
+
+class Backtest(Struct, frozen=True, kw_only=True):
+    rule: str
+    since: datetime
+    until: datetime
+    measurements: int
+    fired: tuple[Fired, ...]
+    explained: str = ""
+
+
+class History:
+    """Stored measurements, by time, and what each segment had counted at any instant."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._times: dict[Segment, list[datetime]] = defaultdict(list)
+        self._counts: dict[Segment, list[Counted]] = defaultdict(list)
+        self.moments: dict[datetime, list[Sample]] = defaultdict(list)
+        for one in sorted(samples, key=lambda each: each.as_of):
+            self.moments[one.as_of].append(one)
+            segment = (one.channel, one.location, one.provider)
+            self._times[segment].append(one.as_of)
+            self._counts[segment].append(Counted(one.good, one.bad))
+
+    def at(self, segment: Segment, instant: datetime) -> Counted | None:
+        place = bisect_right(self._times[segment], instant)
+        return self._counts[segment][place - 1] if place else None
+
+
+def replayed(
+    rule: AnyRule, samples: Sequence[Sample], since: datetime, until: datetime, window_seconds: float
+) -> Backtest:
+    """``samples`` may begin before ``since``, for the windows that reach back."""
+    history = History(samples)
+    states: dict[str, AlertState] = {}
+    open_now: dict[str, Fired] = {}
+    done: list[Fired] = []
+    judged = 0
+    for moment, samples_then in _moments(history, since, until):
+        judged += len(samples_then) if samples_then is history.moments.get(moment) else 0
+        known = {key: state.place for key, state in states.items()}
+        recent = _recent(rule, history, samples_then, window_seconds)
+        for key, (place, reading) in of_samples(samples_then, rule.levels, known, recent).items():
+            before = states.get(key) or AlertState(rule=rule.name, group=key, place=place)
+            taken = step(before, reading, rule, moment)
+            states[key] = taken.state
+            if taken.change == "firing":
+                open_now[key] = Fired(
+                    place=_in_words(place), at=moment, until=None, why=taken.reason,
+                    overdue_open=taken.state.overdue_open, at_risk=taken.state.at_risk,
+                )  # fmt: skip
+            elif taken.change == "resolved":
+                done.append(msgspec.structs.replace(open_now.pop(key), until=moment))
+    fired = sorted([*done, *open_now.values()], key=lambda one: (one.at, one.place))
+    return Backtest(rule=rule.name, since=since, until=until, measurements=judged, fired=tuple(fired))
+
+
+def _moments(history: History, since: datetime, until: datetime) -> Iterator[tuple[datetime, list[Sample]]]:
+    """Every moment of measurement, and in longer pauses the last one again, since a rule may be about silence."""
+    last: list[Sample] = []
+    reached = since
+    for moment in [*(each for each in history.moments if since <= each <= until), until]:
+        while moment - reached > PAUSE:
+            reached += PAUSE
+            yield reached, last
+        reached = moment
+        if moment in history.moments:
+            last = history.moments[moment]
+            yield moment, last
+
+
+def _recent(
+    rule: AnyRule, history: History, samples: Sequence[Sample], window_seconds: float
+) -> dict[Segment, dict[float, Counted]]:
+    wanted = windows(rule)
+    if not wanted or not samples:
+        return {}
+    now = samples[0].as_of
+    asked = instants(now, wanted, window_seconds)
+    found = {}
+    for one in samples:
+        segment = (one.channel, one.location, one.provider)
+        stored = {instant: count for instant in asked if (count := history.at(segment, instant))}
+        found[segment] = counted(now, Counted(one.good, one.bad), stored, wanted, window_seconds)
+    return found
+
+
+def _in_words(place: Place) -> str:
+    return place.key if place.key != "*" else "all of it"
+
+
+def reach_back(rule: AnyRule, window_seconds: float) -> float:
+    """Seconds before the first moment that a rule looks at: what falls off the back of the promise's window counts."""
+    wanted = windows(rule)
+    return max(wanted) + window_seconds if wanted else 0.0

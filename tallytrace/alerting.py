@@ -1,0 +1,108 @@
+"""Alerting put together: rules, routes and senders from the settings."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from alerts.api import Book
+from alerts.delivery import Sender
+from alerts.reader import SampleReader
+from alerts.register import things
+from alerts.routing import Contact, RoutesRefusedError, load_routes
+from alerts.rulebook import Promise, RulesRefusedError, load_rules
+from alerts.schedule import Evaluator
+from alerts.senders.pagerduty import pagerduty
+from alerts.senders.slack import slack
+from alerts.senders.smtp import smtp
+from alerts.senders.through_apprise import through_apprise
+from alerts.senders.webhook import webhook
+from alerts.store import Store
+from alerts.watch import HEARTBEAT
+from lineage.slas import Sla
+from tallytrace.settings import Settings
+
+SHIPPED: Final = resources.files("alerts")
+
+
+def book(settings: Settings, slas: Sequence[Sla]) -> Book:
+    """Raises RulesRefusedError or RoutesRefusedError, naming the place and the reason."""
+    promised = {sla.name: promise(sla) for sla in slas}
+    routes_text = _own(settings.alert_routes) or (SHIPPED / "routes.toml").read_text(encoding="utf-8")
+    routes = load_routes(routes_text, _addresses(settings))
+    named = things(routes.owned)
+    try:
+        own = load_rules(_own(settings.alert_rules), promises=promised, owners=routes.owners, things=named)
+    except RulesRefusedError as error:
+        raise error.of(settings.alert_rules) from error
+    rules = load_rules(
+        (SHIPPED / "rules.toml").read_text(encoding="utf-8"),
+        promises=promised,
+        owners=routes.owners,
+        things=named,
+        instead=own,
+    )
+    return Book(rules=rules, promises=promised, routes=routes)
+
+
+def promise(sla: Sla) -> Promise:
+    levels = {"location" if "location" in dimensions else dimensions[0] for dimensions in sla.segments}
+    return Promise(
+        deadline=sla.deadline.text,
+        target=sla.target,
+        window_seconds=sla.window.total_seconds(),
+        levels=frozenset({"all", *levels}),
+    )
+
+
+def evaluator(
+    settings: Settings,
+    by: Book,
+    store: Store,
+    reader: SampleReader,
+    client: httpx.Client,
+    clock: Callable[[], datetime],
+) -> Evaluator:
+    address = settings.alert_heartbeat_url
+    return Evaluator(
+        store,
+        reader,
+        by.rules,
+        by.routes,
+        senders(client),
+        clock,
+        public_url=settings.plane_base,
+        window_seconds={name: one.window_seconds for name, one in by.promises.items()},
+        interval_seconds=settings.alert_tick_seconds,
+        heartbeat=Contact(name=HEARTBEAT, sender="webhook", address=address) if address else None,
+    )
+
+
+def senders(client: httpx.Client) -> Mapping[str, Sender]:
+    return {
+        "webhook": webhook(client),
+        "pagerduty": pagerduty(client),
+        "slack": slack(client),
+        "smtp": smtp(),
+        "apprise": through_apprise(),
+    }
+
+
+def _own(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise RoutesRefusedError(f"{path}: {error}") from error
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    try:
+        own = msgspec.convert(tomllib.loads(_own(settings.alert_addresses)), dict[str, str])
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise RoutesRefusedError(f"{settings.alert_addresses}: {error}") from error
+    return {"webhook_url": settings.webhook_url} | own
