@@ -1,7 +1,7 @@
 """What a person is told: what, why, since when, how much money, whose, the next step, and where to look."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
@@ -112,7 +112,7 @@ def page(
     first = alerts[0]
     since = min((one.oldest_due_at or one.opened_at for one in alerts), default=now)
     what = f"{first.summary}: {places(alerts)}"
-    at_risk = summed(alerts)
+    at_risk = summed(money for one in alerts for money in one.at_risk)
     next_step = "none" if transition == "resolve" else first.next_step
     told = _words(transition, what, why, since.astimezone(ZoneInfo(zone)), at_risk, owner_title, next_step, first.link)
     return Page(
@@ -146,9 +146,10 @@ def places(alerts: Sequence[Alert]) -> str:
     return ", ".join(named[:PLACES_NAMED]) + more
 
 
-def summed(alerts: Sequence[Alert]) -> tuple[Money, ...]:
+def summed(amounts: Iterable[Money]) -> tuple[Money, ...]:
+    """One amount for each currency."""
     value: Counter[str] = Counter()
-    for money in (money for one in alerts for money in one.at_risk):
+    for money in amounts:
         value[money.currency] += money.amount_minor
     return tuple(Money(amount, currency) for currency, amount in value.items())
 

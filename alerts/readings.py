@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from alerts.condition import Counted, Place, Reading
+from alerts.page import Alert, summed
 from alerts.rule import Level, OpenExceptions
 from lineage.model import Money, Sample
 
@@ -76,6 +77,21 @@ def of_exceptions(
         place = Place(subject=one.subject, channel=one.channel)
         before = found.get(place.key, (place, None))[1] or Reading(place=place, as_of=now)
         found[place.key] = (place, _added(before, one))
+    return found
+
+
+def of_unowned(alerts: Iterable[Alert], known: Mapping[str, Place], now: datetime) -> Placed:
+    """Open alerts whose owner cannot be reached, by whose or what they are."""
+    found: Placed = {key: (place, Reading(place=place, as_of=now)) for key, place in known.items()}
+    for one in alerts:
+        if one.resolved_at or one.owner == one.told:
+            continue
+        place = Place(subject=f"owner:{one.owner}" if one.owner else one.subject or one.rule)
+        before = found.get(place.key, (place, None))[1] or Reading(place=place, as_of=now)
+        more = msgspec.structs.replace(
+            before, overdue_open=before.overdue_open + 1, at_risk=summed((*before.at_risk, *one.at_risk))
+        )
+        found[place.key] = (place, more)
     return found
 
 

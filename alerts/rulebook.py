@@ -45,6 +45,7 @@ class RulesRefusedError(ValueError):
         return RulesRefusedError([msgspec.structs.replace(each, file=file) for each in self.refusals])
 
 
+RESERVED: Final = "alerts_without_owner"  # a rule that is always there
 _HEADER: Final = re.compile(r"^\s*\[\[\s*rules\s*]]")
 
 
@@ -116,7 +117,7 @@ def _tables(text: str) -> list[dict[str, object]]:
 
 def _faults(rule: AnyRule, before: list[AnyRule], owners: Collection[str], things: Collection[str]) -> list[str]:
     faults = []
-    if any(rule.name == other.name for other in before):
+    if rule.name == RESERVED or any(rule.name == other.name for other in before):
         faults.append("another rule has this name")
     if rule.owner and rule.about:
         faults.append("it has an owner, or is about a thing of the register, not both")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,11 +16,12 @@ from alerts.evaluate import AlertState, Step, step
 from alerts.incident import Transition
 from alerts.page import Alert, link_to
 from alerts.reader import SampleReader
-from alerts.readings import Placed, Segment, of_exceptions, of_samples
+from alerts.readings import Placed, Segment, of_exceptions, of_samples, of_unowned
 from alerts.recent import counted, instants
 from alerts.register import owner_of
 from alerts.routing import Contact, Routes, route
 from alerts.rule import AnyRule, OpenExceptions
+from alerts.rulebook import RESERVED
 from alerts.store import Desk, RuleRun, Store
 from alerts.telling import MOST_AT_ONCE, Teller
 from alerts.watch import Audit, audit, gap, heartbeat
@@ -35,6 +36,18 @@ ROUNDS: Final = 20  # of messages in one tick; a resolve goes in the round after
 TELLINGS: Final = 100  # in one tick, each of up to MOST_AT_ONCE incidents
 RECEIVERS_AT_ONCE: Final = 8
 SEND_FOR: Final = timedelta(seconds=20)  # in one tick; a slow receiver may not keep the rules from being judged
+
+
+WITHOUT_OWNER: Final[dict[str, Any]] = {
+    "name": RESERVED,
+    "domain": "exception",
+    "severity": "major",
+    "open_at_least": 1,
+    "stale_after_seconds": 300,
+    "summary": "alerts have no owner who can be reached",
+    "next_step": "Give it an owner with a contact in the register of owners; until then these alerts come to you.",
+}
+"""A rule that is always there."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -71,7 +84,8 @@ class Evaluator:
     ) -> None:
         self._store = store
         self._samples = samples
-        self._rules = [rule for rule in rules if rule.enabled]
+        self._unowned = OpenExceptions(**WITHOUT_OWNER, owner=routes.fallback)
+        self._rules = [*(rule for rule in rules if rule.enabled), self._unowned]
         self._routes = routes
         self._senders = senders
         self._clock = clock
@@ -164,7 +178,11 @@ class Evaluator:
                 desk.record(missed)
             samples = self._samples.newest_samples(sla_of(rule)) if sla_of(rule) else ()
             states = desk.states(rule.name)
-            readings = self._readings(rule, samples, {key: state.place for key, state in states.items()}, now)
+            known = {key: state.place for key, state in states.items()}
+            if rule is self._unowned:
+                readings = of_unowned(desk.alerts(), known, now)
+            else:
+                readings = self._readings(rule, samples, known, now)
             steps = []
             for key, (place, reading) in readings.items():
                 before = states.get(key) or AlertState(rule=rule.name, group=key, place=place)

@@ -1,6 +1,7 @@
 """A rule stepped along a timetable: at which second is somebody told, and why."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,8 +19,13 @@ def at(second: float) -> datetime:
     return START + timedelta(seconds=second)
 
 
-def rule(**changed: float) -> Overdue:
-    timing = {"for_seconds": 0.0, "keep_firing_for_seconds": 0.0, "stale_after_seconds": 60.0, **changed}
+def rule(**changed: Any) -> Overdue:
+    timing: dict[str, Any] = {
+        "for_seconds": 0.0,
+        "keep_firing_for_seconds": 0.0,
+        "stale_after_seconds": 60.0,
+        **changed,
+    }
     return Overdue(
         name="refund_not_in_ledger", sla="refund_to_ledger", domain="refund", overdue_at_least=1, severity="major",
         owner="finance",
@@ -47,7 +53,7 @@ def told(by: Overdue, overdue_by_second: dict[int, int | None]) -> list[tuple[in
     """Steps once a second; the value of a second holds until the next one that is given, None is no measurement."""
     state = AlertState(rule=by.name, group="web")
     current: int | None = 0
-    notices = []
+    notices: list[tuple[int, str, str]] = []
     for second in range(max(overdue_by_second) + 1):
         current = overdue_by_second.get(second, current)
         taken = step(state, None if current is None else reading(second, current), by, at(second))
