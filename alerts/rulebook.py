@@ -18,6 +18,8 @@ class Promise(Struct, frozen=True, kw_only=True):
     target: float
     window_seconds: float
     levels: frozenset[str]
+    rolling: bool = True
+    measured_every_seconds: float = 0
 
 
 class Refusal(Struct, frozen=True):
@@ -147,13 +149,15 @@ def _of_promise(rule: AnyRule, promises: Mapping[str, Promise]) -> list[str]:
     ]
     if isinstance(rule, Overdue) and not promise.deadline:
         faults.append(f"SLA {rule.sla!r} has no deadline, so nothing of it is ever overdue")
+    if rule.stale_after_seconds <= promise.measured_every_seconds:
+        faults.append(f"its measurements would always be stale: one is made every {promise.measured_every_seconds:g} s")
     if isinstance(rule, BurnRate | BadRatio):
         faults += _infeasible(rule, promise)
     return faults
 
 
 def _infeasible(rule: BurnRate | BadRatio, promise: Promise) -> list[str]:
-    faults = []
+    faults = [] if promise.rolling else [f"the window of SLA {rule.sla!r} is the calendar's: it has no burn rate"]
     for one in thresholds(rule, promise.target):
         if one.bad_share >= 1:
             most = 1 / (1 - promise.target)

@@ -51,11 +51,14 @@ def book(settings: Settings, slas: Sequence[Sla]) -> Book:
 
 
 def promise(sla: Sla) -> Promise:
-    levels = {"location" if "location" in dimensions else dimensions[0] for dimensions in sla.segments}
+    places = (dimensions for dimensions in sla.segments if "kind" not in dimensions)
+    levels = {"location" if "location" in dimensions else dimensions[0] for dimensions in places}
     return Promise(
         deadline=sla.deadline.text,
         target=sla.target,
-        window_seconds=sla.window.total_seconds(),
+        window_seconds=sla.window_days * 86_400.0,
+        rolling=sla.period is None,
+        measured_every_seconds=sla.measured_every.seconds,
         levels=frozenset({"all", *levels}),
     )
 

@@ -62,7 +62,7 @@ def server(home: Path) -> Iterator[str]:
 def store(server: str) -> Iterator[Store]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("drop schema if exists alerts cascade")
-    with closing(Store.connect(server, patience_seconds=0.3)) as opened:
+    with closing(Store.connect(server, patience_seconds=1.5)) as opened:
         opened.migrate()
         yield opened
 
