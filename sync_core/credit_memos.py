@@ -275,7 +275,7 @@ def _tell_memo(memo: _Memo) -> None:
 
 
 def _provider(memo: _Memo) -> str:
-    return next((share.order.provider for share in memo.shares.values() if share.order.provider), "card")
+    return next((share.order.provider for share in memo.shares.values() if share.order.provider), memo.event.provider)
 
 
 def _told_line(line: Line, location: str, **over: Any) -> tuple[str, dict[str, Any]]:

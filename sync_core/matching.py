@@ -19,6 +19,7 @@ from sync_core.clock import Clock
 from sync_core.ledger import JournalLine, PostingRules
 from sync_core.messages import Message, SettlementReceived, SettlementTotal, message
 from sync_core.model import ExceptionKind, Hop, Link
+from sync_core.money import text
 from sync_core.store import Row, Session, Store, load_books
 from sync_core.telemetry import encode
 from sync_core.unit import Step, Unit, link_event
@@ -27,6 +28,8 @@ SOURCE: Final = "tallytrace.matching"
 RULES_FILE: Final = Path(__file__).with_name("matching_rules.toml")
 BATCH: Final = 2_000
 """Matches, lines or overdue items that are told in one commit."""
+LONG_AGO: Final = dt.timedelta(days=30)
+"""What a line of such a time settles is not on its way any more."""
 MANUAL: Final = "by hand"
 WRITTEN_OFF: Final = "written off"
 
@@ -183,45 +186,84 @@ class Matcher:
         now = self._clock()
         with self._db.transaction() as session:
             session.run("lock_matching")
-            items = session.rows("items_overdue", now=now, limit=self._batch)
-            since = now - dt.timedelta(days=self._rules.line_grace_days)
-            lines = session.rows("lines_overdue", since=since, limit=self._batch)
             unit = Unit(self._posting)
+            foreign = self._tell_foreign(session, unit)
+            items = session.rows("items_overdue", now=now, limit=self._batch)
+            if len(items) < self._batch:
+                session.run("due_seen", now=now)
+                items += self._passed_over(session)
+            since = now - dt.timedelta(days=self._rules.line_grace_days)
+            long_ago = since.date() - LONG_AGO
+            lines = session.rows("lines_overdue", since=since, long_ago=long_ago, limit=self._batch)
             raised = [self._raise_item(unit, row) for row in items]
             if raised:
                 session.run("items_raised", item_id=[row[0] for row in items], exception_id=raised)
-            if len(items) < self._batch:
-                session.run("due_seen", now=now)
             settlements = _settlements(session, {row[-1] for row in lines})
             raised = [self._raise_line(unit, settlements[row[-1]], row) for row in lines]
             if raised:
                 session.run("lines_raised", line_id=[row[0] for row in lines], exception_id=raised)
             self._save(session, unit)
-            return len(items) + len(lines)
+            return foreign + len(items) + len(lines)
+
+    def _passed_over(self, session: Session) -> list[Row]:
+        days = self._posting.expected_days
+        clearing = {prefix: days[prefix] for prefix in days if prefix.startswith(self._posting.clearing(""))}
+        return session.rows(
+            "items_passed_over", clearing=self._posting.clearing(""), prefix=list(clearing),
+            days=list(clearing.values()), never=store.NEVER, limit=self._batch,
+        )  # fmt: skip
+
+    def _tell_foreign(self, session: Session, unit: Unit) -> int:
+        """What was settled in another currency than it was taken in is wrong at once."""
+        rows = session.rows("lines_in_other_currency", limit=self._batch)
+        settlements = _settlements(session, {row[2] for row in rows})
+        lines: dict[int, str] = {}
+        items: dict[int, str] = {}
+        for line_id, item_id, number, position, theirs, settled, ours, left, reference, origin, identity, on in rows:
+            if line_id in lines or item_id in items:
+                continue
+            about = settlements[number]
+            step = self._step_at(unit, "currency", f"line/{line_id}", on)
+            step.raise_exception(
+                "settlement_currency", origin=origin, correlation_id=identity, entity="item",
+                entity_id=f"{reference}/{item_id}", owner="payments", amount_minor=abs(left), currency=ours,
+                detail=f"{text(left)} {ours} are settled as {text(settled)} {theirs} in line {position} of "
+                       f"{about.settlement_id}",
+            )  # fmt: skip
+            lines[line_id] = items[item_id] = unit.exceptions[-1][0].exception_id
+        if lines:
+            session.run("lines_raised", line_id=list(lines), exception_id=list(lines.values()))
+            session.run("items_raised", item_id=list(items), exception_id=list(items.values()))
+        return len(lines)
 
     def _raise_item(self, unit: Unit, row: Row) -> str:
-        item_id, account, currency, open_minor, reference, origin, correlation_id, on, document, order_id = row
+        item_id, account, currency, open_minor, reference, origin, identity, on, document, order_id, partly = row
         in_transit = account == self._posting.accounts.payouts_in_transit
-        kind: ExceptionKind = "payout_missing" if in_transit else "settlement_missing"
+        kind: ExceptionKind = "settlement_missing"
+        if in_transit:
+            kind = "payout_short" if partly else "payout_missing"
         what = f"payout {reference}" if in_transit else f"{document} {order_id}, {reference}"
-        step = self._step_at(unit, "overdue", f"item/{item_id}", on)
+        step = self._step_at(unit, "overdue", f"item/{item_id}/{kind}", on)
         step.raise_exception(
-            kind, origin=origin, correlation_id=correlation_id, entity="item", entity_id=f"{reference}/{item_id}",
-            owner=self._rules.owner(account), detail=f"{what} of {on} on {account} is not settled",
-            amount_minor=abs(open_minor), currency=currency,
+            kind, origin=origin, correlation_id=identity, entity="item", entity_id=f"{reference}/{item_id}",
+            owner=self._rules.owner(account), amount_minor=abs(open_minor), currency=currency,
+            detail=f"{text(abs(open_minor))} {currency} of {what} of {on} on {account} are not settled",
         )  # fmt: skip
         return unit.exceptions[-1][0].exception_id
 
     def _raise_line(self, unit: Unit, about: Settlement, row: Row) -> str:
-        line_id, position, kind, currency, open_minor, reference, alternate, order_id, _ = row
+        line_id, position, kind, currency, open_minor, reference, alternate, order_id, identity, origin, _ = row
         step = self._step(unit, about, f"line/{line_id}")
-        bank = about.kind == "bank"
         what = reference or order_id or alternate[:200]
+        named: ExceptionKind = "bank_line_unmatched" if about.kind == "bank" else "settlement_line_unmatched"
+        detail = f"{kind} {what} in line {position} of {about.settlement_id} settles nothing that is known"
+        if identity:  # money went back for a sale of ours
+            named = "refund_not_posted"
+            detail = f"{text(-open_minor)} {currency} were given back for {alternate} in {about.settlement_id}: {what}"
         step.raise_exception(
-            "bank_line_unmatched" if bank else "settlement_line_unmatched", origin=about.origin,
-            correlation_id=about.correlation_id, entity="settlement_line", entity_id=f"{about.settlement_id}/{line_id}",
-            owner="treasury" if bank else "finance", amount_minor=abs(open_minor), currency=currency,
-            detail=f"{kind} {what} in line {position} of {about.settlement_id} settles nothing that is known",
+            named, origin=origin or about.origin, correlation_id=identity or about.correlation_id,
+            entity="settlement_line", entity_id=f"{about.settlement_id}/{line_id}", detail=detail,
+            owner="treasury" if about.kind == "bank" else "finance", amount_minor=abs(open_minor), currency=currency,
         )  # fmt: skip
         return unit.exceptions[-1][0].exception_id
 
@@ -236,8 +278,11 @@ class Matcher:
 
 
 def save(session: Session, unit: Unit, now: dt.datetime) -> None:
+    """Write what a unit of work of the back office adds."""
     store.save(session, unit, now)
     store.save_spans(session, encode(unit.told), now)
+    for statement, values in unit.settings:
+        session.run(statement, **values)
 
 
 def cause(origin: str, what: str, on: dt.date, now: dt.datetime) -> Message:
@@ -349,8 +394,10 @@ def _close(step: Step, about: Settlement, parts: Sequence[Told]) -> None:
     """What was overdue and is settled is nobody's any more."""
     one = parts[-1]
     why = f"matched with {about.settlement_id}: {one.rule}"
-    if one.item_exception and one.item_open == 0:
+    if one.item_exception and (one.item_open == 0 or "payout_missing" in one.item_exception):
         step.resolve_exception(one.item_exception, one.correlation_id, one.origin, why)
+        if one.item_open:  # a part of it is there: the rest is another matter
+            step.unit.settings.append(("items_raised", {"item_id": [one.item_id], "exception_id": [""]}))
     for part in parts:
         if part.line_exception and part.line_open == 0:
             step.resolve_exception(part.line_exception, about.correlation_id, about.origin, why)

@@ -403,6 +403,7 @@ class CreditMemoIssued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     currency: Currency
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=5000)]
     customer_ref: Annotated[str, Meta(max_length=200)] = ""
+    provider: Name = "card"  # that pays back what is of no order
 
 
 class ChargeRaised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

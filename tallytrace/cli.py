@@ -203,6 +203,31 @@ def replay_file(
             raise typer.Exit(1)
 
 
+@app.command("faults")
+def plant_faults(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Online Retail CSV, gzipped or plain.")],
+    seed: Annotated[int, typer.Option(help="Which faults, and where.")] = 1,
+    clean: Annotated[bool, typer.Option("--clean", help="Plant none: everything must agree.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a file with payouts, bank entries and lists made up for it, five faults of ten kinds planted into them.
+
+    Exit status 1 unless each is named with its cause and transaction, and nothing else is. Needs a home of its own.
+    Example: TALLYTRACE_HOME=/tmp/faults tallytrace faults online_retail.csv.gz --seed 7
+    """
+    from tallytrace import settled
+
+    with _refusals():
+        try:
+            report = settled.run(_settings(context), file, None if clean else seed, err)
+        except ValueError as error:
+            refuse(str(error))
+    out.print_json(msgspec.json.encode(report).decode()) if as_json else settled.show(report, out)
+    if not report.verdict.passed:
+        raise typer.Exit(1)
+
+
 @app.command("verify")
 def verify_books(
     context: typer.Context,

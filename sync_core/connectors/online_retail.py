@@ -47,7 +47,7 @@ NAME: Final = "online_retail"
 ORIGIN: Final = "online-retail"
 LOCATION: Final = "GB-WH1"
 CURRENCY: Final = "GBP"
-PROVIDER: Final = "card"
+PROVIDER: Final = "stripe"
 ZONE: Final = ZoneInfo("Europe/London")
 COLUMNS: Final = (
     "InvoiceNo",
@@ -295,7 +295,9 @@ def _events(document: list[Row], at: dt.datetime) -> Iterator[Message]:
         case "charge":
             yield _told(ChargeRaised(charge_id=invoice, lines=lines, customer_ref=customer, **common), invoice, at)
         case "credit":
-            credit = CreditMemoIssued(credit_memo_id=invoice, lines=lines, customer_ref=customer, **common)
+            credit = CreditMemoIssued(
+                credit_memo_id=invoice, lines=lines, customer_ref=customer, provider=PROVIDER, **common
+            )
             yield _told(credit, invoice, at)
         case _:
             yield from _order(invoice, at, lines, customer, common)

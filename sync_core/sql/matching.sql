@@ -193,10 +193,36 @@ returning settlement
 
 -- name: items_overdue
 -- Items that should have been settled by now, and nobody knows.
-select item_id, account, currency, open_minor, reference, origin, correlation_id, business_date, document, order_id
+select item_id, account, currency, open_minor, reference, origin, correlation_id, business_date, document, order_id,
+       open_minor <> amount_minor
 from core.open_items
 where due_at > (select due_through from core.matching) and due_at <= %(now)s and open_minor <> 0 and exception_id = ''
 order by due_at, item_id limit %(limit)s for update
+
+-- name: items_passed_over
+-- Items that were made up with their trade and that nobody settled, though their provider has settled later ones.
+with reached as (
+    select %(clearing)s || origin as account, max(business_date) as on_day from core.settlements
+    where kind = 'processor' and state in ('posted', 'matched') group by origin
+)
+select item_id, account, currency, open_minor, reference, origin, correlation_id, business_date, document, order_id,
+       open_minor <> amount_minor
+from reached join unnest(%(prefix)s::text[], %(days)s::integer[]) as rule (prefix, days) on starts_with(account, prefix)
+join core.open_items using (account)
+where due_at = %(never)s and open_minor <> 0 and exception_id = '' and business_date + days < on_day
+order by item_id limit %(limit)s
+
+-- name: lines_in_other_currency
+-- Lines of the number of an item in another currency: the item is not settled by them.
+select line_id, item_id, settlement, position, settlement_lines.currency, settlement_lines.open_minor,
+       open_items.currency, open_items.open_minor, open_items.reference, open_items.origin, open_items.correlation_id,
+       open_items.business_date
+from core.settlements join core.settlement_lines using (settlement)
+join core.open_items on open_items.account = settlement_lines.account
+    and open_items.reference in (settlement_lines.reference, settlement_lines.alternate) and open_items.reference <> ''
+where state = 'posted' and settlement_lines.open_minor <> 0 and settlement_lines.exception_id = ''
+  and settlement_lines.currency <> open_items.currency and open_items.open_minor <> 0 and open_items.exception_id = ''
+order by line_id limit %(limit)s
 
 -- name: due_seen
 -- Every item due until then has been looked at; what commits late is never due so early.
@@ -211,9 +237,21 @@ where open_items.item_id = new.item_id
 -- name: lines_overdue
 -- Lines that nothing was found for in time, and nobody knows.
 select line_id, position, settlement_lines.kind, settlement_lines.currency, open_minor, reference, alternate, order_id,
-       settlement
+       coalesce(back.correlation_id, sold.correlation_id), coalesce(back.origin, sold.origin), settlement
 from core.settlement_lines join core.settlements using (settlement)
-where open_minor <> 0 and exception_id = '' and state = 'posted' and received_at <= %(since)s
+left join lateral (
+    select correlation_id, origin from core.open_items
+    where settlement_lines.kind = 'refund' and alternate <> '' and open_items.reference = alternate
+      and open_items.account = settlement_lines.account and amount_minor > 0 order by item_id limit 1
+) as sold on true
+left join lateral (
+    select correlation_id, origin from core.returns
+    where returns."order" = sold.correlation_id
+      and approved_minor - refunded_minor - released_minor = -settlement_lines.open_minor
+    order by opened_at limit 1
+) as back on true
+where open_minor <> 0 and exception_id = '' and state = 'posted'
+  and (received_at <= %(since)s or settlement_lines.business_date <= %(long_ago)s)
 order by line_id limit %(limit)s for update of settlement_lines
 
 -- name: lines_raised

@@ -252,7 +252,8 @@ def test_currencies_never_match_each_other(http: httpx.Client, estate: Estate, c
     paid(estate, "e1")
     give("stripe_payouts", stripe(("charge", "ch_e1", "10.00", "0")).replace("gbp", "eur"))
     sides = opened(http, account="assets:clearing")
-    assert sides == [("item", "ch_e1", 1000, "expected"), ("line", "ch_e1", 1000, "expected")]
+    assert sides == [("item", "ch_e1", 1000, "unmatched"), ("line", "ch_e1", 1000, "unmatched")]
+    assert estate.exceptions() == [("settlement_currency", "payments", 1000)]
     item, line_too = http.get("/v1/settlements/open", params={"account": "assets:clearing"}).json()
     both = {"lines": [line_too["id"]], "items": [item["id"]]}
     refused = http.post("/v1/settlements/match", json={"by": "ann", "reason": "same"} | both)

@@ -147,7 +147,7 @@ def test_an_order_is_paid_at_once_and_shipped_an_hour_and_a_half_minute_later() 
     payments = [
         (one.order_id, one.payment_id, one.amount_minor, one.provider) for one in events(messages, PaymentCaptured)
     ]
-    assert payments[0] == ("1", "1-P", 1200, "card")
+    assert payments[0] == ("1", "1-P", 1200, "stripe")
     shipped = next(one for one in messages if one.event_id == "generated/shipment/1")
     assert shipped.occurred_at == dt.datetime(2011, 3, 1, 10, 0, 30, tzinfo=LONDON)
     assert events(messages, ShipmentShipped)[0].shipment_id == "1-1"
