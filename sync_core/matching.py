@@ -30,6 +30,7 @@ BATCH: Final = 2_000
 """Matches, lines or overdue items that are told in one commit."""
 LONG_AGO: Final = dt.timedelta(days=30)
 """What a line of such a time settles is not on its way any more."""
+LOOK_AGAIN: Final = dt.timedelta(minutes=1)
 MANUAL: Final = "by hand"
 WRITTEN_OFF: Final = "written off"
 
@@ -123,9 +124,20 @@ class Matcher:
         self._clock = clock
         self._rules = rules or load_rules()
         self._batch = batch
+        self._idle_at: Row = ()  # where everything stood when there was nothing to do
+        self._idle_since = clock()
 
     def run_once(self) -> int:
-        """Do what there is to do; returns how much that was."""
+        """Do what there is to do; returns how much that was. Deadlines alone are looked at once a minute."""
+        with self._db.transaction() as session:
+            stand = session.one("matching_stand")
+        if stand == self._idle_at and self._clock() < self._idle_since + LOOK_AGAIN:
+            return 0
+        done = self._pass()
+        self._idle_at, self._idle_since = (stand if not done else ()), self._clock()
+        return done
+
+    def _pass(self) -> int:
         done = self.match()
         while count := self.tell_matches():
             done += count
@@ -257,7 +269,9 @@ class Matcher:
         what = reference or order_id or alternate[:200]
         named: ExceptionKind = "bank_line_unmatched" if about.kind == "bank" else "settlement_line_unmatched"
         detail = f"{kind} {what} in line {position} of {about.settlement_id} settles nothing that is known"
-        if identity:  # money went back for a sale of ours
+        if identity and about.kind == "bank":
+            named, detail = "payout_returned", f"the bank gave {text(-open_minor)} {currency} of payout {what} back"
+        elif identity:  # money went back for a sale of ours
             named = "refund_not_posted"
             detail = f"{text(-open_minor)} {currency} were given back for {alternate} in {about.settlement_id}: {what}"
         step.raise_exception(

@@ -29,6 +29,7 @@ PATIENCE_SECONDS: Final = 600.0
 POLL_SECONDS: Final = 2.0
 LISTS_IN_A_REQUEST: Final = 20
 READ_BACK_SECONDS: Final = 1
+ERP_SECONDS: Final = 60.0
 
 
 class Report(Struct, frozen=True):
@@ -97,10 +98,15 @@ def _raised(product: Product) -> list[Raised]:
 
 
 def _tell_erp(settings: Settings, change: dict[str, object]) -> None:
-    try:
-        answer = remote.client().post(f"{settings.erp_url}/v1/chaos", content=msgspec.json.encode(change))
-    except httpx.HTTPError as error:
-        raise RemoteError(f"the ERP does not answer ({type(error).__name__})") from error
+    deadline = time.monotonic() + ERP_SECONDS
+    while True:
+        try:
+            answer = remote.client().post(f"{settings.erp_url}/v1/chaos", content=msgspec.json.encode(change))
+            break
+        except httpx.HTTPError as error:  # a stand-in takes a moment to begin
+            if time.monotonic() > deadline:
+                raise RemoteError(f"the ERP does not answer ({type(error).__name__})") from error
+            time.sleep(POLL_SECONDS / 4)
     if answer.status_code != 200:
         raise RemoteError("this ERP cannot be told to book wrongly: faults need the stand-in")
 

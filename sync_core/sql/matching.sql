@@ -1,5 +1,12 @@
 -- What settles what: lines of settlements against open items, by the set. The keys stand for columns of the rules.
 
+-- name: matching_stand
+-- What matching depends on: the same as long as nothing came, nothing was booked and nobody matched.
+select (select coalesce(max(line_id), 0) from core.settlement_lines), (select coalesce(max(item_id), 0) from core.open_items),
+       (select coalesce(max(match_id), 0) from core.matches),
+       (select count(*) from core.settlements where state in ('received', 'posted')),
+       (select count(*) from core.settlements where state in ('received', 'posted') and state = 'posted')
+
 -- name: anything_to_match
 -- Whether a settlement in the books has lines that nothing is matched with.
 select exists (
@@ -241,8 +248,10 @@ select line_id, position, settlement_lines.kind, settlement_lines.currency, open
 from core.settlement_lines join core.settlements using (settlement)
 left join lateral (
     select correlation_id, origin from core.open_items
-    where settlement_lines.kind = 'refund' and alternate <> '' and open_items.reference = alternate
-      and open_items.account = settlement_lines.account and amount_minor > 0 order by item_id limit 1
+    where (settlement_lines.kind = 'refund' or settlement_lines.kind = 'bank' and settlement_lines.open_minor < 0)
+      and open_items.reference = case settlement_lines.kind when 'bank' then settlement_lines.reference else alternate end
+      and open_items.reference <> '' and open_items.account = settlement_lines.account and amount_minor > 0
+    order by item_id limit 1
 ) as sold on true
 left join lateral (
     select correlation_id, origin from core.returns

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tallytrace.faults import NAMED
 from tests.acceptance.conftest import Installation
 
 pytestmark = pytest.mark.long
@@ -73,3 +74,21 @@ def test_the_whole_year(product: Installation, real_year: Path) -> None:
         ["hledger", "-f", "-", "check"], input=exported, text=True, capture_output=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_year_agrees_with_what_others_state_and_each_planted_fault_is_named(
+    product: Installation, real_year: Path
+) -> None:
+    done = product.run("faults", str(real_year), "--seed", "11", "--json", timeout=3600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    wrong = product.json("reconcile", "--unexplained", "--entries")
+    named = {one["cause"] for one in wrong}
+    assert named <= set(NAMED.values()), "and nothing else differs"
+
+
+def test_the_year_settles_without_an_unexplained_penny(product: Installation, real_year: Path) -> None:
+    done = product.run("faults", str(real_year), "--clean", "--json", timeout=3600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    cells = product.json("reconcile", "--limit", "20000")
+    assert {one["level"] for one in cells} == {"L0", "L1", "L2", "L3", "L4", "L5"}
+    assert [one for one in cells if one["unexplained_minor"]] == []

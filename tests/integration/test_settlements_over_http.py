@@ -286,6 +286,24 @@ def test_what_is_not_settled_in_time_is_somebodys_until_it_comes(
     assert estate.sound()
 
 
+def test_a_payout_that_the_bank_gives_back_and_one_below_zero(
+    http: httpx.Client, estate: Estate, core: Core, journey: Tell, give: Give
+) -> None:
+    paid(estate, "b1")
+    give("stripe_payouts", stripe(("charge", "ch_b1", "10.00", "0.59")))
+    give("stripe_payouts", stripe(("fee", "", "0", "2.00"), payout="po_2"))
+    give("camt053", camt053(("9.41", "po_1", ""), ("-2.00", "po_2", ""), closing="7.41"))
+    assert (core.balance("assets:clearing:stripe"), core.balance(TRANSIT), opened(http)) == (0, 0, [])
+    give("camt053", camt053(("-9.41", "po_1", "RETURNED"), opening="7.41", closing="-2.00", number="ST-2"))
+    later(core, days=3)
+    Matcher(core.db, core.rules, lambda: core.now).run_once()
+    assert estate.exceptions() == [("payout_returned", "treasury", 941)]
+    assert "9.41 GBP of payout po_1 back" in next(
+        hop.reason for hop in journey("po_1").hops if hop.milestone == "opened"
+    )
+    assert estate.sound()
+
+
 @pytest.mark.proves(155)
 def test_people_match_and_write_off_within_a_limit_and_it_is_on_record(
     http: httpx.Client, estate: Estate, core: Core, journey: Tell, give: Give
