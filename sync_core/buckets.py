@@ -22,6 +22,7 @@ EFFECTS: Final[Mapping[str, tuple[tuple[Counter, int], ...]]] = {
     "shipment": (("good", -1), ("reserved", -1)),
     "return_receipt": (("return_pending", 1),),
     "return_out": (("return_pending", -1),),
+    "return_sent_back": (("return_pending", -1),),
     "return_in": (("return_pending", 1),),
     "transfer_commit": (("committed", 1),),
     "transfer_uncommit": (("committed", -1),),

@@ -21,7 +21,8 @@ REPLAYED: Final = "replayed"
 
 Action = Literal["assign", "resolve", "replay", "compensate"]
 POSTINGS: Final = ("posting_rejected", "posting_dead")
-REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead")
+REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead",
+                  "goods_movement_rejected", "goods_movement_dead")  # fmt: skip
 """What the ERP did not take, and may be offered again."""
 PUBLICATIONS: Final = ("channel_down", "publication_refused")
 

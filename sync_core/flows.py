@@ -18,6 +18,7 @@ from sync_core import (
     credit_memos,
     customers,
     finance,
+    goods_movements,
     inbox,
     inspections,
     intake,
@@ -331,6 +332,7 @@ class Processor:
         unit.days.update(one.message.business_date for one in claimed)
         unit.days.update(order.business_date for order in unit.changed_orders.values())
         now = self._clock()
+        _hand_over_goods(session, unit, now)
         spans = self._encoder.submit(encode, unit.told)  # while PostgreSQL works
         store.save(session, unit, now)
         store.save_spans(session, spans.result(), now)
@@ -556,6 +558,13 @@ def _edited_stock(unit: Unit, events: Sequence[Event]) -> Iterator[StockKey]:
     for event in events:
         if isinstance(event, OrderEdited) and (place := places.get(correlation_id(event.origin, event.order_id))):
             yield from ((line.sku, place) for line in event.lines if line.kind == "goods")
+
+
+def _hand_over_goods(session: Session, unit: Unit, now: dt.datetime) -> None:
+    """Tell the ERP of goods, where it wants to know."""
+    moved = {one.location for one in unit.movements.values() if one.kind in goods_movements.WAYS}
+    if moved and (told := [row[0] for row in session.rows("locations_of_erp", locations=sorted(moved))]):
+        goods_movements.hand_over(unit, told, now)
 
 
 def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:

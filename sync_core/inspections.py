@@ -126,7 +126,7 @@ def send_back(step: Step, event: ReturnSentBack) -> Verdict:
     for one in event.lines:
         for line, units in _chosen(back, one.sku, one.quantity, lambda line: line.rejected - line.sent_back):
             _bring(step, back, line, units, event.location, document)
-            step.move(key, "return_out", line.sku, event.location, units, back.correlation_id)
+            step.move(key, "return_sent_back", line.sku, event.location, units, back.correlation_id)
             line.at[event.location] -= units
             line.sent_back += units
             cost_minor += units * line.unit_cost_minor

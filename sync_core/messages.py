@@ -576,6 +576,7 @@ class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A location, and whose word counts there. An empty ``stock_source`` or ``cost_source`` takes anybody's.
 
     ``names`` are what systems call it: documents of theirs are understood so. The latest registration of a name holds.
+    With ``goods_to_erp`` the ERP is sent what comes and goes there.
     """
 
     origin: Origin
@@ -585,6 +586,7 @@ class LocationRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost_source: Annotated[str, Meta(max_length=200)] = ""
     near: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
     names: Annotated[tuple[LocationName, ...], Meta(max_length=100)] = ()
+    goods_to_erp: bool = False
 
 
 class ProductRegistered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -205,6 +205,10 @@ _KINDS: Final[Mapping[DocumentKind, _Kind]] = {
         "order.erp_awaited", "queue", "erp_awaited", "order.send_to_erp", {"accepted": "erp_accepted"},
         "order", "integration", "sales_order_rejected", "sales_order_dead",
     ),
+    "goods_movement": _Kind(
+        "inventory.hand_over", "queue", "", "inventory.send_to_erp", {},
+        "stock", "inventory", "goods_movement_rejected", "goods_movement_dead",
+    ),
 }  # fmt: skip
 _OUTCOMES: Final = {"accepted": "ok", "waiting": "failed", "rejected": "rejected", "dead": "dead_letter"}
 
@@ -239,9 +243,8 @@ def _told(attempt: Attempt, now: dt.datetime) -> Told:
     """The hop of one attempt, below the hop that made what is offered."""
     offered, answer, state = attempt.offered, attempt.answer, attempt.state
     about = _KINDS[offered.kind]
-    attributes: dict[str, Any] = {
-        "journal_id" if offered.kind == "journal" else "order_id":
-            offered.document_id if offered.kind == "journal" else offered.entity_id,
+    known_by = {"journal": {"journal_id": offered.document_id}, "sales_order": {"order_id": offered.entity_id}}
+    attributes: dict[str, Any] = known_by.get(offered.kind, {}) | {
         "erp_document_id": answer.document,
         "channel": offered.channel,
         "location": offered.location,
@@ -250,7 +253,7 @@ def _told(attempt: Attempt, now: dt.datetime) -> Told:
         "system": "erp",
         "reason": answer.reason,
         "owner": "" if state == "accepted" else about.owner,
-    }  # fmt: skip
+    }
     made = Hop(
         name=about.made,
         stage=about.stage,

@@ -18,6 +18,7 @@ def register_location(step: Step, event: LocationRegistered) -> Verdict:
         "stock_source": event.stock_source,
         "cost_source": event.cost_source,
         "near": list(event.near),
+        "goods_to_erp": event.goods_to_erp,
     }
     called = {
         "location": event.location,

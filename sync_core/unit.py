@@ -54,6 +54,8 @@ class Movement(Struct):
     correlation_id: bytes
     occurred_at: dt.datetime
     provenance: Provenance
+    message: Message
+    clock_offset: dt.timedelta
     units: dict[str, int] = field(default_factory=dict)
 
 
@@ -268,8 +270,9 @@ class Step(Struct):
         moved = unit.movements.get(document)
         if moved is None:
             moved = unit.movements[document] = Movement(
-                business_key, kind, location, correlation_id, message.occurred_at, message.provenance
-            )
+                business_key, kind, location, correlation_id, message.occurred_at, message.provenance, message,
+                self.clock_offset,
+            )  # fmt: skip
         moved.units[sku] = moved.units.get(sku, 0) + quantity
         if kind in SUPPLIES:
             self.supplied[key] = self.supplied.get(key, 0) + quantity

@@ -65,6 +65,23 @@ class SalesOrder(Struct, frozen=True):
         return "sales_order"
 
 
+class MovedLine(Struct, frozen=True):
+    sku: Name
+    quantity: Annotated[int, Meta(gt=0)]
+
+
+class GoodsMovement(Struct, frozen=True):
+    idempotency_key: Name
+    business_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    from_place: Name
+    to_place: Name
+    lines: tuple[MovedLine, ...]
+
+    @property
+    def kind(self) -> str:
+        return "goods_movement"
+
+
 class Result(Struct, frozen=True, kw_only=True):
     idempotency_key: str
     status: Literal["accepted", "rejected", "retry"]
@@ -76,7 +93,7 @@ class Results(Struct, frozen=True):
     results: list[Result]
 
 
-Document = Journal | SalesOrder
+Document = Journal | SalesOrder | GoodsMovement
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -85,14 +102,21 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     document: int
     journal: Journal | None = None
     sales_order: SalesOrder | None = None
+    goods_movement: GoodsMovement | None = None
 
     @classmethod
     def of(cls, document: int, body: Document) -> "Entry":
-        return cls(document, body) if isinstance(body, Journal) else cls(document, None, body)
+        match body:
+            case Journal():
+                return cls(document, journal=body)
+            case SalesOrder():
+                return cls(document, sales_order=body)
+            case GoodsMovement():
+                return cls(document, goods_movement=body)
 
     @property
     def body(self) -> Document:
-        body = self.journal or self.sales_order
+        body = self.journal or self.sales_order or self.goods_movement
         assert body is not None
         return body
 
@@ -140,6 +164,7 @@ class Kept(Struct, frozen=True):
 _DECODE: Final[dict[str, msgspec.json.Decoder[list[Any]]]] = {
     "journals": msgspec.json.Decoder(list[Journal]),
     "sales_orders": msgspec.json.Decoder(list[SalesOrder]),
+    "goods_movements": msgspec.json.Decoder(list[GoodsMovement]),
 }
 _DECODE_KEYS: Final = msgspec.json.Decoder(list[Name])
 _DECODE_ENTRY: Final = msgspec.json.Decoder(Entry)
@@ -252,8 +277,7 @@ def refusal(body: Document, held: frozenset[str]) -> Result | None:
     key = body.idempotency_key
     if not body.lines:
         return Result(idempotency_key=key, status="rejected", reason="the document has no lines")
-    difference = sum(line.amount_minor for line in body.lines) if isinstance(body, Journal) else 0
-    if difference:
+    if isinstance(body, Journal) and (difference := sum(line.amount_minor for line in body.lines)):
         reason = f"debits and credits differ by {difference} minor units of {body.currency}"
         return Result(idempotency_key=key, status="rejected", reason=reason)
     if body.kind in held:
@@ -305,7 +329,7 @@ def problem(status: int, detail: str, retry_after_seconds: int | None = None) ->
     return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
-@post(["/v1/journals", "/v1/sales_orders"], status_code=200)
+@post(["/v1/journals", "/v1/sales_orders", "/v1/goods_movements"], status_code=200)
 async def post_documents(request: Request[Any, Any, State], state: State) -> Response[Any]:
     weather: Weather = state.weather
     weather.under_way += 1
@@ -357,13 +381,12 @@ def _read(document: int, journal: Journal) -> dict[str, Any]:
             "business_date": journal.business_date, "currency": journal.currency, "accounts": accounts}  # fmt: skip
 
 
-@get(["/v1/journals/{key:path}", "/v1/sales_orders/{key:path}"], sync_to_thread=False)
+@get(["/v1/journals/{key:path}", "/v1/sales_orders/{key:path}", "/v1/goods_movements/{key:path}"], sync_to_thread=False)
 def get_document(key: FromPath[str], state: State) -> Response[Any]:
     entry = state.books.find(key.removeprefix("/"))
     if entry is None:
         return problem(404, f"no document has the idempotency key {key.removeprefix('/')!r}")
-    kind = "journal" if entry.journal else "sales_order"
-    return Response({"document": document_number(entry.document), kind: entry.body})
+    return Response(msgspec.to_builtins(entry) | {"document": document_number(entry.document)})
 
 
 @get("/v1/stats", sync_to_thread=False)

@@ -45,7 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     erp_database: Annotated[str, Meta(description="database of the ERP")] = ""
     erp_user: Annotated[str, Meta(description="user of the ERP")] = ""
     erp_password: Annotated[str, Meta(description="password of that user; best given as the variable")] = ""
-    erp_map: Annotated[str, Meta(description="TOML file: which account of the ERP each of ours is")] = ""
+    erp_map: Annotated[
+        str, Meta(description="TOML file: which account of the ERP each of ours is, which location, which customer")
+    ] = ""
     erp_read_back_seconds: Annotated[
         float, Meta(ge=0, description="age at which a journal that the ERP took is read back and compared")
     ] = 60.0

@@ -1,9 +1,10 @@
-"""Tryton as the ERP: journals become posted account moves, found again by their description, which is our key."""
+"""Tryton as the ERP: account moves, sales and internal shipments, each found again by the field that has our key."""
 
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,16 +27,44 @@ from sync_core.money import DECIMALS
 MOVE: Final = "account.move"
 KEYS: Final = 500
 """Of so many documents Tryton is asked at a time."""
+PRICE_DECIMALS: Final = Decimal("0.0001")
 
 
 class TrytonMap(Struct, frozen=True, forbid_unknown_fields=True):
-    """What of Tryton's our names stand for. The longest prefix of an account of ours that is named counts."""
+    """What of Tryton's our names stand for, all by code. Of ``accounts`` the longest prefix of ours counts; ``places``
+    has our locations, and where goods come from and go to: supplier, customer, adjustment, transit, scrap.
+    ``customer`` is the party that sales orders are for.
+    """
 
     accounts: dict[str, str]
     journal: str = "MISC"
+    places: dict[str, str] = {}
+    customer: str = ""
 
 
-class Line(Struct, frozen=True):
+class Model(Struct, frozen=True):
+    """A kind of document there: the field that has our key, and how one in a state is taken a step further."""
+
+    name: str
+    key: str
+    steps: dict[str, str]
+    done: frozenset[str]
+
+
+MODELS: Final[Mapping[DocumentKind, Model]] = {
+    "journal": Model(MOVE, "description", {"draft": "post"}, frozenset({"posted"})),
+    "sales_order": Model(
+        "sale.sale", "reference", {"draft": "quote", "quotation": "confirm"},
+        frozenset({"confirmed", "processing", "done"}),
+    ),
+    "goods_movement": Model(
+        "stock.shipment.internal", "reference",
+        {"request": "draft", "draft": "wait", "waiting": "assign_force", "assigned": "do"}, frozenset({"done"}),
+    ),
+}  # fmt: skip
+
+
+class JournalLine(Struct, frozen=True):
     account: str
     amount_minor: int
 
@@ -46,7 +75,42 @@ class Journal(Struct, frozen=True):
     idempotency_key: str
     business_date: str
     currency: str
-    lines: tuple[Line, ...]
+    lines: tuple[JournalLine, ...]
+
+
+class OrderLine(Struct, frozen=True):
+    sku: str
+    kind: str
+    quantity: int
+    amount_minor: int
+
+
+class SalesOrder(Struct, frozen=True):
+    idempotency_key: str
+    business_date: str
+    currency: str
+    lines: tuple[OrderLine, ...]
+
+
+class MovedLine(Struct, frozen=True):
+    sku: str
+    quantity: int
+
+
+class GoodsMovement(Struct, frozen=True):
+    idempotency_key: str
+    business_date: str
+    from_place: str
+    to_place: str
+    lines: tuple[MovedLine, ...]
+
+
+Document = Journal | SalesOrder | GoodsMovement
+FORMS: Final[Mapping[DocumentKind, type[Document]]] = {
+    "journal": Journal,
+    "sales_order": SalesOrder,
+    "goods_movement": GoodsMovement,
+}
 
 
 class Company(Struct, frozen=True):
@@ -54,6 +118,7 @@ class Company(Struct, frozen=True):
 
     company: int
     currency: str
+    currency_id: int
     journal: int
     accounts: Mapping[str, int]
 
@@ -64,6 +129,15 @@ class Period(Struct, frozen=True):
     start: str
     end: str
     state: str
+
+
+class Product(Struct, frozen=True):
+    product: int
+    unit: int
+
+
+Known = dict[str, list[dict[str, Any]]]
+"""Records of a model by our keys."""
 
 
 class UnusableError(ErpAwayError):
@@ -84,13 +158,17 @@ class Tryton:
         self._kept: Company | None = None
 
     def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
-        """Offer journals; one that Tryton has already is finished, not made again."""
-        journals = {one.idempotency_key: one for one in (msgspec.json.decode(body, type=Journal) for body in bodies)}
+        """Offer documents; one that Tryton has already is finished, not made again."""
+        documents = {
+            one.idempotency_key: one for one in (msgspec.json.decode(body, type=FORMS[kind]) for body in bodies)
+        }
         try:
-            return self._post(journals)
+            return self._post(MODELS[kind], documents)
         except ErpAwayError as away:
             self._kept = None
             return Unavailable(str(away), away.retry_after_seconds)
+        except (ErpRefusedError, ErpFaultError) as error:  # it lets us not even look
+            return Unavailable(str(error))
 
     def held(self, keys: Sequence[str]) -> list[Held] | Unavailable:
         """Every move under one of these keys, also when there are several."""
@@ -117,33 +195,74 @@ class Tryton:
     def close(self) -> None:
         self._rpc.close()
 
-    def _post(self, journals: Mapping[str, Journal]) -> list[Answer]:
+    def _post(self, model: Model, documents: Mapping[str, Document]) -> list[Answer]:
         company = self._company()
-        periods = self._periods(company, [one.business_date for one in journals.values()])
         failed: dict[str, Answer] = {}
-        moves: dict[str, dict[str, Any]] = {}
-        known = self._known(list(journals))
-        for key, journal in journals.items():
-            if key in known:
-                continue
-            try:
-                moves[key] = self._move(journal, company, periods)
-            except ErpRefusedError as refused:
-                failed[key] = Answer(key, "rejected", reason=str(refused))
-        if moves:
-            failed |= self._each(lambda keys: self._rpc.call(f"model.{MOVE}.create", [moves[k] for k in keys]), moves)
-            known = self._alone(self._known(list(journals)))
-        drafts = {key: found[0]["id"] for key, found in known.items() if found[0]["state"] == "draft"}
-        if drafts:
-            failed |= self._each(lambda keys: self._rpc.call(f"model.{MOVE}.post", [drafts[k] for k in keys]), drafts)
-            known = self._known(list(journals))
-        return [failed.get(key) or _answer(key, known.get(key, [])) for key in journals]
+        known = self._known(model, documents)
+        new = {key: one for key, one in documents.items() if key not in known}
+        if new:
+            values: dict[str, dict[str, Any]] = {}
+            values_of = self._ready(company, new.values())
+            for key, document in new.items():
+                try:
+                    values[key] = values_of(document)
+                except ErpRefusedError as refused:
+                    failed[key] = Answer(key, "rejected", reason=str(refused))
+            create = f"model.{model.name}.create"
+            failed |= self._each(lambda keys: self._rpc.call(create, [values[key] for key in keys]), values)
+            known = self._alone(model, self._known(model, documents))
+        for _ in model.steps:
+            known, more = self._further(model, known)
+            failed |= more
+        return [failed.get(key) or _answer(model, key, known.get(key, [])) for key in documents]
 
-    def _move(self, journal: Journal, company: Company, periods: Sequence[Period]) -> dict[str, Any]:
+    def _further(self, model: Model, known: Known) -> tuple[Known, dict[str, Answer]]:
+        """Take what is not done one step further; what is so far, and what could not be."""
+        failed: dict[str, Answer] = {}
+        for state in {found[0]["state"] for found in known.values()} & model.steps.keys():
+            ids = {key: found[0]["id"] for key, found in known.items() if found[0]["state"] == state}
+            step = f"model.{model.name}.{model.steps[state]}"
+            failed |= self._each(partial(self._step, step, ids), ids)
+            known = known | self._known(model, ids)
+        return known, failed
+
+    def _step(self, method: str, ids: Mapping[str, int], keys: Sequence[str]) -> None:
+        self._rpc.call(method, [ids[key] for key in keys])
+
+    def _ready(self, company: Company, documents: Collection[Document]) -> Callable[[Document], dict[str, Any]]:
+        """What makes the values of a document, with all looked up that these need; it raises ErpRefusedError."""
+        match next(iter(documents)):
+            case Journal():
+                periods = self._periods(company, [one.business_date for one in documents])
+                return lambda one: self._move(one, company, periods)
+            case SalesOrder():
+                products, customer = self._products(documents), self._customer()
+                return lambda one: _sale(one, company, products, customer)
+            case GoodsMovement():
+                products, places = self._products(documents), self._places(documents)
+                return lambda one: _shipment(one, company, products, places)
+
+    def _products(self, documents: Iterable[Any]) -> dict[str, Product]:
+        skus = sorted({line.sku for one in documents for line in one.lines})
+        rows = self._rpc.found("product.product", [["code", "in", skus]], ["code", "default_uom"])
+        return {one["code"]: Product(one["id"], one["default_uom"]) for one in rows}
+
+    def _customer(self) -> dict[str, Any] | None:
+        rows = self._rpc.found("party.party", [["code", "=", self._named.customer]], ["addresses"])
+        return next((one for one in rows if one["addresses"]), None)
+
+    def _places(self, documents: Iterable[Any]) -> dict[str, int]:
+        """Locations of Tryton by our names of places."""
+        names = {place for one in documents for place in (one.from_place, one.to_place)}
+        codes = {name: self._named.places.get(name, name) for name in names}
+        rows = self._rpc.found("stock.location", [["code", "in", sorted(set(codes.values()))]], ["code"])
+        by_code = {one["code"]: one["id"] for one in rows}
+        return {name: by_code[code] for name, code in codes.items() if code in by_code}
+
+    def _move(self, journal: Any, company: Company, periods: Sequence[Period]) -> dict[str, Any]:
         """The values of a move. Raises ErpRefusedError when Tryton lacks something that it needs."""
         day = journal.business_date
-        if journal.currency != company.currency:
-            raise ErpRefusedError(f"the ERP's books are in {company.currency}, the journal is in {journal.currency}")
+        _in_currency(company, journal.currency)
         period = next((one for one in periods if one.start <= day <= one.end), None)
         if period is None or period.state != "open":
             named = f"period {period.name} is {period.state}" if period else "no period"
@@ -165,6 +284,8 @@ class Tryton:
     def _each(self, call: Callable[[list[str]], Any], keys: Iterable[str]) -> dict[str, Answer]:
         """Do it to all at once; when Tryton refuses, to halves, until those that it refuses are alone."""
         some = list(keys)
+        if not some:
+            return {}
         try:
             call(some)
         except (ErpRefusedError, ErpFaultError) as error:
@@ -175,35 +296,37 @@ class Tryton:
             return self._each(call, some[:middle]) | self._each(call, some[middle:])
         return {}
 
-    def _known(self, keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    def _known(self, model: Model, keys: Iterable[str]) -> Known:
         """What Tryton has by our keys, oldest first."""
         known: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for start in range(0, len(keys), KEYS):
-            domain = [["description", "in", list(keys[start : start + KEYS])]]
-            for one in self._rpc.found(MOVE, domain, ["description", "number", "state", "date"]):
-                known[one["description"]].append(one)
-        return known
+        wanted = list(keys)
+        for start in range(0, len(wanted), KEYS):
+            domain = [[model.key, "in", wanted[start : start + KEYS]]]
+            for one in self._rpc.found(model.name, domain, [model.key, "number", "state"]):
+                known[one[model.key]].append(one)
+        return dict(known)
 
-    def _alone(self, known: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    def _alone(self, model: Model, known: Known) -> Known:
         """One per key: a draft that an attempt of which no answer came has left beside another is taken away."""
-        spare = []
+        alone, spare = {}, []
         for key, found in known.items():
-            found.sort(key=lambda one: (one["state"] == "draft", one["id"]))
+            found.sort(key=lambda one: (one["state"] not in model.done, one["id"]))
             spare += [one["id"] for one in found[1:] if one["state"] == "draft"]
-            known[key] = found[:1]
+            alone[key] = found[:1]
         if spare:
-            self._rpc.call(f"model.{MOVE}.delete", spare)
-        return known
+            self._rpc.call(f"model.{model.name}.delete", spare)
+        return alone
 
     def _held(self, keys: Sequence[str]) -> list[Held]:
         company = self._company()
-        moves = {one["id"]: one for found in self._known(keys).values() for one in found}
+        domain = [["description", "in", list(keys)]]
+        moves = {one["id"]: one for one in self._rpc.found(MOVE, domain, ["description", "number", "state", "date"])}
         accounts: defaultdict[int, Counter[str]] = defaultdict(Counter)
         ids = list(moves)
         for start in range(0, len(ids), KEYS):
-            domain = [["move", "in", ids[start : start + KEYS]]]
+            of_moves = [["move", "in", ids[start : start + KEYS]]]
             fields = ["move", "account.code", "debit", "credit"]
-            for line in self._rpc.found("account.move.line", domain, fields):
+            for line in self._rpc.found("account.move.line", of_moves, fields):
                 amount = _minor(number(line["debit"]) - number(line["credit"]), company.currency)
                 accounts[line["move"]][line["account."]["code"] or ""] += amount
         return [
@@ -220,7 +343,7 @@ class Tryton:
         if self._kept is None:
             companies = self._rpc.found("company.company", [], ["currency.code"])
             own = self._rpc.company
-            currency = next((one["currency."]["code"] for one in companies if one["id"] == own), None)
+            currency = next((one["currency."] for one in companies if one["id"] == own), None)
             if own is None or currency is None:
                 raise UnusableError("the ERP's user belongs to no company")
             journals = self._rpc.found("account.journal", [["code", "=", self._named.journal]], ["code"])
@@ -231,7 +354,7 @@ class Tryton:
                 ["type", "!=", None], ["closed", "!=", True], ["party_required", "!=", True],
             ]  # fmt: skip
             accounts = {one["code"]: one["id"] for one in self._rpc.found("account.account", domain, ["code"])}
-            self._kept = Company(own, currency, journals[0]["id"], accounts)
+            self._kept = Company(own, currency["code"], currency["id"], journals[0]["id"], accounts)
         return self._kept
 
     def _periods(self, company: Company, days: Sequence[str]) -> list[Period]:
@@ -245,14 +368,73 @@ class Tryton:
         ]
 
 
-def _answer(key: str, found: Sequence[Mapping[str, Any]]) -> Answer:
-    if found and found[0]["state"] == "posted":
+def _answer(model: Model, key: str, found: Sequence[Mapping[str, Any]]) -> Answer:
+    if found and found[0]["state"] in model.done:
         return Answer(key, "accepted", document=found[0]["number"] or "")
-    return Answer(key, "retry", reason="the ERP has not posted it")
+    return Answer(key, "retry", reason="the ERP has not finished it")
+
+
+def _sale(
+    order: Any, company: Company, products: Mapping[str, Product], customer: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The values of a sale that ships and invoices nothing by itself: that is told by shipments and journals."""
+    _in_currency(company, order.currency)
+    if customer is None:
+        raise ErpRefusedError("the ERP lacks the customer of sales orders, or its address")
+    lines = []
+    for line in order.lines:
+        price = (_amount(line.amount_minor, order.currency) / line.quantity).quantize(PRICE_DECIMALS)
+        about = {"quantity": line.quantity, "unit_price": decimal(price)}
+        if line.kind.startswith("goods"):
+            product = _known_product(products, line.sku)
+            lines.append(about | {"product": product.product, "unit": product.unit})
+        else:
+            lines.append(about | {"description": line.sku})
+    address = customer["addresses"][0]
+    return {
+        "company": company.company, "currency": company.currency_id, "reference": order.idempotency_key,
+        "party": customer["id"], "invoice_address": address, "shipment_address": address,
+        "sale_date": date(order.business_date), "invoice_method": "manual", "shipment_method": "manual",
+        "lines": [["create", lines]],
+    }  # fmt: skip
+
+
+def _shipment(
+    moved: Any, company: Company, products: Mapping[str, Product], places: Mapping[str, int]
+) -> dict[str, Any]:
+    ends = []
+    for place in (moved.from_place, moved.to_place):
+        if place not in places:
+            raise ErpRefusedError(f"the ERP lacks a location for {place}")
+        ends.append(places[place])
+    moves = []
+    for line in moved.lines:
+        product = _known_product(products, line.sku)
+        moves.append({"company": company.company, "product": product.product, "unit": product.unit,
+                      "quantity": line.quantity, "from_location": ends[0], "to_location": ends[1]})  # fmt: skip
+    return {
+        "company": company.company, "reference": moved.idempotency_key, "from_location": ends[0],
+        "to_location": ends[1], "effective_date": date(moved.business_date), "moves": [["create", moves]],
+    }  # fmt: skip
+
+
+def _known_product(products: Mapping[str, Product], sku: str) -> Product:
+    if sku not in products:
+        raise ErpRefusedError(f"the ERP lacks product {sku}")
+    return products[sku]
+
+
+def _in_currency(company: Company, currency: str) -> None:
+    if currency != company.currency:
+        raise ErpRefusedError(f"the ERP's books are in {company.currency}, the document is in {currency}")
+
+
+def _amount(amount_minor: int, currency: str) -> Decimal:
+    return Decimal(amount_minor).scaleb(-DECIMALS.get(currency, 2))
 
 
 def _major(amount_minor: int, currency: str) -> dict[str, str]:
-    return decimal(Decimal(amount_minor).scaleb(-DECIMALS.get(currency, 2)))
+    return decimal(_amount(amount_minor, currency))
 
 
 def _minor(amount: Decimal, currency: str) -> int:

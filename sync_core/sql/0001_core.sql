@@ -332,7 +332,8 @@ create table core.locations (
     kind          text not null,
     stock_source  text not null,
     cost_source   text not null,
-    near          text[] not null
+    near          text[] not null,
+    goods_to_erp  boolean not null
 );
 
 create table core.location_names (

@@ -496,12 +496,16 @@ select location, kind, stock_source, cost_source, near from core.locations where
 -- Whether locations are registered at all.
 select exists (select from core.locations)
 
+-- name: locations_of_erp
+-- Of these locations those of which the ERP is told what comes and goes.
+select location from core.locations where goods_to_erp and location = any(%(locations)s::text[])
+
 -- name: save_location
 -- A location as it is now.
-insert into core.locations (location, identity, kind, stock_source, cost_source, near)
-values (%(location)s, %(identity)s, %(kind)s, %(stock_source)s, %(cost_source)s, %(near)s)
+insert into core.locations (location, identity, kind, stock_source, cost_source, near, goods_to_erp)
+values (%(location)s, %(identity)s, %(kind)s, %(stock_source)s, %(cost_source)s, %(near)s, %(goods_to_erp)s)
 on conflict (location) do update set kind = excluded.kind, stock_source = excluded.stock_source,
-    cost_source = excluded.cost_source, near = excluded.near
+    cost_source = excluded.cost_source, near = excluded.near, goods_to_erp = excluded.goods_to_erp
 
 -- name: save_location_names
 -- What systems call a location now.

@@ -1,5 +1,7 @@
 """A real ERP: what a retailer's systems say becomes documents of a Tryton, once each, and is read back from it."""
 
+import csv
+import io
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -10,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sync_core.messages import TYPE_OF, Event
+from sync_core.erp.tryton import load_map
+from sync_core.messages import TYPE_OF, Event, LocationRegistered
 from tests.acceptance.conftest import Installation, installation
-from tests.factories import adjustment, cloudevent, goods_back, goods_in, order, payment, refund, shipment
+from tests.factories import NOON, adjustment, cloudevent, goods_back, goods_in, order, payment, refund, shipment, terms
 from tests.tryton.server import PASSWORD, Between, Tryton, running
 
 ACCOUNTS = Path(__file__).parents[1] / "tryton" / "accounts.toml"
@@ -55,6 +58,26 @@ class Retailer:
         for line in self.tryton.found("account.move.line", domain, "account.code", "debit", "credit"):
             sums[line["account."]["code"]] += Decimal(line["debit"]["decimal"]) - Decimal(line["credit"]["decimal"])
         return {code: f"{amount:.2f}" for code, amount in sorted(sums.items())}
+
+    def ledger(self) -> dict[str, str]:
+        """The balances of our own journal, by the ERP's account."""
+        named = load_map(ACCOUNTS).accounts
+        sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for row in csv.DictReader(io.StringIO(self.product.journal())):
+            account = max((one for one in named if row["account"].startswith(one)), key=len)
+            sums[named[account]] += Decimal(row["amount_minor"]) / 100
+        return {code: f"{amount:.2f}" for code, amount in sorted(sums.items())}
+
+    def stock(self, code: str) -> float:
+        """How many of a product are in the ERP's store at the end of the day."""
+        [place] = self.tryton.found("stock.location", [["code", "=", "STORE"]], "code")
+        [product] = self.tryton.found("product.product", [["code", "=", code]], "code")
+        [told] = self.tryton.call(
+            "model.product.product.read", [product["id"]], ["quantity"], locations=[place["id"]],
+            stock_date_end={"__class__": "date", "year": NOON.year, "month": NOON.month, "day": NOON.day},
+        )  # fmt: skip
+        found: float = told["quantity"]
+        return found
 
     def exceptions(self) -> list[dict[str, Any]]:
         """About what the ERP has; payments of these days were never settled either."""
@@ -103,13 +126,27 @@ def test_what_keeps_the_erp_from_taking_documents_is_said(retailer: Retailer) ->
 
 @pytest.mark.proves(11, 61, 73)
 def test_an_order_and_its_return_are_posted_and_read_back(retailer: Retailer) -> None:
-    retailer.tell(goods_in(), order("1"), payment("1"), shipment("1"))
-    retailer.tell(goods_back(), refund())
+    store = LocationRegistered(origin="shop", location="WH1", kind="warehouse", goods_to_erp=True)
+    retailer.tell(store, terms(sales_orders=True), goods_in(units={"A1": 5}), order("1"), payment("1"), shipment("1"))
+    retailer.tell(goods_back(), refund(), terms())
     assert retailer.posted("shop:order/1") == {"1200": "10.00", "2100": "-10.00"}
+    assert retailer.posted("shop:refund/F1")["1200"] == "-10.00"
+    assert retailer.ledger() == retailer.balance([]), "their books are ours, account by account"
+    [sale] = retailer.tryton.found(
+        "sale.sale", [["reference", "=", "shop:sales_order/1"]], "state", "number", "untaxed_amount"
+    )
+    assert (sale["state"], sale["untaxed_amount"]["decimal"]) == ("processing", "10.00")
+    moved = retailer.tryton.found("stock.shipment.internal", [], "reference", "state")
+    assert {(one["reference"], one["state"]) for one in moved} == {
+        ("shop:receipt/D1@WH1/receipt", "done"), ("shop:shipment/S1/1@WH1/shipment", "done"),
+        ("shop:return/R1@WH1/return_receipt", "done"),
+    }  # fmt: skip
+    assert retailer.stock("A1") == 5
     assert retailer.exceptions() == [], "all that was read back is as it was sent"
     [move] = retailer.moves("shop:order/1")
     told = httpx.get(f"{retailer.product.plane}/v1/transactions/1", timeout=30).json()
     assert {one["journal_id"]: one["erp_document_id"] for one in told["journal"]}["shop:order/1"] == move["number"]
+    assert httpx.get(f"{retailer.product.core}/v1/orders/1", timeout=30).json()[0]["erp_document"] == sale["number"]
 
 
 @pytest.mark.proves(196)

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from sync_core.erp.http import ErpClient
+from sync_core.messages import LocationRegistered
 from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell, milestones
-from tests.factories import cancellation, goods_in, line, order, payment, shipment, terms
+from tests.factories import cancellation, counted, goods_in, line, order, payment, shipment, terms
 
 
 @pytest.fixture
@@ -132,6 +133,32 @@ def test_an_order_of_a_channel_that_wants_it_is_a_sales_order_in_the_erp(
     assert journey(kept["document"]).header.correlation_id == told.header.correlation_id
     estate.tell(order("2"), cancellation("2"), order("3", channel="store"))
     assert (one.run_once(), erp.get("/v1/stats").json()["by_kind"]["sales_order"]) == (0, 1)
+
+
+def test_what_comes_and_goes_at_a_location_that_wants_it_is_in_the_erp(
+    estate: Estate, http: httpx.Client, erp: httpx.Client, relay: Callable[..., ErpRelay]
+) -> None:
+    told = LocationRegistered(origin="shop", location="WH1", kind="warehouse", goods_to_erp=True)
+    other = LocationRegistered(origin="shop", location="WH2", kind="warehouse")
+    estate.tell(
+        told,
+        other,
+        goods_in(units={"A1": 9, "B2": 2}),
+        goods_in("D2", location="WH2"),
+        counted(units={"A1": 8, "B2": 3}),
+    )
+    estate.tell(order("1"), payment("1"), shipment("1"))
+    assert relay().run_once() > 0
+
+    def kept(key: str) -> tuple[str, str, dict[str, int]]:
+        body = erp.get(f"/v1/goods_movements/{key}").json()["goods_movement"]
+        return body["from_place"], body["to_place"], {one["sku"]: one["quantity"] for one in body["lines"]}
+
+    assert kept("shop:receipt/D1@WH1/receipt") == ("supplier", "WH1", {"A1": 9, "B2": 2})
+    assert kept("shop:count/K1@WH1/count") == ("adjustment", "WH1", {"B2": 1})
+    assert kept("shop:count/K1@WH1/count/back") == ("WH1", "adjustment", {"A1": 1})
+    assert kept("shop:shipment/S1/1@WH1/shipment") == ("WH1", "customer", {"A1": 1})
+    assert erp.get("/v1/stats").json()["by_kind"]["goods_movement"] == 4, "of the other location it is told nothing"
 
 
 def test_what_the_erp_keeps_otherwise_than_it_was_sent_is_found_and_is_of_finance(

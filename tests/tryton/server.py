@@ -56,8 +56,8 @@ class Tryton:
         self._server.terminate()
         self._server.wait(30)
 
-    def call(self, method: str, *params: Any) -> Any:
-        return self._asked(method, *params, {"company": 1})
+    def call(self, method: str, *params: Any, **context: Any) -> Any:
+        return self._asked(method, *params, {"company": 1, **context})
 
     def found(self, model: str, domain: list[Any], *fields: str) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = self.call(

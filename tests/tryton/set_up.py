@@ -48,11 +48,29 @@ def books(own):
         set_fiscalyear_invoice_sequences(opened).click("create_period")
 
 
+def trade(own):
+    """Goods, where they are, and whom they are sold to."""
+    made("party.party", name="Customers of the web shop", code="WEB", addresses=[{}])
+    places = Model.get("stock.location")
+    for code, kind in (
+        ("STORE", "storage"),
+        ("SUPPLIED", "lost_found"),
+        ("SOLD", "lost_found"),
+        ("LOST", "lost_found"),
+    ):
+        places(name=code, code=code, type=kind).save()
+    unit = Model.get("product.uom").find([("name", "=", "Unit")])[0]
+    for code in ("A1", "B2"):
+        template = Model.get("product.template")(name=code, code=code, type="goods", default_uom=unit, salable=True)
+        template.save()
+
+
 def main():
     session = config.set_trytond("retail", config_file=sys.argv[1])
     _, own = company()
     session._context = Model.get("res.user").get_preferences(True, {})
     books(own)
+    trade(own)
 
 
 main()
