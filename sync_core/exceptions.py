@@ -24,6 +24,8 @@ POSTINGS: Final = ("posting_rejected", "posting_dead")
 REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead",
                   "goods_movement_rejected", "goods_movement_dead")  # fmt: skip
 """What the ERP did not take, and may be offered again."""
+DIFFERS: Final = ("posting_differs", "erp_unbalanced", "erp_wrong_period")
+"""What the ERP took and has otherwise: it is read back again."""
 PUBLICATIONS: Final = ("channel_down", "publication_refused")
 
 MOST: Final = 500
@@ -152,7 +154,7 @@ def history(session: Session, exception_id: str) -> list[Record]:
 def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
     if about.kind in REFUSED:
         return bool(session.run("post_again", document_id=about.document_id, now=now).rowcount)
-    if about.kind == "posting_differs":
+    if about.kind in DIFFERS:
         return bool(session.run("compare_again", document_id=about.document_id).rowcount)
     if about.kind in PUBLICATIONS:
         return bool(session.rows("publish_again", id=about.exception_id, now=now))

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from sync_core.clock import Clock
 from sync_core.erp.port import Erp, Held, Unavailable
+from sync_core.exceptions import DIFFERS
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
@@ -16,6 +17,7 @@ from sync_core.telemetry import encode
 from sync_core.unit import Told, closing, opened
 
 BATCH: Final = 200
+NOT_SO: Final = "the ERP was read back, and it is not so any more"
 MOST_TOLD: Final = 5
 """Accounts that the reason of a difference names."""
 SETTLED_AFTER: Final = dt.timedelta(minutes=1)
@@ -108,35 +110,37 @@ class ReadBack:
         self, session: Session, rows: Sequence[Row], differences: Sequence[Difference | None], now: dt.datetime
     ) -> None:
         """Open what differs, close what does no longer."""
-        open_ids = {row[0] for row in session.rows(
-            "documents_compared", now=now, ids=[row[0] for row in rows],
+        open_ids = defaultdict(list)
+        for document_id, exception_id in session.rows(
+            "documents_compared", now=now, ids=[row[0] for row in rows], kinds=list(DIFFERS),
             difference=[one.kind if one else "" for one in differences],
             differs_minor=[one.worth_minor if one else 0 for one in differences],
-        )}  # fmt: skip
+        ):  # fmt: skip
+            open_ids[document_id].append(exception_id)
         told: list[Told] = []
         items: list[tuple[ExceptionItem, dt.datetime]] = []
         closed: list[str] = []
         for row, difference in zip(rows, differences, strict=True):
             identity, origin, channel = row[4], row[5], row[8]
             cause, at = Cause(row[9], row[10], row[2], row[11]), now + row[12]
-            exception_id = f"{row[0]}:posting_differs"
-            if difference is not None and exception_id not in open_ids:
-                item = _differs(row, difference)
+            item = _differs(row, difference) if difference else None
+            if item and item.exception_id not in open_ids[row[0]]:
                 items.append((item, at))
                 told.append(Told(opened(item, channel), cause, at))
-            elif difference is None and exception_id in open_ids:
-                closed.append(exception_id)
-                told.append(Told(closing(exception_id, identity, origin, "the ERP has it as we do"), cause, at))
+            for exception_id in open_ids[row[0]]:
+                if item is None or exception_id != item.exception_id:
+                    closed.append(exception_id)
+                    told.append(Told(closing(exception_id, identity, origin, NOT_SO), cause, at))
         add_exceptions(session, items)
         if closed:
             session.run("resolve_exceptions", exception_id=closed, at=[now] * len(closed),
-                        resolution=["the ERP has it as we do"] * len(closed))  # fmt: skip
+                        resolution=[NOT_SO] * len(closed))  # fmt: skip
         save_spans(session, encode(told), now)
 
 
 def _differs(row: Row, difference: Difference) -> ExceptionItem:
     return ExceptionItem(
-        exception_id=f"{row[0]}:posting_differs", kind=difference.kind, severity="critical", correlation_id=row[4],
+        exception_id=f"{row[0]}:{difference.kind}", kind=difference.kind, severity="critical", correlation_id=row[4],
         origin=row[5], entity="posting", entity_id=f"{row[6]}/{row[7]}", owner="finance",
         amount_minor=difference.worth_minor, currency=row[3], detail=difference.reason, cause_source=row[9],
         cause_event_id=row[10],

@@ -1069,7 +1069,9 @@ select document_id, erp_document, business_date, currency, correlation_id, origi
        event_source, event_id, provenance, clock_offset, sums.accounts, sums.amounts
 from core.erp_documents cross join lateral (
     select array_agg(account) as accounts, array_agg(amount_minor) as amounts
-    from core.journal_lines where journal_id = document_id and amount_minor <> 0
+    from core.journal_lines
+    where journal_id = any(document_id || array(select journal_id from core.summary_journals where summary_id = document_id))
+      and amount_minor <> 0
 ) as sums
 where state = 'accepted' and compared_at is null and kind = 'journal' and queued_at <= %(until)s
   and not exists (select from core.erp_documents as other where other.state = 'waiting' and other.not_before <= %(now)s)
@@ -1083,7 +1085,8 @@ with compared as (
          as new (id, difference, differs_minor)
     where document_id = new.id returning document_id
 )
-select exception_id from compared join core.exceptions on exception_id = document_id || ':posting_differs'
+select document_id, exception_id
+from compared join core.exceptions on exception_id in (select document_id || ':' || kind from unnest(%(kinds)s::text[]) as of (kind))
 where state = 'open'
 
 -- name: refused_posting

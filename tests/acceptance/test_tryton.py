@@ -181,9 +181,9 @@ def test_a_move_that_the_erp_accepts_although_it_does_not_balance_is_found(retai
     retailer.tell(order("3"), payment("3"))
     retailer.between.alter = lambda call: None
     assert retailer.posted("shop:order/3") == {"1200": "9.00", "2100": "-10.00"}, "Tryton has numbered it"
-    found = retailer.exception("posting_differs")
+    found = retailer.exception("erp_unbalanced")
     assert (found["exception_id"], found["owner"], found["amount_minor"]) == (
-        "shop:order/3:posting_differs", "finance", 100,
+        "shop:order/3:erp_unbalanced", "finance", 100,
     )  # fmt: skip
     assert found["detail"] == "it does not balance there by -100 minor units; accounts differ there: 1200 by -100"
 

@@ -175,7 +175,7 @@ def test_what_the_erp_keeps_otherwise_than_it_was_sent_is_found_and_is_of_financ
     assert (read_back.run_once(), read_back.run_once()) == (3, 0)
     [found] = http.get("/v1/exceptions").json()
     assert (found["exception_id"], found["owner"], found["severity"]) == (
-        "shop:shipment/S1:posting_differs",
+        "shop:shipment/S1:erp_unbalanced",
         "finance",
         "critical",
     )
@@ -184,5 +184,5 @@ def test_what_the_erp_keeps_otherwise_than_it_was_sent_is_found_and_is_of_financ
     again = {"by": "ann", "reason": "corrected there", "ids": [found["exception_id"]]}
     assert http.post("/v1/exceptions/replay", json=again).json()["done"] == 1
     assert read_back.run_once() == 1
-    assert [one["kind"] for one in http.get("/v1/exceptions").json()] == ["posting_differs"], "nobody has corrected it"
+    assert [one["kind"] for one in http.get("/v1/exceptions").json()] == ["erp_unbalanced"], "nobody has corrected it"
     client.close()
