@@ -91,6 +91,15 @@ class Hold(Struct, frozen=True):
     since: Any
 
 
+class PostingState(Struct, frozen=True):
+    """How a journal of an order stands with the ERP, by itself or in a summary; ``erp_document`` is the ERP's number."""
+
+    journal_id: str
+    document: str
+    state: str
+    erp_document: str
+
+
 class OrderState(Struct, frozen=True):
     """An order as it stands; amounts in minor units, ``amount_minor`` net of tax; ``due_minor`` is yet to be paid."""
 
@@ -108,6 +117,7 @@ class OrderState(Struct, frozen=True):
     due_minor: int
     erp_document: str  # number of its sales order; empty when the ERP has none
     holds: list[Hold]
+    postings: list[PostingState]
     lines: list[LineState]
 
 

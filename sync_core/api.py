@@ -32,6 +32,7 @@ from sync_core.answers import (
     LocationTold,
     OpenException,
     OrderState,
+    PostingState,
     Problem,
     Product,
     RepairOrder,
@@ -323,7 +324,13 @@ def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
 
 def _orders(rows: list[Row]) -> list[OrderState]:
     named = [
-        (row[0].hex(), *row[1:-2], [Hold(*one) for one in row[-2]], [LineState(*one) for one in row[-1]])
+        (
+            row[0].hex(),
+            *row[1:-3],
+            [Hold(*one) for one in row[-3]],
+            [PostingState(*one) for one in row[-2]],
+            [LineState(*one) for one in row[-1]],
+        )
         for row in rows
     ]
     return [OrderState(*one) for one in named]
@@ -403,11 +410,13 @@ def exceptions(
     severity: FromQuery[Literal["", "critical", "major", "minor"]] = "",
     status: Annotated[Literal["open", "resolved"], QueryParameter(name="state")] = "open",
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    after: FromQuery[str] = "",
 ) -> list[OpenException]:
-    """What a person must decide, oldest first; or what was decided."""
+    """What a person must decide, oldest first; or what was decided. A page goes on ``after`` the last ID before it."""
     core = core_of(state)
+    asked = {"owner": owner, "kind": kind, "severity": severity, "state": status, "limit": limit, "after": after}
     with core.db.transaction() as session:
-        rows = session.rows("exceptions", owner=owner, kind=kind, severity=severity, state=status, limit=limit)
+        rows = session.rows("exceptions", **asked)
     return [_told_exception(row, core.clock()) for row in rows]
 
 

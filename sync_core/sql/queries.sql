@@ -1349,6 +1349,15 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
         from core.exceptions
         where exceptions.correlation_id = orders.correlation_id and exceptions.state = 'open'
           and kind = any(%(holding)s::text[])),
+       (select coalesce(json_agg(json_build_array(journals.journal_id, journals.document,
+                                                  coalesce(posted.state, 'waiting'), coalesce(posted.erp_document, ''))
+                                 order by journals.occurred_at, journals.journal_id), '[]')
+        from core.journals
+        left join core.summary_journals as summed on summed.journal_id = journals.journal_id
+        left join core.erp_documents as posted
+            on posted.document_id = coalesce(summed.summary_id, journals.journal_id)
+        where journals.correlation_id = orders.correlation_id
+          and (posted.document_id is not null or summed.journal_id is not null)),
        (select json_agg(json_build_array(line_no, sku, kind, quantity, amount_minor,
                                          case when state = 'shipped' then 0 else reserved end,
                                          case when state = 'shipped' then quantity - cancelled else shipped end,
@@ -1370,12 +1379,15 @@ from core.inbox join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (
 where inbox.state <> 'queued'
 
 -- name: exceptions
--- Exceptions in a state, oldest first.
+-- Exceptions in a state, oldest first, those behind one of them.
 select exception_id, kind, severity, correlation_id, entity, entity_id, owner, assignee, amount_minor, currency, detail,
        state, opened_at, resolved_at, resolution, replays
 from core.exceptions
 where state = %(state)s and (%(owner)s = '' or owner = %(owner)s) and (%(kind)s = '' or kind = %(kind)s)
   and (%(severity)s = '' or severity = %(severity)s)
+  and (%(after)s = '' or (opened_at, exception_id) > (
+      select before.opened_at, before.exception_id from core.exceptions as before
+      where before.exception_id = %(after)s))
 order by opened_at, exception_id limit %(limit)s
 
 -- name: exceptions_summed

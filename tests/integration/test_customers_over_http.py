@@ -7,9 +7,12 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core.master_messages import Account, CustomerUpdated
+from sync_core.erp.http import ErpClient
+from sync_core.master_messages import Account, CustomerUpdated, TaxCodeSet
 from sync_core.messages import ProductRegistered
+from sync_core.outbox import ErpRelay
 from tests.core import Core
+from tests.erp import Erp
 from tests.estate import Estate, Tell
 from tests.factories import NOON, cloudevent, goods_in, line, order, payment
 
@@ -99,3 +102,26 @@ def test_an_update_is_answered_at_once(http: httpx.Client, estate: Estate, core:
     envelope = cloudevent(customer("C4"))
     envelope["data"]["accounts"] = [{"system": "shop", "account_id": "a b"}]
     assert http.post("/v1/events", json=envelope).json()["field"] == "data.accounts[0].account_id"
+
+
+@pytest.mark.proves(162)
+def test_customer_tax_payment_and_posting_are_answered_at_once(http: httpx.Client, estate: Estate, core: Core) -> None:
+    estate.tell(ProductRegistered(origin="shop", sku="A1", name="mug", tax_code="S"), goods_in())
+    estate.tell(TaxCodeSet(origin="shop", tax_code="S", rate_ppm=200_000))
+    updated = http.post("/v1/customers", json=msgspec.to_builtins(customer("C1", "shop:w1"))).json()
+    assert (updated[0]["customer_id"], updated[0]["orders"]) == ("C1", [])
+    [taken] = http.post("/v1/orders", json=msgspec.to_builtins(order(tax_by_code=True, customer_ref="w1"))).json()
+    assert (taken["tax_minor"], taken["paid_minor"], taken["due_minor"], taken["postings"]) == (200, 0, 1200, [])
+    assert known(http, "C1")["orders"][0]["due_minor"] == 1200
+    estate.tell(payment("1", 1200))
+    [paid] = http.get("/v1/orders/1").json()
+    posting = {"journal_id": "shop:order/1", "document": "order", "state": "waiting", "erp_document": ""}
+    assert (paid["paid_minor"], paid["due_minor"], paid["postings"]) == (1200, 0, [posting])
+    books = Erp()
+    with books.serving() as url:
+        erp = ErpClient(url, lambda: core.now)
+        ErpRelay(core.db, erp, lambda: core.now).run_once()
+        erp.close()
+    [posted] = http.get("/v1/orders/1").json()
+    number = books.documents["shop:order/1"]
+    assert posted["postings"] == [posting | {"state": "accepted", "erp_document": number}]

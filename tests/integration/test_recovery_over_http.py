@@ -61,6 +61,8 @@ def test_an_event_that_waits_too_long_for_another_is_somebodys_until_that_comes(
     resolved, *_ = http.get("/v1/exceptions", params={"state": "resolved"}).json()
     assert (resolved["resolution"], resolved["replays"]) == ("what it waited for has come", 1)
     assert core.balance("assets:clearing:card") == 1000
+    behind = {"state": "resolved", "limit": 1, "after": resolved["exception_id"]}
+    assert http.get("/v1/exceptions", params=behind).json() == []
     assert acting("resolve", ids=[back["exception_id"]])["done"] == 1
     assert (overseer.run_once(), estate.exceptions()) == (0, []), "what a person resolved is not told again"
     assert len(core.spans()) > 0
