@@ -92,7 +92,7 @@ class Hold(Struct, frozen=True):
 
 
 class PostingState(Struct, frozen=True):
-    """How a journal of an order stands with the ERP, by itself or in a summary; ``erp_document`` is the ERP's number."""
+    """How a journal of an order stands with the ERP, alone or in a summary; ``erp_document`` is the ERP's number."""
 
     journal_id: str
     document: str
