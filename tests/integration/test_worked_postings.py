@@ -26,14 +26,20 @@ from sync_core.messages import (
     Tender,
     TransferWrittenOff,
 )
+from sync_core.return_messages import DisposedUnits, InspectedUnits, ReceivedUnits, RequestedUnits, ReturnInspected
 from tests.core import Core
 from tests.estate import Estate
 from tests.factories import (
+    asked_back,
+    came_back,
+    cancellation,
+    disposed,
     gift_card,
     line,
     order,
     payment,
     payment_word,
+    refund,
     shipment,
     transfer,
     transfer_in,
@@ -51,6 +57,8 @@ STRIPE, CARDS, TAX = "assets:clearing:stripe", "liabilities:gift cards", "liabil
 AMAZON, ADYEN, PAYPAL = "assets:clearing:amazon", "assets:clearing:adyen", "assets:clearing:paypal"
 GOODS, REVENUE, COGS = "liabilities:contract:goods", "revenue:goods", "expenses:cost of goods"
 STOCK, TRANSIT, BANK = "assets:inventory:sellable", "assets:payouts in transit", "assets:bank"
+APPROVED, PENDING = "liabilities:refunds:approved", "liabilities:tax on refunds pending"
+RECOVER = "assets:right to recover goods"
 VARIANCE, DISPUTES = "assets:inventory:transfer variance", "assets:disputes receivable"
 FX, UNREALISED = "expenses:realised fx", "expenses:unrealised fx"
 
@@ -142,6 +150,24 @@ TABLE: Final[tuple[Row, ...]] = (
     ("5 processor fees", 4, [fact("processor_fee", f"fee-{minor}", {"amount": minor}, **at("stripe"))
                              for minor in (175, 322, 262)],
      {"expenses:processor fees": 7.59, STRIPE: -7.59}),
+    ("21 payment captured for the same basket", 5, [order("1002", *BASKET, tax_minor=957, **USD), split("1002")],
+     {STRIPE: 100.57, CARDS: 25.00, GOODS: -108.00, "liabilities:contract:shipping": -8.00, TAX: -9.57}),
+    ("21 cancelled before shipment, refunded to each tender up to what it paid", 5, [cancellation("1002")],
+     {STRIPE: -100.57, CARDS: -25.00, GOODS: 108.00, "liabilities:contract:shipping": 8.00, TAX: 9.57}),
+    ("6 return authorised, 1 unit of 1001", 6,
+     [asked_back("rma-501", RequestedUnits(sku="A", quantity=1), order_id="1001", currency="USD")],
+     {"revenue:returns": 54.00, PENDING: 4.46, APPROVED: -58.46, RECOVER: 22.00, COGS: -22.00}),
+    ("7 item received at another store", 9, [came_back("rma-501", ReceivedUnits(sku="A", quantity=1))],
+     {"assets:inventory:return pending": 22.00, RECOVER: -22.00}),
+    ("8b inspection: refurbish, worth 15.00", 10,
+     [ReturnInspected(origin="shop", return_id="rma-501", inspection_id="1", location="ST1",
+                      lines=(InspectedUnits(sku="A", quantity=1, outcome="accepted"),)),
+      disposed("rma-501", DisposedUnits(sku="A", quantity=1, disposition="refurbish", worth_minor=1500))],
+     {"assets:inventory:refurbish": 15.00, "expenses:inventory write-down": 7.00,
+      "assets:inventory:return pending": -22.00}),
+    ("9 refund issued to card, the tax is reclaimed", 10,
+     [refund("rma-501-1", 5846, "rma-501", provider="stripe", currency="USD")],
+     {APPROVED: 58.46, STRIPE: -58.46, TAX: 4.46, PENDING: -4.46}),
     ("10 chargeback opened", 11,
      [fact("chargeback_opened", "cb-1", {"amount": 8000, "fee": 1500}, order_id="0990", **at("stripe"))],
      {DISPUTES: 80.00, "expenses:chargeback fees": 15.00, STRIPE: -95.00}),
@@ -155,9 +181,9 @@ TABLE: Final[tuple[Row, ...]] = (
     ("10b opened and won", 15,
      [fact("chargeback_opened", "cb-3", {"amount": 1000, "fee": 0}, **at("stripe")),
       fact("chargeback_won", "cb-3", {"amount": 1000}, **at("stripe"))], {}),
-    ("11 payout created", 16, [fact("payout_created", "po_1", {"amount": 11798}, **at("stripe"))],
-     {TRANSIT: 117.98, STRIPE: -117.98}),
-    ("12 bank deposit", 16, [fact("payout_banked", "po_1", {"amount": 11798})], {BANK: 117.98, TRANSIT: -117.98}),
+    ("11 payout created", 16, [fact("payout_created", "po_1", {"amount": 5952}, **at("stripe"))],
+     {TRANSIT: 59.52, STRIPE: -59.52}),
+    ("12 bank deposit", 16, [fact("payout_banked", "po_1", {"amount": 5952})], {BANK: 59.52, TRANSIT: -59.52}),
     ("12b payout created and failed", 16,
      [fact("payout_created", "po_2", {"amount": 100}, **at("stripe")),
       fact("payout_failed", "po_2", {"amount": 100}, **at("stripe"))], {}),
