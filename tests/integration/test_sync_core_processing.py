@@ -204,16 +204,20 @@ def test_two_workers_on_all_partitions_process_everything_once(core: Core) -> No
 
 
 @pytest.mark.proves(104)
-def test_of_a_hundred_buyers_of_one_unit_one_gets_it(core: Core) -> None:
-    core.take(sent(goods_in("D1", {"A1": 1})))
-    core.accept(*(sent(order(str(number))) for number in range(100)))
-    assert core.one("select count(distinct partition) from core.inbox where state = 'queued'") == 16
-    assert in_threads(core, 4, batch=3) == 100
+@pytest.mark.parametrize("times", [1, pytest.param(1000, marks=pytest.mark.long)])
+def test_of_a_hundred_buyers_of_one_unit_one_gets_it(core: Core, times: int) -> None:
+    for first in range(0, times, 20):
+        skus = [f"A{number}" for number in range(first, min(first + 20, times))]
+        core.take(sent(goods_in(f"D{first}", dict.fromkeys(skus, 1))))
+        core.accept(*(sent(order(f"{sku}/{number}", line(sku))) for number in range(100) for sku in skus))
+        assert core.one("select count(distinct partition) from core.inbox where state = 'queued'") == 16
+        assert in_threads(core, 4, batch=3 * len(skus)) == 100 * len(skus)
     assert core.rows("select state, count(*) from core.orders group by 1 order by 1") == [
-        ("backordered", 99),
-        ("reserved", 1),
+        ("backordered", 99 * times),
+        ("reserved", times),
     ]
-    assert core.rows("select good, reserved from core.stock") == [(1, 1)]
-    assert core.one("select count(*) from core.movements where kind = 'reservation'") == 1
-    assert len({name for name, owner, state in core.exceptions() if (owner, state) == ("inventory", "open")}) == 99
+    assert core.rows("select good, reserved, count(*) from core.stock group by 1, 2") == [(1, 1, times)]
+    assert core.one("select count(*) from core.movements where kind = 'reservation'") == times
+    owned = {name for name, owner, state in core.exceptions() if (owner, state) == ("inventory", "open")}
+    assert len(owned) == 99 * times
     assert core.faults() == []
