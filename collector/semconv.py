@@ -70,6 +70,8 @@ EVENT_JOURNAL_LINE: Final = "journal.line"
 source"""
 EVENT_LINK: Final = "link"  # from, to (32 hex digits), kind, evidence, by; amount_minor and currency where money joins
 EVENT_MILESTONE: Final = "milestone"  # entity, entity_id, milestone, occurred_at (ns)
+EVENT_CORRECTION: Final = "correction"
+"""entity, entity_id, milestone, occurred_at (ns) told wrongly; reason (did_not_occur, incorrect_data), by"""
 EVENT_RECON_ITEM: Final = "recon.item"
 EVENT_RECON_ENTRY: Final = "recon.entry"
 """level, business_date (YYYY-MM-DD), channel, provider, kind, currency, left_minor, right_minor, unexplained_minor,

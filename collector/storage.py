@@ -141,10 +141,10 @@ class Storage:
         with self._writers.one() as client, _translated():
             client.insert(table, rows, column_names=columns)
 
-    def execute(self, sql: str) -> None:
-        """A statement whose result nobody needs."""
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> None:
+        """A statement whose result nobody needs; ``params`` fill ``{name:Type}``."""
         with self._writers.one() as client, _translated():
-            client.command(sql)
+            client.command(sql, parameters=dict(params or {}))
 
     def query(
         self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0

@@ -6,7 +6,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from lineage import inquiries
+from lineage import inquiries, retrieval
 from lineage.lookup import MAX_LENGTH
 from lineage.model import (
     Choice,
@@ -110,4 +110,5 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         sla_items,
         overdue,
         *inquiries.route_handlers(lineage),
+        *retrieval.route_handlers(lineage),
     ]

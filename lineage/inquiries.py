@@ -8,7 +8,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
 from lineage.lookup import MAX_LENGTH
-from lineage.model import BlastRadius, Choice, FindingKind, LinkedPage, Troubles, Unknown
+from lineage.model import (
+    BlastRadius,
+    Choice,
+    FindingKind,
+    LinkedPage,
+    Troubles,
+    Unknown,
+)
 from lineage.problems import ERRORS, not_found
 from lineage.service import Lineage
 from lineage.troubles import Wanted
@@ -16,6 +23,7 @@ from lineage.troubles import Wanted
 MOST_ITEMS: Final = 1000
 AnyRequest = Request[Any, Any, Any]
 Chosen = Annotated[str, QueryParameter(max_length=200, description="only this one; empty = all")]
+AnyId = Annotated[str, QueryParameter(name="id", min_length=1, max_length=MAX_LENGTH)]
 Days = Annotated[int, QueryParameter(ge=1, le=400, description="how far back")]
 
 
@@ -25,7 +33,7 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
     @get("/v1/linked", sync_to_thread=True, tags=["transactions"], exception_handlers=ERRORS)
     def linked(
         request: AnyRequest,
-        any_id: Annotated[str, QueryParameter(name="id", min_length=1, max_length=MAX_LENGTH)],
+        any_id: AnyId,
         kind: Annotated[str, QueryParameter(max_length=20, description="settles, returns, ...; empty = all")] = "",
         after: Annotated[str, QueryParameter(pattern="^([0-9a-f]{32})?$", description="of the page before")] = "",
         limit: Annotated[int, QueryParameter(ge=2, le=MOST_ITEMS, description="links read for a page")] = 200,

@@ -116,6 +116,7 @@ def _items(
         "weighted": 0,
         "parked_too": 0,
         "not_prefixes": [],
+        "from_us": 0,
     }
 
 

@@ -12,7 +12,7 @@ from lineage.hops import fold
 from lineage.journal import entries
 from lineage.lines import line_items, parked, total
 from lineage.links import Linked, related, sums
-from lineage.milestones import Arrival, arrivals, objects
+from lineage.milestones import Arrival, arrivals, corrections, objects
 from lineage.model import Expected, Header, Hop, JournalEntry, Journey, Match, Money, StageMoney
 from lineage.rows import JournalRow, LinkedSumRow, SpanRow
 from lineage.standing import Standing, Standings
@@ -56,6 +56,7 @@ def tell(material: Material, standings: Standings, calendar: Calendar, now: date
         keys=_keys(own),
         notes=_notes(material, own, standing, hops, journal),
         linked=sums(material.linked_sums),
+        corrections=corrections(own),
         findings=findings(hops, reached, awaited, standings.flows, now),
     )
 

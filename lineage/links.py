@@ -103,6 +103,20 @@ def page(of: str, links: Iterable[LinkRow]) -> tuple[Linked, ...]:
     return tuple(Linked(other, of, joined, 1) for other, joined in by_other.items())
 
 
+def summed(linked: Iterable[Linked]) -> list[LinkedSumRow]:
+    """What the store would sum up, when everything that is joined directly is at hand."""
+    rows: dict[tuple[str, bool], LinkedSumRow] = {}
+    for item in linked:
+        if item.depth == 1:
+            kind, outward = item.link.kind, item.direction == "out"
+            known = rows.get((kind, outward), LinkedSumRow(kind, outward, 0, {}))
+            amounts = dict(known.amounts)
+            for link in item.links:
+                amounts[link.currency] = amounts.get(link.currency, 0) + link.amount_minor
+            rows[kind, outward] = known._replace(transactions=known.transactions + 1, amounts=amounts)
+    return [rows[key] for key in sorted(rows)]
+
+
 def sums(rows: Iterable[LinkedSumRow]) -> tuple[LinkedSum, ...]:
     return tuple(
         LinkedSum(

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from collector.semconv import EVENT_MILESTONE
-from lineage.model import BusinessObject, Hop, Reached
+from collector.semconv import EVENT_CORRECTION, EVENT_MILESTONE
+from lineage.model import BusinessObject, Correction, Hop, Reached
 from lineage.rows import SpanRow, moment
 
 _COUNTS: Final = frozenset(["ok", "compensated", "replayed", "parked", "rejected", "dead_letter"])
@@ -26,12 +26,15 @@ class Arrival(NamedTuple):
 
 
 def arrivals(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Arrival, ...]:
-    """Every milestone of the hops and of their span events, the earliest of each kept, oldest first."""
+    """Every milestone of the hops and of their span events that was not taken back, the earliest kept, oldest first."""
     first: dict[tuple[str, str, str], Arrival] = {}
+    wrong = {(one.entity, one.entity_id, one.milestone, one.at) for one in corrections(spans.values())}
     for hop in hops:
         if hop.outcome not in _COUNTS:
             continue
         for arrival in _of(hop, spans[hop.span_id]):
+            if arrival[:4] in wrong:
+                continue
             known = first.get(arrival[:3])
             if known is None or arrival.at < known.at:
                 first[arrival[:3]] = arrival
@@ -46,6 +49,24 @@ def _of(hop: Hop, span: SpanRow) -> Iterable[Arrival]:
             attrs = event.attrs
             at = moment(int(attrs["occurred_at"]) // 1000) if "occurred_at" in attrs else hop.at
             yield Arrival(attrs.get("entity", ""), attrs.get("entity_id", ""), attrs.get("milestone", ""), at, hop)
+
+
+def corrections(spans: Iterable[SpanRow]) -> tuple[Correction, ...]:
+    """What was declared not to be so, as EPCIS corrects: nothing is deleted, what is right is told anew."""
+    return tuple(
+        Correction(
+            entity=event.attrs.get("entity", ""),
+            entity_id=event.attrs.get("entity_id", ""),
+            milestone=event.attrs.get("milestone", ""),
+            at=moment(int(event.attrs.get("occurred_at", "0")) // 1000),
+            reason=event.attrs.get("reason", ""),
+            by=event.attrs.get("by", ""),
+            declared_at=moment(event.at_us),
+        )
+        for span in spans
+        for event in span.events
+        if event.name == EVENT_CORRECTION
+    )
 
 
 def objects(reached: Sequence[Arrival]) -> tuple[BusinessObject, ...]:

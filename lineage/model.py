@@ -183,6 +183,18 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     balanced: bool  # zero in every currency
 
 
+class Correction(Struct, frozen=True, kw_only=True):
+    """A declaration that something told before did not happen, or not so."""
+
+    entity: str
+    entity_id: str
+    milestone: str
+    at: datetime  # the business time that was told for it
+    reason: str  # did_not_occur, incorrect_data
+    by: str
+    declared_at: datetime
+
+
 class LinkPart(Struct, frozen=True, kw_only=True):
     """One reason why two transactions are joined: a line of a settlement, an order that a credit note names."""
 
@@ -321,6 +333,50 @@ class BlastRadius(Struct, frozen=True, kw_only=True):
     oldest: tuple[HeldUp, ...]  # the first twenty
 
 
+class FoundTransaction(Struct, frozen=True, kw_only=True):
+    """One line of a list of transactions."""
+
+    correlation_id: str
+    origin: str
+    reference: str
+    kind: str
+    state: str
+    channel: str
+    location: str
+    amount: Money | None
+    started_at: datetime
+    last_at: datetime
+    owner: str
+    overdue: int  # steps past their deadline
+    wrong: tuple[FindingKind, ...]
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    as_of: datetime
+    items: tuple[FoundTransaction, ...]  # the latest first
+    after: str  # give it back as ``after`` for older ones; "" when there are none
+    looked_at: int  # transactions that were judged
+
+
+StepStanding = Literal["reached", "open", "overdue", "not due", "optional", "undeclared", "not reached"]
+
+
+class ComparedStep(Struct, frozen=True, kw_only=True):
+    title: str
+    milestone: str
+    standing: StepStanding
+    after_seconds: float | None = None  # since the transaction began
+    other_seconds: float | None = None  # in the other journey
+    due_at: datetime | None = None
+    owner: str = ""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    journey: Header
+    other: Header | None  # None: compared with its flow
+    steps: tuple[ComparedStep, ...]
+
+
 class Parked(Struct, frozen=True, kw_only=True):
     """Something that waits outside the books: a line without its sale, a hop without its parent."""
 
@@ -351,6 +407,7 @@ class Journey(Struct, frozen=True, kw_only=True, tag_field="answer", tag="journe
     notes: tuple[str, ...]  # what a reader must know: dropped links, unbalanced entries, a cut list
     linked: tuple[LinkedSum, ...] = ()
     findings: tuple[Finding, ...] = ()  # what is wrong, the first cause first
+    corrections: tuple[Correction, ...] = ()  # what was told and taken back; its hops stand, and count for nothing
 
 
 class LinkedPage(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.storage import Storage
 from lineage.deadlines import Calendar
@@ -34,6 +34,7 @@ from lineage.rows import (
     TroubleRow,
     micros,
 )
+from lineage.search import Criteria
 from lineage.slas import Sla
 
 SQL: Final = Path(__file__).with_name("sql")
@@ -41,6 +42,8 @@ MOST_SPANS: Final = 20_000
 MOST_LINKS: Final = 5_000
 MOST_KEYS: Final = 50
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DAY: Final = timedelta(days=1)
+_ANY_AMOUNT: Final = 2**62
 _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 RECENT: Final = timedelta(days=1)
 """The end of a window by which the burn of its budget is told."""
@@ -110,6 +113,24 @@ class Queries:
         return [row._replace(events=tuple(EventRow(*event) for event in row.events)) for row in rows]
 
     # --- finding it ---
+
+    def search(self, wanted: Criteria, before: tuple[int, str], most: int) -> list[tuple[str, int]]:
+        """Correlation IDs with the microsecond of their last hop in the time asked for."""
+        given = structs.asdict(wanted)
+        ranged = wanted.least_minor is not None or wanted.most_minor is not None
+        plain = {name: value for name, value in given.items() if isinstance(value, str)}
+        params = plain | {
+            "since_us": micros(wanted.since),
+            "until_us": micros(wanted.until),
+            "before_us": before[0],
+            "before_id": before[1],
+            "ranged": int(ranged),
+            "least_minor": -_ANY_AMOUNT if wanted.least_minor is None else wanted.least_minor,
+            "most_minor": _ANY_AMOUNT if wanted.most_minor is None else wanted.most_minor,
+            "unconditional": int(not wanted.conditional),
+            "most": most,
+        }
+        return self._rows("search", lambda id_, last_us: (id_, last_us), params)
 
     def keys_exactly(self, values: Collection[str], most: int = MOST_KEYS) -> list[KeyRow]:
         return self._rows("keys_exactly", KeyRow, {"values": sorted(values), "most": most})
@@ -261,7 +282,8 @@ def held_by_hop(hop: str, step: Step | None, calendar: Calendar, window: Window)
     """The open items of the step that the hop brings; of a hop of no step, the objects it failed for."""
     if step is None or step.deadline is None:
         return Held("trouble", _trouble(hop, window, timedelta(0)))
-    return Held("held_open", of_step(step, calendar, window))
+    # an end may stand a little before its start, by the clocks of two systems
+    return Held("held_open", of_step(step, calendar, window) | {"from_us": micros(window.since - _DAY)})
 
 
 def held_by_feed(channel: str, location: str, window: Window) -> Held:

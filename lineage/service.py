@@ -10,22 +10,27 @@ from typing import Final
 from lineage import overdue as obligations
 from lineage import samples as measurements
 from lineage.clock import BusinessClock, Clock, Mode
+from lineage.compare import with_flow, with_other
 from lineage.deadlines import Calendar
 from lineage.findings import STUCK_AFTER
 from lineage.flows import Flows
 from lineage.item_params import Window
 from lineage.journey import Material, tell
-from lineage.links import page, related, sums, walk
+from lineage.links import page, related, summed, sums, walk
 from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
 from lineage.model import (
     Answer,
     BlastRadius,
     Choice,
+    Comparison,
+    FoundTransaction,
+    Journey,
     LinkedPage,
     Match,
     Overdue,
     OverdueItem,
     Sample,
+    SearchResult,
     SlaDetail,
     SlaItem,
     SlaItems,
@@ -37,6 +42,7 @@ from lineage.model import (
 from lineage.overdue import by_owner
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop
 from lineage.rows import KeyRow, OwnerRow, SpanRow, micros, moment
+from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
 from lineage.slas import Sla
 from lineage.standing import Standings
 from lineage.troubles import Wanted, blast, feed_stage, of_transaction
@@ -128,7 +134,7 @@ class Lineage:
             journal=self._queries.journal_of(matched.correlation_id),
             linked=linked,
             linked_cut=cut,
-            linked_sums=self._queries.linked_sums(matched.correlation_id) if linked else (),
+            linked_sums=self._queries.linked_sums(matched.correlation_id) if cut else summed(linked),
         )
         return tell(material, self._standings, self._calendar, self.now())
 
@@ -152,6 +158,49 @@ class Lineage:
             items=related(shown, spans, self._standings),
             after=shown[-1].other if more else "",
         )
+
+    def search(self, wanted: Criteria, limit: int, /) -> SearchResult:
+        """The latest first. What is judged (state, owner, ...) is judged of at most MOST_LOOKED_AT transactions."""
+        items: list[FoundTransaction] = []
+        place, looked_at, now = wanted.place, 0, self.now()
+        size = PAGE if wanted.judged else min(PAGE, limit)
+        while looked_at < MOST_LOOKED_AT:
+            page = self._queries.search(wanted, place, size)
+            journeys = self._plain_journeys([identity for identity, _ in page], now)
+            for identity, last_us in page:
+                looked_at += 1
+                place = (last_us, identity)
+                one = found(journeys[identity])
+                items += [one] if wanted.takes(one) else []
+                if len(items) == limit:
+                    return SearchResult(as_of=now, items=tuple(items), after=cursor(place), looked_at=looked_at)
+            if len(page) < size:
+                return SearchResult(as_of=now, items=tuple(items), after="", looked_at=looked_at)
+        return SearchResult(as_of=now, items=tuple(items), after=cursor(place), looked_at=looked_at)
+
+    def _plain_journeys(self, ids: Sequence[str], now: datetime) -> dict[str, Journey]:
+        """Without what is linked and without journals."""
+        spans: dict[str, list[SpanRow]] = {}
+        for span in self._queries.spans_of(ids) if ids else ():
+            spans.setdefault(span.correlation_id, []).append(span)
+        told: dict[str, Journey] = {}
+        for identity, own in spans.items():
+            key = KeyRow(identity, "correlation_id", own[0].origin, identity, own[0].occurred_us, own[-1].occurred_us)
+            material = Material(
+                query=identity, matched=match(key), spans={identity: own}, journal=(), linked=(), linked_cut=False
+            )
+            told[identity] = tell(material, self._standings, self._calendar, now)
+        return told
+
+    def compare(self, any_id: str, other_id: str, /) -> Comparison | Choice | Unknown:
+        """With another journey, or with its own flow when ``other_id`` is ""."""
+        journey = self.journey(any_id)
+        if not isinstance(journey, Journey):
+            return journey
+        if not other_id:
+            return with_flow(journey, self._standings.flows)
+        other = self.journey(other_id)
+        return with_other(journey, other) if isinstance(other, Journey) else other
 
     def trace(self, trace_id: str, /) -> Trace | None:
         technical = trace_id.strip().lower()
@@ -226,6 +275,11 @@ class Lineage:
             if self._overdue is None or not timedelta(0) <= wall - self._overdue[0] < OVERDUE_SERVES:
                 self._overdue = (wall, self._find_overdue())
             return self._overdue[1]
+
+    def forget(self) -> None:
+        """The next answer about what is overdue is found anew."""
+        with self._overdue_lock:
+            self._overdue = None
 
     def _find_overdue(self) -> Overdue:
         window = self._window(timedelta(0))

@@ -12,6 +12,7 @@ from rich.text import Text
 from lineage.model import (
     Answer,
     Choice,
+    Correction,
     Expected,
     Finding,
     Hop,
@@ -85,6 +86,7 @@ def journey(told: Journey) -> Group:
     sections += _section("Still expected", _expected(told.expected), told.expected)
     if not told.expected:
         sections += [Text(), Text("Nothing more is expected.", style="green")]
+    sections += [Text(_corrected(one), style="yellow") for one in told.corrections]
     sections += [Text(f"Note: {note}", style="yellow") for note in told.notes]
     return Group(*sections)
 
@@ -184,6 +186,11 @@ def _related(items: Iterable[Related]) -> Table:
         way = item.link if item.direction == "out" else f"{item.link} ←"
         table.add_row("  " * (item.depth - 1) + item.title, money(item.amount), way, item.state, lines + more)
     return table
+
+
+def _corrected(one: Correction) -> str:
+    what = f"{one.entity} {one.entity_id} {one.milestone} at {moment(one.at)}"
+    return f"Taken back by {one.by} at {moment(one.declared_at)}: {what} ({one.reason.replace('_', ' ')})"
 
 
 def _more(one: LinkedSum) -> str:

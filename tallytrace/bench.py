@@ -18,9 +18,10 @@ from rich.table import Table
 import collector
 from collector.bench import Report
 from sync_core.answers import Status
-from tallytrace import order_load, replay, settlement_load, synthetic_trade
+from tallytrace import order_load, query_load, replay, settlement_load, synthetic_trade
 from tallytrace.errors import RemoteError
 from tallytrace.order_load import Waits
+from tallytrace.query_load import QueryReport
 from tallytrace.remote import read
 from tallytrace.settings import Settings
 from tallytrace.settlement_load import SettlementReport
@@ -113,6 +114,28 @@ def show_settlements(report: SettlementReport, console: Console) -> None:
     table.add_row("lines kept a second", f"{report.lines / report.kept_seconds:,.0f}")
     table.add_row("matches told a second", f"{report.told_per_s:,.0f}")
     console.print(table)
+
+
+def queried(*, home: Path, orders: int, console: Console) -> tuple[list[Figure], QueryReport]:
+    """Questions to a store of ``orders`` made inside ClickHouse. Raises RefusedError and RuntimeError."""
+    console.print(f"{orders:,} orders of {query_load.SPANS_EACH} spans in {home}")
+    found = query_load.measure(home, orders, lambda done: console.print(f"{done:,} orders"))
+    by_name = {one.question: one for one in found.answers}
+    limits = {"journey": (50, 15), "settlement": (50, 15), "overdue": (300, 100), "search": (1_000, 300),
+              "blast": (500, 200)}  # fmt: skip
+    return [
+        Figure(f"query.{kind}_p99_ms", next(one.p99_ms for name, one in by_name.items() if name.startswith(kind)),
+               must, aim, most=True)
+        for kind, (must, aim) in limits.items()
+    ], found  # fmt: skip
+
+
+def show_queries(report: QueryReport, console: Console) -> None:
+    table = Table(f"{report.spans:,} spans", "asked", "p50 ms", "p99 ms", box=None)
+    for one in report.answers:
+        table.add_row(one.question, f"{one.asked}", f"{one.p50_ms:,.1f}", f"{one.p99_ms:,.1f}")
+    console.print(table)
+    console.print(f"{report.bytes_per_span} bytes a span; generated in {report.generated_seconds:,.0f} s")
 
 
 class CoreReport(Struct, frozen=True):

@@ -43,6 +43,7 @@ class Bench(StrEnum):
     COLLECTOR = "collector"
     CORE = "core"
     SETTLEMENTS = "settlements"
+    QUERY = "query"
 
 
 class Action(StrEnum):
@@ -299,6 +300,50 @@ def trace_id(
         raise typer.Exit(1)
 
 
+@app.command("find")
+def find_transactions(
+    context: typer.Context,
+    criteria: Annotated[
+        list[str], typer.Argument(help="name=value: channel, location, sku, state, owner, hop, outcome, since, ...")
+    ],
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Find transactions by what any of their hops says, the latest first.
+
+    Example: tallytrace find channel=web outcome=rejected owner=finance since=2026-11-01T00:00:00Z
+    """
+    from tallytrace import look, remote, supervisor
+
+    asked: dict[str, Any] = dict(one.partition("=")[::2] for one in criteria)
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        body = remote.fetch(f"{product.plane_url}/v1/search", limit=limit, **asked)
+    out.print_json(body.decode()) if as_json else out.print(look.found(body))
+
+
+@app.command("wrong")
+def show_wrong(
+    context: typer.Context,
+    owner: Annotated[str, typer.Option(help="Only what is theirs.")] = "",
+    kind: Annotated[str, typer.Option(help="failed, stuck, overdue, out_of_order or missing.")] = "",
+    hop: Annotated[str, typer.Option(help="Show instead what this failing hop holds up.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what failed, is stuck, late, out of order or never came, and where it broke; or what a hop holds up.
+
+    Examples: tallytrace wrong --owner finance; tallytrace wrong --hop posting.send
+    """
+    from tallytrace import look, remote, supervisor
+
+    with _refusals(), supervisor.running(_settings(context)) as product:
+        if hop:
+            body = remote.fetch(f"{product.plane_url}/v1/blast-radius", hop=hop)
+        else:
+            chosen: dict[str, Any] = {"kind": kind} if kind else {}
+            body = remote.fetch(f"{product.plane_url}/v1/findings", owner=owner, **chosen)
+    out.print_json(body.decode()) if as_json else out.print(look.radius(body) if hop else look.wrong(body))
+
+
 @app.command("sla")
 def show_slas(
     context: typer.Context,
@@ -466,21 +511,31 @@ def show_reconciliation(
 @app.command("export")
 def export_what(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help="journal")],
+    what: Annotated[str, typer.Argument(help="journal, or journeys of the IDs that follow: json, csv, ocel")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Transactions to export, by any ID.")] = None,
     form: Annotated[str, typer.Option("--format", help="canonical (CSV), hledger or beancount")] = "canonical",
 ) -> None:
-    """Write the journal to standard output. Example: tallytrace export journal --format hledger | hledger -f - check"""
-    from tallytrace import look, supervisor
+    """Write the journal, or journeys, to standard output.
 
-    if what != "journal" or form not in ("canonical", "hledger", "beancount"):
-        refuse(f"export journal --format canonical|hledger|beancount, not {what} --format {form}")
-    with _refusals(), supervisor.running(_settings(context)) as product:
-        look.copy_journal(product, form, sys.stdout.buffer)
+    Examples: tallytrace export journal --format hledger | hledger -f - check; tallytrace export ocel 537681 C538698
+    """
+    from tallytrace import look, remote, supervisor
+
+    if what == "journal" and form in ("canonical", "hledger", "beancount") and not ids:
+        with _refusals(), supervisor.running(_settings(context)) as product:
+            look.copy_journal(product, form, sys.stdout.buffer)
+    elif what in ("json", "csv", "ocel") and ids:
+        with _refusals(), supervisor.running(_settings(context)) as product:
+            sys.stdout.buffer.write(remote.fetch(f"{product.plane_url}/v1/export/{what}", id=ids))
+    else:
+        refuse("export journal --format canonical|hledger|beancount, or export json|csv|ocel ID ...")
 
 
 @app.command("bench")
 def run_bench(
-    what: Annotated[Bench, typer.Argument(help="replay, collector, core, settlements, or all of them.")] = Bench.ALL,
+    what: Annotated[
+        Bench, typer.Argument(help="replay, collector, core, settlements, query; all but query.")
+    ] = Bench.ALL,
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
     ] = None,
@@ -488,6 +543,10 @@ def run_bench(
     seconds: Annotated[int, typer.Option(min=1, help="Load of the collector: so long at 110,000 spans/s.")] = 60,
     orders: Annotated[int, typer.Option(min=250, help="Order lifecycles through the core.")] = 10_000,
     settled: Annotated[int, typer.Option(min=1000, help="Lines of a settlement to match.")] = 1_000_000,
+    transactions: Annotated[int, typer.Option(min=10_000, help="query: of ten spans each.")] = 100_000,
+    home: Annotated[
+        Path, typer.Option("--generate", help="query: made here and kept; a run that was broken off goes on.")
+    ] = Path("var/bench-query"),
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine against the targets, in a home of its own.
@@ -510,6 +569,11 @@ def run_bench(
             figures += measured
             extra["core.report"] = core
             tables.append(partial(bench.show_core, core, out))
+        if what is Bench.QUERY:
+            measured, queries = bench.queried(home=home, orders=transactions, console=err)
+            figures += measured
+            extra["query.report"] = queries
+            tables.append(partial(bench.show_queries, queries, out))
         if what in (Bench.ALL, Bench.SETTLEMENTS):
             measured, settlements = bench.settled(lines=settled, console=err)
             figures += measured

@@ -7,9 +7,9 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from lineage.model import SlaDetail
+from lineage.model import BlastRadius, SearchResult, SlaDetail, Troubles
 from lineage.reconciliation import Cell, Entry
-from lineage.text import tiles
+from lineage.text import moment, money, tiles
 from sync_core.answers import OpenException
 from sync_core.books_api import Statement
 from sync_core.closing import PeriodStatus
@@ -74,6 +74,40 @@ def differences(body: bytes) -> Table:
             one.level, str(one.business_date), one.entity, one.entity_id, text(one.left_minor), text(one.right_minor),
             one.cause or one.why, f"{text(one.amount_minor)} {one.currency}",
         )  # fmt: skip
+    return table
+
+
+def found(body: bytes) -> Table:
+    """Transactions, the latest first."""
+    table = Table("transaction", "state", "where", "amount", "last", "next step is with", "wrong", box=None)
+    for one in msgspec.json.decode(body, type=SearchResult).items:
+        where = " ".join(filter(None, (one.channel, one.location)))
+        what = f"{one.kind} {one.reference or one.correlation_id}"
+        table.add_row(what, one.state, where, money(one.amount), moment(one.last_at), one.owner, ", ".join(one.wrong))
+    return table
+
+
+def wrong(body: bytes) -> Table:
+    """What is wrong, the oldest first."""
+    table = Table("since", "what", "where", "cause", "amount", "owner", box=None)
+    for one in msgspec.json.decode(body, type=Troubles).items:
+        what = f"{one.finding.kind}: {one.finding.title}, {one.finding.entity_id or one.correlation_id}"
+        table.add_row(moment(one.finding.since), what, one.finding.stage, one.finding.cause,
+                      money(one.finding.amount), one.finding.owner)  # fmt: skip
+    return table
+
+
+def radius(body: bytes) -> Table:
+    """What is held up, and by whom it is felt."""
+    told = msgspec.json.decode(body, type=BlastRadius)
+    table = Table(told.subject, f"at {told.stage}", box=None)
+    amounts = ", ".join(map(money, told.amounts))
+    table.add_row("holds up", f"{told.transactions:,} transactions, {amounts}, since {moment(told.since)}")
+    table.add_row("orders, customers", f"{told.orders:,}, {told.customers:,}")
+    for name, shares in (("channels", told.channels), ("locations", told.locations), ("owners", told.owners)):
+        table.add_row(name, ", ".join(f"{one.name} {one.transactions:,}" for one in shares[:20]))
+    table.add_row("SKUs", f"{told.sku_count:,}: {', '.join(told.skus[:20])}")
+    table.add_row("causes", ", ".join(f"{cause} ({count:,})" for cause, count in told.causes.items()))
     return table
 
 

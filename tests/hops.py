@@ -76,7 +76,8 @@ class Hops:
             "business_date": when[:10], "channel": channel, "location": location, "amount_minor": amount,
             "currency": "GBP", "source": "file", "stage": "erp" if name == "posting.send" else "source",
         }  # fmt: skip
-        attributes(span.attributes, {f"retail.{key}": value for key, value in (told | also).items()})
+        plain = {key: also.pop(key) for key in [*also] if key == "till"}
+        attributes(span.attributes, {f"retail.{key}": value for key, value in (told | also).items()} | plain)
         for kind, values in events:
             event = span.events.add(time_unix_nano=nanos(values.pop("at", started)), name=kind)
             attributes(event.attributes, values)

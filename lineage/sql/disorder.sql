@@ -24,6 +24,8 @@ FROM
     WHERE entity = {entity:String} AND milestone = {milestone:String} AND startsWith(entity_id, {prefix:String})
         AND occurred_at > fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
+            SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
     GROUP BY correlation_id, object_id
     HAVING argMin(outcome, occurred_at) != 'parked'
 ) AS reached
@@ -37,6 +39,8 @@ LEFT JOIN
     WHERE entity IN {entities:Array(String)} AND milestone IN {milestones:Array(String)}
         AND has({needed:Array(String)}, concat(entity, '.', milestone))
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
+            SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
     GROUP BY correlation_id, object_id
 ) AS needed
     ON needed.correlation_id = reached.correlation_id

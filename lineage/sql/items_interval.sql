@@ -1,4 +1,5 @@
--- items_interval: everything that reached {start} of {start_entity}, with when it ended, was stopped and was spoiled.
+-- items_interval: everything that reached {start} of {start_entity}, with when it ended, was stopped and was spoiled, of
+-- what happened since {from_us} (0 = ever).
 SELECT
     {start_entity:String} AS entity,
     begun.object_id AS entity_id,
@@ -57,7 +58,10 @@ FROM
     WHERE entity = {start_entity:String}
         AND (milestone = {start:String} OR milestone IN {stops:Array(String)} OR milestone IN {spoils:Array(String)}
              OR milestone IN {pauses:Array(String)})
+        AND occurred_at > fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
+            SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
         AND NOT arrayExists(prefix -> startsWith(entity_id, prefix), {not_prefixes:Array(String)})
     GROUP BY object_id, correlation_id
     HAVING countIf(milestone = {start:String}) > 0
@@ -77,6 +81,9 @@ LEFT JOIN
     WHERE entity = {end_entity:String}
         AND milestone IN {ends:Array(String)}
         AND startsWith(entity_id, {id_prefix:String})
+        AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
+            SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
+        AND occurred_at > fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
     GROUP BY correlation_id, object_id
 ) AS finished
@@ -94,6 +101,8 @@ LEFT JOIN
     FROM milestones
     WHERE entity IN {far_entities:Array(String)}
         AND milestone IN {far_milestones:Array(String)}
+        AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
+            SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
     GROUP BY correlation_id
 ) AS far ON far.correlation_id = begun.correlation_id

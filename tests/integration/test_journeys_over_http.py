@@ -1,5 +1,7 @@
 """Journeys over links: what one transaction has to do with others, through the lineage API."""
 
+import csv
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -10,7 +12,7 @@ import pytest
 
 from collector.semconv import correlation_id
 from collector.storage import Storage
-from lineage.model import BlastRadius, LinkedPage, Money, Troubles
+from lineage.model import BlastRadius, Comparison, LinkedPage, Money, SearchResult, Troubles
 from tests.hops import Hops, answering, journey_of
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -30,6 +32,7 @@ def tell_chain(hops: Hops) -> None:
     hops.credit("RT-1", "2026-03-09 09:00:00", [("22952", 1, 10_000, "A1")])
     hops.hop(correlation_id("uci", "A3"), "order.exchange", "2026-03-10 10:00:00", "order", "A3",
              events=[hops.link("A3", "RT-1", "exchanges", "RT-1")])  # fmt: skip
+    hops.hop(correlation_id("uci", "A2"), "order.note", "2026-03-02 10:00:00", "order", "A2", till="4")
     settlement = [("A1", "sale of ch_1", 10_000), ("A1", "fee of ch_1", -59), ("A2", "sale of ch_2", 5_000)]
     hops.settlement("po_1", "2026-03-12 06:00:00", settlement)
     hops.settlement("stmt-1", "2026-03-13 06:00:00", [("po_1", "po_1", 14_941)])
@@ -50,6 +53,7 @@ def http(
     tell_large(hops)
     tell_failures(hops)
     tell_feed(hops)
+    tell_correction(hops)
     hops.store(storage, tmp_path_factory.mktemp("segment"))
     with answering(storage, lambda: NOW, free_port()) as client:
         yield client
@@ -127,6 +131,23 @@ def tell_failures(hops: Hops) -> None:
     hops.hop(early, "return.receive", "2026-03-30 18:00:00", "return", "F6", "received", amount=1000)
 
 
+def tell_correction(hops: Hops) -> None:
+    """The shipment of C1 was told by mistake; that of C2 had happened at another time."""
+    for number in ("C1", "C2"):
+        identity, when = correlation_id("uci", number), "2026-03-23 09:00:00"
+        line: dict[str, Any] = {"channel": "phone", "order_id": number}
+        for name, milestone in (("order.capture", "captured"), ("inventory.reserve", "reserved")):
+            hops.hop(identity, name, when, "order", number, milestone, amount=500, **line)
+        hops.hop(identity, "order.ship", "2026-03-23 10:00:00", "fulfilment", f"S-{number}", "shipped", **line)
+        wrong = {"entity": "fulfilment", "entity_id": f"S-{number}", "milestone": "shipped", "by": "ann"}
+        wrong |= {"occurred_at": str(hops.nanos("2026-03-23 10:00:00"))}
+        reason = "did_not_occur" if number == "C1" else "incorrect_data"
+        hops.hop(identity, "order.correct", "2026-03-30 12:00:00", "fulfilment", f"S-{number}", channel="phone",
+                 events=[("correction", wrong | {"reason": reason})])  # fmt: skip
+        if number == "C2":
+            hops.hop(identity, "order.ship", "2026-03-31 11:30:00", "fulfilment", "S-C2", "shipped", **line)
+
+
 def tell_feed(hops: Hops) -> None:
     """The availability of the web shop at ST1 was last known an hour before the orders."""
     known = hops.nanos("2026-03-30 08:00:00")
@@ -185,3 +206,76 @@ def test_the_blast_radius_of_a_hop_and_of_a_late_feed(http: httpx.Client) -> Non
     assert (late.orders, late.amounts, late.stage) == (4, (gbp(4000),), "source")
     assert http.get("/v1/blast-radius", params={"feed": "none"}).status_code == 404
     assert http.get("/v1/blast-radius").json()["status"] == 400
+
+
+def numbers(http: httpx.Client, **asked: str) -> list[str]:
+    return [one.reference for one in ask(http, "/v1/search", SearchResult, **asked).items]
+
+
+def test_transactions_are_found_by_what_any_of_their_hops_says(http: httpx.Client) -> None:
+    assert set(numbers(http, location="ST1", outcome="rejected")) == {"F1"}
+    assert set(numbers(http, sku="SKU-F4")) == {"F4"}
+    assert numbers(http, customer="cF2", hop="posting.send") == ["F2"]
+    assert set(numbers(http, channel="web", least_minor="700", most_minor="700")) == {""}, "posted without its order"
+    assert set(numbers(http, kind="order", state="captured")) == {"F4"}
+    assert set(numbers(http, owner="finance", channel="web")) == {"F1", "F2", "F3"}
+    assert set(numbers(http, wrong="out_of_order")) == {"F6"}
+    assert set(numbers(http, until="2026-03-02T09:30:00Z")) == {"A1", "L7"}
+    assert numbers(http, attribute="till=7") == []
+    assert set(numbers(http, attribute="till=4")) == {"A2"}
+    assert http.get("/v1/search", params={"attribute": "till"}).json()["status"] == 400
+
+
+def test_a_search_is_paged_to_its_end(http: httpx.Client) -> None:
+    seen: list[str] = []
+    after = ""
+    while not seen or after:
+        answer = ask(http, "/v1/search", SearchResult, limit="3", after=after)
+        seen += [one.correlation_id for one in answer.items]
+        after = answer.after
+    assert len(seen) == len(set(seen)) == 16
+
+
+def test_a_journey_beside_its_flow_and_beside_another(http: httpx.Client) -> None:
+    told = ask(http, "/v1/compare", Comparison, id="F3")
+    standings = {one.title: one.standing for one in told.steps}
+    assert standings["posting accepted by the ERP"] == "overdue"
+    assert standings["goods shipped"] == standings["stock reserved"] == "reached"
+    assert standings["delivered"] == "not due"
+    assert standings["fraud check passed"] == "optional"
+    beside = {one.milestone: one for one in ask(http, "/v1/compare", Comparison, id="A1", **{"with": "F3"}).steps}
+    assert (beside["fulfilment.shipped"].after_seconds, beside["fulfilment.shipped"].other_seconds) == (7200.0, 0.0)
+    assert (beside["posting.erp_accepted"].standing, beside["posting.erp_accepted"].other_seconds) == ("reached", None)
+    assert http.get("/v1/compare", params={"id": "A1", "with": "none"}).status_code == 404
+
+
+def test_journeys_leave_as_json_csv_and_an_object_centric_log(http: httpx.Client) -> None:
+    asked = {"id": ["A1", "RT-1"]}
+    assert [one["query"] for one in http.get("/v1/export/json", params=asked).json()] == ["A1", "RT-1"]
+    table = list(csv.DictReader(io.StringIO(http.get("/v1/export/csv", params=asked).text)))
+    assert [row["milestone"] for row in table if row["reference"] == "A1"][:2] == ["captured", "reserved"]
+    log = http.get("/v1/export/ocel", params=asked).json()
+    objects = {one["id"]: one for one in log["objects"]}
+    events = {one["id"] for one in log["events"]}
+    assert len(events) == len(log["events"]) == len(table)
+    typed = {kind["name"]: {one["name"] for one in kind["attributes"]} for kind in log["eventTypes"]}
+    for event in log["events"]:
+        assert {one["name"] for one in event["attributes"]} <= typed[event["type"]]
+        assert event["relationships"]
+        assert all(one["objectId"] in objects for one in event["relationships"])
+    assert {one["type"] for one in objects.values()} == {kind["name"] for kind in log["objectTypes"]}
+    given_back = objects[correlation_id("uci", "RT-1").hex()]
+    assert {"objectId": correlation_id("uci", "A1").hex(), "qualifier": "returns"} in given_back["relationships"]
+    assert http.get("/v1/export/xml", params=asked).json()["status"] == 400
+
+
+@pytest.mark.proves(214)
+def test_what_was_told_wrongly_is_taken_back_and_stands_in_the_record(http: httpx.Client) -> None:
+    never, otherwise = journey_of(http, "C1"), journey_of(http, "C2")
+    assert [one.reason for one in (*never.corrections, *otherwise.corrections)] == ["did_not_occur", "incorrect_data"]
+    assert "goods shipped" in [hop.title for hop in never.hops], "nothing is deleted"
+    assert (never.header.state, [item.step for item in never.expected]) == ("reserved", ["shipped"])
+    assert (otherwise.header.state, [item.step for item in otherwise.expected]) == ("shipped", ["shipment-journaled"])
+    assert not otherwise.expected[0].overdue
+    late = http.get("/v1/overdue").json()["items"]
+    assert [one["step"] for one in late if one["channel"] == "phone"] == ["shipped"]

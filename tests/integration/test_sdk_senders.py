@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from pprint import pformat
 from typing import Any, Final
@@ -32,8 +33,10 @@ from opentelemetry.trace import (
 from collector import grpc_receiver, receiver
 from collector.intake import Intake
 from collector.segments import SegmentLog
+from collector.semconv import correlation_id
 from collector.storage import Storage
 from tallytrace import webserver
+from tests.hops import Hops, answering, journey_of
 from tests.otlp_fields import stored
 from tests.unit.collector.spans import START
 
@@ -72,12 +75,12 @@ DROPPED: Final = (
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with send.mjs and the packages that it needs."""
+    """A directory with the senders and the packages that they need."""
     missing = [program for program in ("node", "npm") if shutil.which(program) is None]
     if missing:
         pytest.skip(f"not on PATH: {' and '.join(missing)}")
     directory = tmp_path_factory.mktemp("senders")
-    for name in ("package.json", "package-lock.json", "send.mjs"):
+    for name in ("package.json", "package-lock.json", "send.mjs", "hop.mjs"):
         shutil.copy(SENDERS / name, directory)
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(install, cwd=directory, capture_output=True, text=True, timeout=120)
@@ -303,3 +306,52 @@ def test_every_field_that_the_python_sdk_sends_comes_back(
     expected = of_python(trace.format_span_id(outer.span_id), trace.format_span_id(inner.span_id))
     assert exactly(stored(storage, service)) == exactly(expected)
     assert storage.query(OWN_COLUMNS, {"service": service}) == [({"order_id": "1001"}, -1320)]
+
+
+# --- in one journey with our own ---
+
+
+def retail(domain: str, entity_id: str, milestone: str, **also: str) -> dict[str, str]:
+    """What the README asks of a span that is to be part of a story: the order 5151 of the storefront."""
+    told = {"correlation_id": correlation_id("storefront", "5151").hex(), "origin": "storefront", "domain": domain}
+    step = {"hop": milestone, "stage": "source", "outcome": "ok", "entity": domain, "entity_id": entity_id}
+    return {f"retail.{name}": value for name, value in (told | step | {"milestone": milestone} | also).items()}
+
+
+def hop_from_python(endpoint: str, service: str, name: str, attributes: dict[str, str]) -> None:
+    provider = TracerProvider(resource=Resource({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(HttpExporter(endpoint=endpoint)))
+    provider.get_tracer("wms").start_span(name, attributes=attributes).end()
+    provider.shutdown()
+
+
+@pytest.mark.proves(207, 209)
+def test_spans_of_foreign_services_stand_in_the_same_journey_as_our_own(
+    node: Path, http: str, storage: Storage, log: SegmentLog, free_port: Callable[[], int]
+) -> None:
+    own = Hops()
+    now = datetime.now(UTC)
+    when = f"{now - timedelta(hours=2):%Y-%m-%d %H:%M:%S}"
+    identity = correlation_id("storefront", "5151")
+    for name, milestone in (("order.capture", "captured"), ("inventory.reserve", "reserved")):
+        own.hop(identity, name, when, "order", "5151", milestone, origin="storefront", amount=4500, order_id="5151")
+    log.append(own.request.SerializeToString()).result(10)
+    checked = json.dumps(retail("order", "5151", "validated", order_id="5151"))
+    command = ["node", "hop.mjs", http, "storefront", "order.validate", checked]
+    done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    shipped = retail("fulfilment", "SH-5151", "shipped", shipment_id="SH-5151", tracking_id="TRK 77", location="WH9")
+    hop_from_python(http, "warehouse", "order.ship", shipped)
+    assert log.wait_stored(30)
+    with answering(storage, lambda: now + timedelta(hours=2), free_port()) as client:
+        told = journey_of(client, "TRK 77")
+        assert [(hop.service, hop.milestone) for hop in told.hops] == [
+            ("tallytrace-core", "captured"), ("tallytrace-core", "reserved"), ("storefront", "validated"),
+            ("warehouse", "shipped"),
+        ]  # fmt: skip
+        assert (told.header.reference, told.header.state) == ("5151", "shipped")
+        assert [(item.step, item.entity_id, item.overdue) for item in told.expected] == [
+            ("shipment-journaled", "shipment/SH-5151", True)
+        ], "what a foreign hop begins is expected like our own"
+        trace_view = client.get(f"/v1/traces/{done.stdout.strip()}").json()
+        assert [span["name"] for span in trace_view["spans"]] == ["order.validate", "GET /checkout"]
