@@ -101,14 +101,5 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         """What is past its deadline and still open, by owner, oldest first."""
         return lineage.overdue()
 
-    return [
-        transaction_by_query,
-        transaction,
-        technical_trace,
-        slas,
-        sla,
-        sla_items,
-        overdue,
-        *inquiries.route_handlers(lineage),
-        *retrieval.route_handlers(lineage),
-    ]
+    own = [transaction_by_query, transaction, technical_trace, slas, sla, sla_items, overdue]
+    return [*own, *inquiries.route_handlers(lineage), *retrieval.route_handlers(lineage)]
