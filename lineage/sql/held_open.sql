@@ -5,4 +5,4 @@ FROM
 (
 /*judged*/
 )
-WHERE NOT ended AND NOT stopped AND start_us > {since_us:Int64}
+WHERE end_us = 0 AND stop_us = 0 AND start_us > {since_us:Int64}
