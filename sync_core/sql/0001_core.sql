@@ -495,6 +495,7 @@ create table core.journals (
 );
 create index journals_correlation on core.journals (correlation_id);
 create index journals_date on core.journals (business_date);
+create index journals_original_date on core.journals (original_date) where original_date is not null;
 
 create table core.journal_lines (
     journal_id      text not null references core.journals,

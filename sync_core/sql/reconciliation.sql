@@ -165,15 +165,17 @@ with told as (
     from core.inbox where business_date = any(%(days)s::date[]) and document <> ''
     group by business_date, channel, document, currency, about
 ), booked as (
-    select business_date, channel, document, currency, about, sum(minor)::bigint as minor
+    select business_date, channel, document, currency, about, min(legal_entity) as legal_entity,
+           sum(minor)::bigint as minor
     from (
-        select journals.business_date, journals.channel, journals.document, journals.currency,
+        select coalesce(original_date, journals.business_date) as business_date, legal_entity, journals.channel, journals.document, journals.currency,
                journals.correlation_id as about, -journal_lines.amount_minor as minor
         from core.journals join core.journal_lines using (journal_id)
-        where journals.business_date = any(%(days)s::date[]) and journal_lines.kind <> ''
+        where (original_date is null and journals.business_date = any(%(days)s::date[])
+               or original_date = any(%(days)s::date[])) and journal_lines.kind <> ''
           and journals.document in ('charge', 'credit_memo', 'receivable', 'return')
         union all
-        select orders.business_date, journals.channel, journals.document, journals.currency, journals.correlation_id,
+        select orders.business_date, legal_entity, journals.channel, journals.document, journals.currency, journals.correlation_id,
                -journal_lines.amount_minor
         from core.orders join core.journals using (correlation_id) join core.journal_lines using (journal_id)
         where orders.business_date = any(%(days)s::date[]) and journals.document = 'order' and journal_lines.kind <> ''
@@ -188,11 +190,13 @@ with told as (
            coalesce(told.document, booked.document) as document, coalesce(told.currency, booked.currency) as currency,
            coalesce(told.about, booked.about) as about, told.number, told.source, coalesce(told.minor, 0) as l,
            coalesce(booked.minor, 0) as r, coalesce(told.documents, 0) as l_count, (booked.about is not null)::int as r_count,
-           place
+           place, coalesce(legal_entity, max(legal_entity) over (partition by coalesce(told.business_date, booked.business_date),
+                                                                              coalesce(told.channel, booked.channel)),
+                           '') as legal_entity
     from told full join booked using (business_date, channel, document, currency, about)
 )
 select 'L1' as level, pair.business_date, pair.channel, '' as provider, '' as location, pair.document as kind,
-       '' as legal_entity, pair.currency, pair.about as correlation_id, coalesce(origin, source, '') as origin,
+       pair.legal_entity, pair.currency, pair.about as correlation_id, coalesce(origin, source, '') as origin,
        pair.document as entity, coalesce(number, '') as entity_id, l as left_minor, r as right_minor,
        l_count as left_count, r_count as right_count, explained_minor, reason.why,
        case when l - r = explained_minor then '' else 'journal_differs' end as cause
@@ -207,24 +211,38 @@ cross join lateral (
 ) as reason
 
 -- name: pairs_at_erp
--- L2: our journals against what the ERP has taken and, as far as it was read back, holds of them.
-select 'L2' as level, business_date, channel, '' as provider, '' as location, document as kind, '' as legal_entity,
-       currency, correlation_id, origin, 'posting' as entity, document || '/' || entity_id as entity_id,
-       worth_minor as left_minor, case when state = 'accepted' then worth_minor - differs_minor else 0 end as right_minor,
-       1 as left_count, (state = 'accepted')::int as right_count,
+-- L2: our journals against what the ERP has taken and, as far as it was read back, holds of them; one that waits to be
+-- summarised is on its way.
+select 'L2' as level, sent.business_date, sent.channel, '' as provider, '' as location, sent.document as kind,
+       coalesce(legal_entity, '') as legal_entity, sent.currency, sent.correlation_id, sent.origin, 'posting' as entity,
+       sent.document || '/' || sent.entity_id as entity_id, worth_minor as left_minor,
+       case when state = 'accepted' then worth_minor - differs_minor else 0 end as right_minor, 1 as left_count,
+       (state = 'accepted')::int as right_count,
        case when state = 'accepted' then 0 else worth_minor end as explained_minor,
        case when state = 'accepted' then '' when state = 'waiting' then 'timing' else 'known' end as why,
        case when state = 'accepted' then difference else '' end as cause
-from core.erp_documents where business_date = any(%(days)s::date[]) and kind = 'journal'
+from core.erp_documents as sent left join core.journals on journal_id = document_id
+where sent.business_date = any(%(days)s::date[]) and sent.kind = 'journal'
+union all
+select 'L2', journals.business_date, channel, '', '', document, journals.legal_entity, journals.currency,
+       correlation_id, left(journal_id, -length(document) - length(entity_id) - 2), 'posting',
+       document || '/' || entity_id, minor, 0, 1, 0, minor, 'timing', ''
+from core.summary_journals join core.journals using (journal_id) cross join lateral (
+    select sum(amount_minor)::bigint as minor from core.journal_lines
+    where journal_lines.journal_id = journals.journal_id and amount_minor > 0
+) as total
+where summary_id is null and summary_journals.business_date = any(%(days)s::date[])
 
 -- name: pairs_settled
 -- L3: what providers owe of a day against what their settlements say of it; L4: payouts against the bank's entries.
 with item as (
     select case when account = %(in_transit)s then 'L4' else 'L3' end as level,
            case when account = %(in_transit)s then origin else substr(account, length(%(clearing)s) + 1) end as provider,
-           case when account = %(in_transit)s then 'payout' when document = 'refund' then 'refund' else 'sale' end as what,
-           open_items.*
-    from core.open_items where business_date = any(%(days)s::date[])
+           case when account = %(in_transit)s then 'payout'
+                when open_items.document = 'refund' then 'refund' else 'sale' end as what,
+           open_items.*, coalesce(journals.legal_entity, '') as legal_entity
+    from core.open_items left join core.journals using (journal_id)
+    where open_items.business_date = any(%(days)s::date[])
 ), line as (
     select case when settlements.kind = 'bank' then 'L4' else 'L3' end as level,
            case when settlements.kind = 'bank' then 'payout' else settlement_lines.kind end as what,
@@ -236,7 +254,7 @@ with item as (
     select line_id, item_id, by_whom, amount_minor, difference_minor from core.matches
     where undone_at is null and (difference_minor <> 0 or by_whom <> '')
 )
-select level, business_date, '' as channel, provider, '' as location, what as kind, '' as legal_entity,
+select level, business_date, '' as channel, provider, '' as location, what as kind, legal_entity,
        item.currency, item.correlation_id, origin,
        case when level = 'L4' then 'settlement' when what = 'refund' then 'refund' else 'payment' end as entity,
        reference as entity_id, item.amount_minor as left_minor, item.amount_minor - open_minor as right_minor,
@@ -246,7 +264,8 @@ select level, business_date, '' as channel, provider, '' as location, what as ki
        case when open_minor = 0 or item.exception_id = '' then '' else coalesce(raised.kind, 'unknown') end as cause
 from item left join core.exceptions as raised on raised.exception_id = item.exception_id
 union all
-select level, business_date, '', provider, '', what, '', currency, correlation_id, origin, 'payment', reference, 0,
+select level, business_date, '', provider, '', what, legal_entity, currency, correlation_id, origin, 'payment',
+       reference, 0,
        -part, 0, 0, part, case when by_whom = '' then 'rounding' else 'known' end, ''
 from item join decided using (item_id) cross join lateral (
     select decided.difference_minor + case when line_id is null then decided.amount_minor else 0 end as part
