@@ -14,11 +14,13 @@ import msgspec
 import psutil
 import pytest
 
+from sync_core.messages import TYPE_OF, StockReceived
 from tallytrace import presence
 from tallytrace.errors import ServiceError
 from tallytrace.presence import Presence
 from tallytrace.settings import Settings, as_environment
 from tallytrace.supervisor import READY_SECONDS, ROLES, running
+from tests.factories import cloudevent, goods_in
 
 WAIT_SECONDS = 90
 
@@ -88,6 +90,27 @@ def test_what_a_command_starts_it_stops(settings: Settings) -> None:
         wait_for("core is back", lambda: is_ready(product.core_url))
         wait_for("plane is back", lambda: is_ready(product.plane_url))
         assert not {found(settings, role).pid for role in ROLES} & set(pids.values())
+    assert nothing_runs(settings)
+
+
+def test_a_worker_process_that_is_killed_is_started_again_and_nothing_waits(settings: Settings) -> None:
+    apart = msgspec.structs.replace(settings, worker_processes=1)
+    with running(apart) as product, httpx.Client(base_url=product.core_url, timeout=30, trust_env=False) as core:
+
+        def given(number: int) -> None:
+            event = cloudevent(goods_in(f"D{number}"), f"{number}", type=TYPE_OF[StockReceived])
+            assert core.post("/v1/events", json=event).json()["accepted"] == 1
+
+        given(1)
+        wait_for("it is processed", lambda: core.get("/v1/status").json()["inbox_queued"] == 0)
+        first = found(apart, "worker-1").pid
+        os.kill(first, signal.SIGKILL)
+        given(2)
+        wait_for("it is processed again", lambda: core.get("/v1/status").json()["inbox_queued"] == 0)
+        assert found(apart, "worker-1").pid != first
+        units = core.get("/v1/availability", params={"sku": "A1"}).json()["items"][0]["locations"][0]["good"]
+        assert units == 2 * goods_in().lines[0].quantity
+    assert presence.find(settings.directory, "worker-1") is None
     assert nothing_runs(settings)
 
 
