@@ -11,6 +11,7 @@ from msgspec import Struct
 from sync_core import finance
 from sync_core.ledger import PostingRules
 from sync_core.messages import FinanceRecorded, Message, OrderCaptured, OrderEdited, PaymentCaptured
+from sync_core.return_messages import ReturnReceived
 
 EARLIEST: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 AHEAD: Final = dt.timedelta(days=1)
@@ -57,6 +58,10 @@ def _faults(message: Message) -> Iterator[Fault]:
             yield from _priced(event.lines, 0)
             if len({line.line_no for line in event.lines}) < len(event.lines):
                 yield Fault("data.lines", "a line is edited twice")
+        case ReturnReceived():
+            yield from _priced(event.lines, 1)
+            if event.tax_minor < 0:
+                yield Fault("data.tax_minor", "the tax of a return is nothing or more")
         case PaymentCaptured() if event.amount_minor < 0:
             yield Fault("data.amount_minor", "a payment is of nothing or more")
         case _:

@@ -31,6 +31,7 @@ from tests.factories import (
     NOON,
     asked_back,
     came_back,
+    cloudevent,
     credit_memo,
     disposed,
     gift_card,
@@ -108,7 +109,7 @@ def test_a_return_is_authorised_received_and_refunded_as_the_worked_postings_say
     estate: Estate, http: httpx.Client, core: Core, posted: Entries, journey: Tell
 ) -> None:
     sold(estate)
-    estate.tell(asked_back())
+    estate.tell(asked_back(exchange_order_id="77"))
     assert posted("return_authorisation/R1") == {
         "revenue:returns": 5400, "liabilities:tax on refunds pending": 446, "liabilities:refunds:approved": -5846,
         "assets:right to recover goods": 2200, "expenses:cost of goods": -2200,
@@ -141,6 +142,7 @@ def test_a_return_is_authorised_received_and_refunded_as_the_worked_postings_say
         "dispositioned", "restocked", "issued", "refunded", "closed",
     }  # fmt: skip
     assert {one.entity for one in told.expected} == {"posting"}, "the ERP has not answered yet"
+    assert {one.link for one in told.related} >= {"returns", "exchanges"}
     assert estate.exceptions() == []
     assert core.balance("liabilities:refunds:approved") == core.balance("assets:right to recover goods") == 0
     assert estate.sound()
@@ -382,6 +384,8 @@ def test_goods_that_nobody_announced_come_back_with_a_credit_memo_or_wait_for_th
     estate.tell(looked_at("C1", location="WH1"), disposed("C1", location="WH1"))
     assert (estate.at()["good"], "return_pending" in estate.at()) == (5, False)
 
+    bad = cloudevent(goods_back("M0", line(quantity=-1), order_id="", order_origin=""), "bad")
+    assert http.post("/v1/events", json=bad).json()["field"] == "data.lines[0].quantity"
     estate.tell(goods_back("M1", order_id="", order_origin="", tax_minor=200))
     assert estate.exceptions() == [("return_without_sale", "returns", 1200)]
     assert (posted("return/M1"), "return_pending" in estate.at()) == ({}, False)
