@@ -276,8 +276,8 @@ def load_gift_cards(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
 
 def load_books(session: Session, unit: Unit, days: Collection[dt.date]) -> None:
     """Which periods take entries, and where books are in another currency than trade, what currencies are worth."""
-    held = session.rows("hold_periods")
-    unit.periods = Periods({(entity, period): state for entity, period, state, _ in held if period})
+    session.run("hold_periods")
+    unit.periods = Periods({(entity, period): state for entity, period, state in session.rows("periods_not_open")})
     for row in session.rows("load_rates", since=min(days), until=max(days)) if unit.rules.foreign else ():
         unit.rates.set(*row)
 

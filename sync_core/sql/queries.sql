@@ -277,11 +277,12 @@ where valid_from <= greatest(%(until)s, (
     where currency = told.currency and into_currency = told.into_currency and valid_from <= %(since)s), '-infinity')
 
 -- name: hold_periods
--- The periods that are not open; none is closed until this transaction ends.
-select legal_entity, period, state, pg_advisory_xact_lock_shared(7412, 1) from (
-    select '' as legal_entity, '' as period, '' as state
-    union all select legal_entity, period, state from core.periods where state <> 'open'
-) as held
+-- No period is closed until this transaction ends.
+select pg_advisory_xact_lock_shared(7412, 1)
+
+-- name: periods_not_open
+-- Periods that do not take every entry, as they are once they are held.
+select legal_entity, period, state from core.periods where state <> 'open'
 
 -- name: load_order_documents
 -- The shipments, cancellations and edits of orders.

@@ -313,7 +313,7 @@ def posting_rules() -> str:
     return BOOKS
 
 
-@pytest.mark.proves(130, 131, 141, 144, 153)
+@pytest.mark.proves(130, 131, 141, 144)
 def test_each_row_posts_what_finance_expects(estate: Estate, core: Core, http: httpx.Client, home: Path) -> None:
     core.now = day(43)
     estate.tell(*(goods(sku, 20 if sku == "A" else 5, cost) for sku, cost in COSTS.items()), at=day(0))
