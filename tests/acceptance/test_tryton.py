@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -92,8 +91,8 @@ class Retailer:
 
 
 @pytest.fixture(scope="module")
-def retailer(free_port: Callable[[], int]) -> Iterator[Retailer]:
-    home = Path(tempfile.mkdtemp(prefix="tt-tryton-"))
+def retailer(free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retailer]:
+    home = tmp_path_factory.mktemp("tryton")
     port = free_port()
     between = Between(f"http://127.0.0.1:{port}")
     with (
