@@ -149,10 +149,17 @@ class Matcher:
         """Apply every rule once, in one transaction; returns the number of matches."""
         with self._db.transaction() as session:
             session.run("lock_matching")
-            if not session.one("anything_to_match")[0]:
+            if not (left := session.one("lines_to_match")[0]):
                 return 0
             session.run("sort_in_memory")
-            return sum(_apply(session, rule, self._rules.version, self._clock()) for rule in self._rules.rules)
+            total = 0
+            for rule in self._rules.rules:
+                done = _apply(session, rule, self._rules.version, self._clock())
+                total += done
+                left -= 0 if rule.shape == "one_to_many" else done  # each other match is of a line of its own
+                if not left:  # no look at what this transaction itself has used up
+                    break
+            return total
 
     def tell_matches(self) -> int:
         """Book and tell one batch of what was matched; returns how much that was."""

@@ -7,11 +7,10 @@ select (select coalesce(max(line_id), 0) from core.settlement_lines), (select co
        (select count(*) from core.settlements where state in ('received', 'posted')),
        (select count(*) from core.settlements where state in ('received', 'posted') and state = 'posted')
 
--- name: anything_to_match
--- Whether a settlement in the books has lines that nothing is matched with.
-select exists (
-    select from core.settlements join core.settlement_lines using (settlement) where state = 'posted' and open_minor <> 0
-)
+-- name: lines_to_match
+-- How many lines of settlements in the books nothing is matched with.
+select count(*) from core.settlements join core.settlement_lines using (settlement)
+where state in ('received', 'posted') and state = 'posted' and open_minor <> 0
 
 -- name: last_match
 -- The newest match.
