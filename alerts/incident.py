@@ -38,6 +38,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     opened_at: datetime
     next_at: datetime | None
     escalation: str = ""
+    group_wait_seconds: float = 0
     group_interval_seconds: float = 300
     paged_at: datetime | None = None
     last_told_at: datetime | None = None
@@ -73,8 +74,9 @@ def decide(incident: Incident, members: Sequence[Member], path: Escalation | Non
     if not shown:
         return _quiet(incident, firing[0].hidden, None)
     if incident.paged_at is None:
-        if incident.next_at and now < incident.next_at:
-            return _quiet(incident, "waits for what belongs to it", incident.next_at)
+        page_at = incident.opened_at + timedelta(seconds=incident.group_wait_seconds)
+        if now < page_at:
+            return _quiet(incident, "waits for what belongs to it", page_at)
         paged = _told(incident, now, paged_at=now)
         return Decided(_with_next(paged, path, now), Notice("page", f"{len(shown)} firing"))
     if incident.remind_at and now >= incident.remind_at:

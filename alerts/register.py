@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9 _-]{0,63}$")]
 Sender = Literal["webhook", "pagerduty", "slack", "smtp", "apprise"]
 ClockTimes = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
 

@@ -28,6 +28,7 @@ _SQL: Final = resources.files("alerts") / "sql"
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MARKED: Final = ("alert_id", "incident_id", "hidden", "announced")
 MOST_SILENCES: Final = 1000
+UNLIMITED: Final = 1_000_000  # messages in the seconds of a contact
 _MIGRATION: Final = re.compile(r"^(\d{4})_\w+\.sql$")
 _parts = _NAME.split((_SQL / "queries.sql").read_text(encoding="utf-8"))
 QUERIES: Final = {name: sql.encode() for name, sql in zip(_parts[1::2], _parts[2::2], strict=True)}
@@ -238,8 +239,8 @@ class Store:
             "now": now,
             "lease_until": lease_until,
             "contacts": [one.name for one in contacts],
-            "at_most": [one.at_most or limit for one in contacts],
-            "per_seconds": [one.per_seconds if one.at_most else 0 for one in contacts],
+            "at_most": [one.at_most or UNLIMITED for one in contacts],
+            "per_seconds": [float(one.per_seconds) for one in contacts],
             "limit": limit,
         }
         with self._connection() as connection:

@@ -139,6 +139,7 @@ class Teller:
                 opened_at=now,
                 next_at=now + timedelta(seconds=plan.group_wait_seconds),
                 escalation=plan.escalation or (owner.escalation if owner else None) or "",
+                group_wait_seconds=plan.group_wait_seconds,
                 group_interval_seconds=plan.group_interval_seconds,
             )
         return by_group[key]

@@ -24,6 +24,7 @@ from alerts.routing import RoutesRefusedError
 from alerts.rulebook import RulesRefusedError
 from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
+from tallytrace import alerts_cli
 from tallytrace.errors import RefusedError
 from tallytrace.settings import Settings, describe, load
 
@@ -117,6 +118,7 @@ def migrate(context: typer.Context) -> None:
 
 keys_app: Final = typer.Typer(no_args_is_help=True, help="Keys of those who send spans from other machines.")
 app.add_typer(keys_app, name="keys")
+app.add_typer(alerts_cli.app, name="alerts")
 
 
 @keys_app.command("add")

@@ -27,6 +27,7 @@ create table alerts.incident (
     opened_at               timestamptz not null,
     next_at                 timestamptz,
     escalation              text not null,
+    group_wait_seconds      double precision not null,
     group_interval_seconds  double precision not null,
     paged_at                timestamptz,
     last_told_at            timestamptz,

@@ -70,29 +70,30 @@ where alert.alert_id = new.alert_id;
 
 -- name: open_incidents
 -- Incidents of which something still fires, or was not yet told to be over.
-select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_interval_seconds, paged_at,
+select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
        last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
 from alerts.incident where resolved_at is null;
 
 -- name: incidents_of
 -- The incidents of these names.
-select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_interval_seconds, paged_at,
+select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
        last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
 from alerts.incident where incident_id = any(%(incident_ids)s);
 
 -- name: lock_incident
 -- An incident that somebody does something about.
-select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_interval_seconds, paged_at,
+select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
        last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
 from alerts.incident where incident_id = %(incident_id)s for update;
 
 -- name: save_incident
 -- How an incident stands now.
-insert into alerts.incident (incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_interval_seconds, paged_at,
+insert into alerts.incident (incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
        last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing)
-values (%(incident_id)s, %(group_key)s, %(owner)s, %(told_owner)s, %(severity)s, %(opened_at)s, %(next_at)s, %(escalation)s, %(group_interval_seconds)s, %(paged_at)s, %(last_told_at)s, %(resolved_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(note)s, %(remind_at)s, %(step)s, %(notices)s, %(standing)s)
+values (%(incident_id)s, %(group_key)s, %(owner)s, %(told_owner)s, %(severity)s, %(opened_at)s, %(next_at)s, %(escalation)s, %(group_wait_seconds)s, %(group_interval_seconds)s, %(paged_at)s, %(last_told_at)s, %(resolved_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(note)s, %(remind_at)s, %(step)s, %(notices)s, %(standing)s)
 on conflict (incident_id) do update set
-    severity = excluded.severity, opened_at = excluded.opened_at, next_at = excluded.next_at, escalation = excluded.escalation, group_interval_seconds = excluded.group_interval_seconds, paged_at = excluded.paged_at, last_told_at = excluded.last_told_at, resolved_at = excluded.resolved_at, acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, note = excluded.note, remind_at = excluded.remind_at, step = excluded.step, notices = excluded.notices, standing = excluded.standing;
+    severity = excluded.severity, opened_at = excluded.opened_at, next_at = excluded.next_at, escalation = excluded.escalation, group_wait_seconds = excluded.group_wait_seconds,
+    group_interval_seconds = excluded.group_interval_seconds, paged_at = excluded.paged_at, last_told_at = excluded.last_told_at, resolved_at = excluded.resolved_at, acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, note = excluded.note, remind_at = excluded.remind_at, step = excluded.step, notices = excluded.notices, standing = excluded.standing;
 
 -- name: told_contacts
 -- Who has a message about an incident, or will have it.

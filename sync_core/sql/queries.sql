@@ -1396,7 +1396,8 @@ order by opened_at, exception_id limit %(limit)s
 select exceptions.kind, exceptions.severity, exceptions.owner, coalesce(inbox.type, ''), coalesce(inbox.channel, ''),
        exceptions.currency, count(*), coalesce(sum(exceptions.amount_minor), 0)::bigint, min(exceptions.opened_at)
 from core.exceptions
-left join core.inbox on inbox.source = exceptions.cause_source and inbox.event_id = exceptions.cause_event_id
+left join core.inbox on inbox.source = exceptions.cause_source
+    and inbox.event_id = coalesce(nullif(exceptions.cause_event_id, ''), exceptions.entity_id)
 where exceptions.state = 'open'
 group by 1, 2, 3, 4, 5, 6
 order by count(*) desc, 1, 2, 3, 4, 5, 6 limit %(limit)s
