@@ -47,7 +47,7 @@ def inspect(step: Step, event: ReturnInspected) -> Verdict:
         if units := sum(units for _, its, units in plan if its is line):
             _bring(step, back, line, units, event.location, document)
     refused = []
-    accepted, unearned = Worth(), 0
+    accepted, unearned, claimed = Worth(), 0, 0
     for one, line, units in plan:
         in_advance = line.refund_after != "inspected" or not back.approval
         if one.outcome == "accepted":
@@ -58,13 +58,15 @@ def inspect(step: Step, event: ReturnInspected) -> Verdict:
             if in_advance:
                 unearned += line.whole.owed_minor * units // line.quantity
             else:
-                refused.append((line, release(step, back, line, units), units))
+                paid_minor = refunds.paid_already(step, back, line.worth(units).owed_minor)
+                refused.append((line, release(step, back, line, units, paid_minor), units))
+                claimed += paid_minor
     told = [told_units(line, units, outcome=one.outcome, reason=one.reason) for one, line, units in plan]
     about = {"location": event.location, "amount_minor": accepted.owed_minor, "system": event.by,
              "quantity": sum(one.quantity for one in event.lines)}  # fmt: skip
     tell(step, back, "return.inspect", "inspected", about, events=told)
-    _tell_refused(step, back, event, refused)
-    if unearned:
+    _tell_refused(step, back, event, refused, claimed)
+    if unearned := unearned + claimed:
         detail = f"inspection {event.inspection_id} rejected goods of return {back.return_id} that are refunded already"
         raise_about(step, back, "refund_not_earned", OWNER, detail, unearned, "critical",
                     entity_id=f"{back.return_id}/{event.inspection_id}")  # fmt: skip
@@ -263,8 +265,9 @@ def _valued(step: Step, one: DisposedUnits, line: ReturnLine, units: int) -> lis
 
 
 def _tell_refused(
-    step: Step, back: Return, event: ReturnInspected, refused: Sequence[tuple[ReturnLine, Worth, int]]
-) -> None:
+    step: Step, back: Return, event: ReturnInspected, refused: Sequence[tuple[ReturnLine, Worth, int]],
+    claimed_minor: int,
+) -> None:  # fmt: skip
     """Row 6b for rejected units: their money is not owed any more, and they wait to be sent back."""
     if not refused:
         return
@@ -273,5 +276,7 @@ def _tell_refused(
     about = {"amount_minor": worth.owed_minor, "reason": "rejected at inspection"}
     tell(step, back, "return.refuse", "refused" if nothing else "", about, stage="transformation",
          events=[told_units(line, -units) for line, _, units in refused])  # fmt: skip
+    accounts = step.rules.accounts
     lines = owed_lines(step, refused, -1)
+    lines += moved(step, claimed_minor, accounts.receivable, accounts.refunds_approved)
     post(step, back, "return_release", f"{back.return_id}/inspection/{event.inspection_id}", lines)

@@ -173,6 +173,12 @@ def active_minor(step: Step, back: Return, *states: str) -> int:
     return sum(one.active_minor for one in _refunds(step, back) if not states or one.state in states)
 
 
+def paid_already(step: Step, back: Return, owed_minor: int) -> int:
+    """How much of what is not owed any more was paid out, or is cleared for that: the customer owes it now."""
+    spoken_for = max(back.cleared_minor, active_minor(step, back))
+    return max(0, owed_minor - (back.approved_minor - back.released_minor - spoken_for))
+
+
 def watch_early(step: Step, back: Return) -> None:
     """Refunds of goods that were not validated are in order once these are."""
     if back.cleared_minor >= active_minor(step, back):

@@ -14,11 +14,11 @@ def clear(back: Return, line: ReturnLine, units: int) -> Worth:
     return worth
 
 
-def release(step: Step, back: Return, line: ReturnLine, units: int) -> Worth:
-    """The money of units is not owed any more, and the customer has or gets them."""
+def release(step: Step, back: Return, line: ReturnLine, units: int, paid_minor: int) -> Worth:
+    """The money of units is not owed any more, less what was paid already; the customer has or gets them."""
     worth = line.worth(units)
     line.released += units
-    back.released_minor += worth.owed_minor
+    back.released_minor += worth.owed_minor - paid_minor
     use(step, line, -units)
     return worth
 

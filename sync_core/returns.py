@@ -295,7 +295,7 @@ def _give_up(step: Step, back: Return, milestone: str, reason: str) -> Verdict:
     if not waiting:
         return Verdict("done", f"nothing of return {back.return_id} is expected")
     step.change_return(back)
-    parts, kept_minor = [], 0
+    parts, kept_minor, claimed_minor = [], 0, 0
     cost_minor = sum(units * line.unit_cost_minor for line, units in waiting)
     for line, units in waiting:
         line.given_up += units
@@ -303,10 +303,14 @@ def _give_up(step: Step, back: Return, milestone: str, reason: str) -> Verdict:
             use(step, line, -units)
             kept_minor += line.whole.owed_minor * units // line.quantity
         else:
-            parts.append((line, release(step, back, line, units), units))
+            paid_minor = refunds.paid_already(step, back, line.worth(units).owed_minor)
+            parts.append((line, release(step, back, line, units, paid_minor), units))
+            claimed_minor += paid_minor
     back.expires_at = None
     accounts = step.rules.accounts
     lines = owed_lines(step, parts, -1) + moved(step, cost_minor, accounts.cost_of_goods, accounts.right_to_recover)
+    lines += moved(step, claimed_minor, accounts.receivable, accounts.refunds_approved)
+    kept_minor += claimed_minor
     document = f"{milestone}/{len(back.documents)}"
     back.documents.append(document)
     told = [told_units(line, -units) for line, units in waiting]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sync_core.messages import Event, Message
@@ -116,7 +116,12 @@ ORDERS = st.one_of(st.none(), st.randoms(use_true_random=False))
 DEEDS_OF = st.lists(DEEDS, min_size=6, max_size=14)
 
 
+PAID_BEFORE: Final = [Deed("strange", 0, 1), Deed("withdraw", 0, 1)]
+"""A refund of goods that then do not come: the customer owes it."""
+
+
 @settings(max_examples=20, deadline=None)
+@example(policy=ReturnPolicySet(origin="shop", policy_id="all"), deeds=PAID_BEFORE, again=[], order_of=None, batch=1)
 @given(policy=POLICIES, deeds=DEEDS_OF, again=AGAIN, order_of=ORDERS, batch=st.sampled_from([1, 3, 400]))
 def test_any_history_of_returns(
     books: Books, policy: ReturnPolicySet, deeds: list[Deed], again: list[int], order_of: Any, batch: int
