@@ -1,6 +1,5 @@
 """A sync core over a database of its own, and its API over a real socket."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,15 +8,10 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from sync_core import api, books_api, customer_api, return_api, settlement_api
-from sync_core.files import FileReader
 from sync_core.ledger import load_rules
-from sync_core.reading import Reader
-from sync_core.shelf import Shelves
-from sync_core.workers import Loop
-from tallytrace import webserver
 from tests.core import Core, opened
 from tests.estate import Estate, Tell, telling
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -37,32 +31,8 @@ def core(postgres_url: str, posting_rules: str, home: Path) -> Iterator[Core]:
 
 @pytest.fixture
 def http(core: Core, home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
-    """Events given to it wait until the test works them off; an order given to it is decided at once."""
-    stop, folder = threading.Event(), home / "files"
-    read = Reader(core.db, folder, lambda: core.now, stop).read
-    reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
-    shelves = Shelves(core.db, lambda: core.now)
-    worker = Loop("worker", core.processor().run_once, idle_seconds=3600)
-    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02),
-             worker]  # fmt: skip
-    for loop in loops:
-        loop.start()
-    app = api.create_app(
-        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake, rules=core.rules),
-        *customer_api.HANDLERS,
-        *return_api.HANDLERS,
-        *settlement_api.HANDLERS,
-        *books_api.HANDLERS,
-    )
-    port = free_port()
-    with (
-        webserver.serving(app, "127.0.0.1", port, name="core"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
-    ):
+    with serving(core, home, free_port()) as client:
         yield client
-    reader.stop()
-    for loop in loops:
-        loop.stop()
 
 
 @pytest.fixture

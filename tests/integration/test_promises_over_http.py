@@ -1,0 +1,265 @@
+"""Each promise through real flows of the core, judged through the lineage API: good, bad, pending, excused, overdue."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from collector.segments import SegmentLog
+from collector.storage import Storage
+from lineage import slas
+from lineage.measure import Measurer
+from lineage.queries import Queries
+from sync_core.erp.http import ErpClient
+from sync_core.outbox import ErpRelay
+from tests.core import Core, database, opened
+from tests.erp import Erp
+from tests.estate import Estate
+from tests.factories import (
+    NOON,
+    cancellation,
+    counted,
+    goods_back,
+    goods_in,
+    line,
+    order,
+    payment,
+    refund,
+    shipment,
+    stepped,
+    terms,
+)
+from tests.hops import answering
+from tests.serving import serving
+
+VERDICTS = ("good", "bad", "pending", "excused")
+END = NOON + dt.timedelta(days=8)  # a Tuesday
+
+
+class Story:
+    """A retailer's week, told by its systems to a running core."""
+
+    def __init__(self, core: Core, http: httpx.Client, url: str, erp: Erp) -> None:
+        self._core = core
+        self._http = http
+        self._url = url
+        self._erp = erp
+        self._estate = Estate(http, core)
+
+    def at(self, moment: dt.datetime) -> None:
+        self._core.now = moment
+
+    def tell(self, *events: object) -> None:
+        self._estate.tell(*events, at=self._core.now)  # type: ignore[arg-type]
+
+    def post(self, *, away: bool = False) -> None:
+        """Offer the ERP what waits."""
+        if away:
+            self._erp.replies.append((503, {}, b""))
+        client = ErpClient(self._url, lambda: self._core.now, timeout_seconds=5)
+        relay = ErpRelay(self._core.db, client, lambda: self._core.now)
+        while relay.run_once():
+            pass
+        client.close()
+
+    def refuse(self, *documents: str) -> None:
+        self._erp.refused |= dict.fromkeys(documents, "closed account")
+
+    def resolve(self, exception_id: str) -> None:
+        asked = {"by": "ann", "reason": "looked at", "ids": [exception_id]}
+        answer = self._http.post("/v1/exceptions/resolve", json=asked)
+        assert answer.json()["done"] == 1, answer.text
+
+
+def told(story: Story) -> None:
+    def minute(number: float) -> None:
+        story.at(NOON + dt.timedelta(minutes=number))
+
+    minute(0)
+    story.tell(goods_in(units={"A1": 100, "B1": 100}), terms("bazaar", acknowledge_seconds=4 * 3600))
+    story.post()
+    for name in ("good", "late", "cancelled", "open", "twin", "refused", "back", "odd"):
+        story.tell(order(name))
+    story.tell(order("short", line("Z1")))
+    for name in ("acked", "silent", "slow", "dropped"):
+        story.tell(order(f"m-{name}", channel="bazaar"))
+    story.refuse("shop:shipment/Srefused", "shop:refund/F-refused")
+    minute(5)
+    story.tell(stepped("released", "good", system="wms"), cancellation("cancelled"))
+    story.tell(stepped("validated", "late", system="oms", failed=True, reason="address"))
+    story.tell(stepped("validated", "odd", system="oms", failed=True, reason="address"))
+    story.tell(payment("twin"), cancellation("twin", reason="Duplicate of good"))
+    minute(10)
+    story.tell(*(payment(name) for name in ("good", "refused", "back")), shipment("good"))
+    story.post()
+    story.tell(shipment("refused"), shipment("back"))
+    story.post()
+    minute(15)
+    story.tell(stepped("validated", "late", system="oms"))
+    story.tell(stepped("acknowledged", "m-acked", system="bazaar"), cancellation("m-dropped"))
+    minute(30)
+    story.tell(stepped("released", "late", system="wms"), counted("K1", {"A1": 97, "B1": 60}))
+    story.post(away=True)
+    minute(35)
+    story.post()
+    minute(60)
+    story.tell(goods_in("D2", {"Z1": 5}))
+    minute(70)
+    story.tell(stepped("released", "short", system="wms"))
+    story.tell(payment("late"), shipment("late"))
+    story.post(away=True)
+    minute(100)
+    story.tell(goods_back("R-good", order_id="good"), goods_back("R-open", order_id="back"))
+    minute(200)
+    story.post()
+    story.tell(refund("F-good", return_id="R-good"))
+    story.post()
+    minute(300)
+    story.tell(stepped("acknowledged", "m-slow", system="bazaar"))
+    story.tell(goods_back("R-late", order_id="refused"), refund("F-late", return_id="R-late"))
+    story.post(away=True)
+    minute(700)
+    story.post()
+    story.tell(goods_back("R-slow", order_id="late"))
+    story.at(NOON + dt.timedelta(days=4))
+    story.tell(refund("F-refused", return_id="R-slow"))
+    story.post()
+    story.resolve("shop:validated_failed/odd")
+    story.at(END - dt.timedelta(minutes=2))
+    story.tell(order("new"), order("m-new", channel="bazaar"), payment("new"), shipment("new"))
+    story.tell(goods_back("R-new", order_id="new"))
+    story.post(away=True)
+    story.tell(refund("F-new", return_id="R-new"))
+    story.tell(stepped("validated", "m-new", system="oms", failed=True, reason="address"))
+    story.at(END)
+
+
+@pytest.fixture(scope="module")
+def lineage(
+    postgres_server: str, storage: Storage, log: SegmentLog, free_port: Callable[[], int], tmp_path_factory: object
+) -> Iterator[httpx.Client]:
+    """The lineage API after the story."""
+    erp = Erp()
+    with database(postgres_server) as url, opened(url) as core, erp.serving() as erp_url:
+        home: Path = tmp_path_factory.mktemp("files")  # type: ignore[attr-defined]
+        with serving(core, home, free_port()) as http:
+            told(Story(core, http, erp_url, erp))
+        for body in core.span_requests():
+            log.append(body).result(10)
+        assert log.wait_stored(30)
+    Measurer(Queries(storage), slas.load(), lambda: END).tick(END)
+    with answering(storage, lambda: END, free_port()) as client:
+        yield client
+
+
+def items(lineage: httpx.Client, name: str) -> list[dict[str, Any]]:
+    answer = lineage.get(f"/v1/slas/{name}/items", params={"limit": 1000})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+def expect(lineage: httpx.Client, name: str, expected: dict[str, str]) -> None:
+    """These items are judged so, and the tile counts just what the items are."""
+    found = items(lineage, name)
+    verdicts: dict[str, str] = {}
+    for one in found:
+        verdict = "overdue" if one["overdue"] else one["verdict"]
+        before = verdicts.get(one["entity_id"])
+        verdicts[one["entity_id"]] = f"{before}, {verdict}" if before else verdict
+    assert {one: verdicts.get(one) for one in expected} == expected
+    tile = lineage.get(f"/v1/slas/{name}").json()["tile"]
+    weighed = {kind: sum(one["weight"] for one in found if one["verdict"] == kind) for kind in VERDICTS}
+    assert {kind: tile[kind] for kind in VERDICTS} == weighed
+    assert tile["overdue_open"] == sum(one["weight"] for one in found if one["overdue"])
+
+
+@pytest.mark.proves(236)
+def test_orders_are_released_in_time(lineage: httpx.Client) -> None:
+    expected = {"good": "good", "late": "bad", "cancelled": "excused", "open": "overdue", "new": "good",
+                "short": "good", "m-new": "pending"}  # fmt: skip
+    expect(lineage, "order_latency", expected)
+
+
+@pytest.mark.proves(237)
+def test_orders_have_no_exceptions(lineage: httpx.Client) -> None:
+    expected = {"good": "good", "late": "bad", "short": "bad", "new": "pending", "refused": "bad"}
+    expect(lineage, "order_exception_rate", expected)
+
+
+@pytest.mark.proves(238)
+def test_duplicates_do_not_escape(lineage: httpx.Client) -> None:
+    expect(lineage, "duplicate_order_rate", {"twin": "bad", "good": "good", "cancelled": "good", "new": "pending"})
+
+
+@pytest.mark.proves(239)
+def test_shipments_are_posted_in_time(lineage: httpx.Client) -> None:
+    expected = {"Sgood": "good", "Slate": "bad", "Srefused": "overdue", "Snew": "pending"}
+    expect(lineage, "order_to_posting", expected)
+
+
+@pytest.mark.proves(240, 241)
+def test_messages_are_taken_in_time_and_not_refused(lineage: httpx.Client) -> None:
+    latency = {"shipment/Sgood": "good", "shipment/Slate": "bad", "shipment/Srefused": "overdue",
+               "shipment/Snew": "overdue"}  # fmt: skip
+    expect(lineage, "integration_latency", latency)
+    failures = {"shipment/Sgood": "good", "shipment/Slate": "bad", "shipment/Srefused": "overdue",
+                "shipment/Snew": "pending"}  # fmt: skip
+    expect(lineage, "integration_failure_rate", failures)
+
+
+@pytest.mark.proves(242)
+def test_what_failed_recovers(lineage: httpx.Client) -> None:
+    expected = {"erp/shop:count/K1": "good", "erp/shop:shipment/Slate": "bad", "erp/shop:shipment/Srefused": "overdue",
+                "erp/shop:shipment/Snew": "pending"}  # fmt: skip
+    expect(lineage, "recovery_time", expected)
+
+
+@pytest.mark.proves(243)
+def test_exceptions_are_resolved_in_time(lineage: httpx.Client) -> None:
+    expected = {"shop:validated_failed/late": "good", "shop:validated_failed/odd": "bad",
+                "shop:shipment/Srefused:posting_rejected": "overdue",
+                "shop:validated_failed/m-new": "pending"}  # fmt: skip
+    expect(lineage, "exception_resolution", expected)
+
+
+@pytest.mark.proves(247)
+def test_refunds_reach_the_ledger(lineage: httpx.Client) -> None:
+    expected = {"F-good": "good", "F-late": "bad", "F-refused": "overdue", "F-new": "pending"}
+    expect(lineage, "refund_to_ledger", expected)
+
+
+@pytest.mark.proves(249, 250)
+def test_returns_are_refunded_in_time_and_refunds_have_no_exceptions(lineage: httpx.Client) -> None:
+    expected = {"R-good": "good", "R-slow": "bad", "R-open": "overdue", "R-new": "good"}
+    expect(lineage, "return_cycle", expected)
+    expect(lineage, "refund_exception_rate", {"F-good": "good", "F-refused": "bad", "F-new": "pending"})
+
+
+@pytest.mark.proves(252)
+def test_marketplaces_are_acknowledged(lineage: httpx.Client) -> None:
+    expected = {"m-acked": "good", "m-slow": "bad", "m-silent": "overdue", "m-dropped": "excused", "m-new": "pending"}
+    expect(lineage, "marketplace_ack", expected)
+
+
+@pytest.mark.proves(233)
+def test_counts_agree_line_by_line(lineage: httpx.Client) -> None:
+    expect(lineage, "inventory_accuracy", {"K1": "bad, good"})
+    assert [(one["verdict"], one["weight"]) for one in items(lineage, "inventory_accuracy")] == [
+        ("bad", 1),
+        ("good", 1),
+    ]
+
+
+@pytest.mark.proves(255)
+def test_the_health_of_systems_is_the_worst_of_their_promises(lineage: httpx.Client) -> None:
+    tiles = {one["name"]: one for one in lineage.get("/v1/slas").json()}
+    health, failures = tiles["system_health"], tiles["integration_failure_rate"]
+    assert (health["good"], health["bad"]) == (failures["good"], failures["bad"])
+    order_of = ["breached", "at_risk", "stale", "low_volume", "meeting"]
+    parts = ("integration_failure_rate", "integration_latency", "recovery_time", "exception_resolution",
+             "order_exception_rate")  # fmt: skip
+    assert health["state"] == min((tiles[name]["state"] for name in parts), key=order_of.index)

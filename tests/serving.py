@@ -1,0 +1,47 @@
+"""The API of a core over a real socket."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from sync_core import api, books_api, customer_api, return_api, settlement_api
+from sync_core.files import FileReader
+from sync_core.reading import Reader
+from sync_core.shelf import Shelves
+from sync_core.workers import Loop
+from tallytrace import webserver
+from tests.core import Core
+
+
+@contextmanager
+def serving(core: Core, home: Path, port: int) -> Iterator[httpx.Client]:
+    """Events given to it wait until the test works them off; an order given to it is decided at once."""
+    stop, folder = threading.Event(), home / "files"
+    read = Reader(core.db, folder, lambda: core.now, stop).read
+    reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
+    shelves = Shelves(core.db, lambda: core.now)
+    worker = Loop("worker", core.processor().run_once, idle_seconds=3600)
+    loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02),
+             worker]  # fmt: skip
+    for loop in loops:
+        loop.start()
+    app = api.create_app(
+        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake, rules=core.rules),
+        *customer_api.HANDLERS,
+        *return_api.HANDLERS,
+        *settlement_api.HANDLERS,
+        *books_api.HANDLERS,
+    )
+    with (
+        webserver.serving(app, "127.0.0.1", port, name="core"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        try:
+            yield client
+        finally:
+            reader.stop()
+            for loop in loops:
+                loop.stop()
