@@ -1,5 +1,6 @@
 """The lineage API: transactions by any ID, promises, obligations, technical traces."""
 
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
@@ -12,6 +13,7 @@ from lineage.model import (
     Choice,
     Journey,
     Overdue,
+    Sample,
     SlaDetail,
     SlaItems,
     SlaTile,
@@ -88,18 +90,33 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         channel: Chosen = "",
         location: Chosen = "",
         provider: Chosen = "",
+        kind: Chosen = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ITEMS)] = 100,
     ) -> Response[SlaItems]:
         """The judged items of the present window: overdue first, then bad, then pending."""
         verdicts = tuple(verdict or ())
-        wanted = Filter(verdicts=verdicts, channel=channel, location=location, provider=provider, most=limit)
+        place = {"channel": channel, "location": location, "provider": provider, "kind": kind}
+        wanted = Filter(verdicts=verdicts, most=limit, **place)
         found = lineage.items(name, wanted)
         return Response(found) if found else sla_unknown(request, name)
+
+    @get("/v1/reports/slas", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
+    def sla_report(
+        day: Annotated[date, QueryParameter(description="the last day of the windows")],
+        known_at: Annotated[datetime | None, QueryParameter(description="as it was known then; none = now")] = None,
+    ) -> tuple[Sample, ...]:
+        """Every promise, whole and by segment, over the window that ended with a day; late facts give new versions."""
+        return lineage.report(day, known_at)
+
+    @get("/v1/export/openslo", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
+    def sla_openslo() -> Response[str]:
+        """Every promise as an OpenSLO v1 document, with what was measured last as annotations."""
+        return Response(lineage.openslo(), media_type="application/yaml")
 
     @get("/v1/overdue", sync_to_thread=True, tags=["obligations"], exception_handlers=ERRORS)
     def overdue() -> Overdue:
         """What is past its deadline and still open, by owner, oldest first."""
         return lineage.overdue()
 
-    own = [transaction_by_query, transaction, technical_trace, slas, sla, sla_items, overdue]
+    own = [transaction_by_query, transaction, technical_trace, slas, sla, sla_items, sla_report, sla_openslo, overdue]
     return [*own, *inquiries.route_handlers(lineage), *retrieval.route_handlers(lineage)]

@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
 from threading import Lock
 from typing import Final
 
+from lineage import openslo
 from lineage import overdue as obligations
 from lineage import samples as measurements
 from lineage.clock import BusinessClock, Clock, Mode
 from lineage.compare import with_flow, with_other
-from lineage.deadlines import Calendar
+from lineage.deadlines import Calendar, midnight
 from lineage.findings import STUCK_AFTER
 from lineage.flows import Flows
 from lineage.item_params import Window
@@ -243,6 +244,23 @@ class Lineage:
         """The newest stored measurement of each segment; the one without any segment covers all."""
         rows = self._queries.samples_now([sla], self.now() - MEASURED_WITHIN)
         return tuple(map(measurements.read, rows))
+
+    def current(self) -> tuple[Sample, ...]:
+        """The newest stored measurement of each segment of each promise."""
+        rows = self._queries.samples_now(self._slas, self.now() - MEASURED_WITHIN)
+        return tuple(map(measurements.read, rows))
+
+    def openslo(self) -> str:
+        return openslo.yaml(self._slas.values(), self.tiles())
+
+    def report(self, day: date, known_at: datetime | None = None, /) -> tuple[Sample, ...]:
+        """The windows that ended with a local day, whole and by segment, as they were known at a moment."""
+        found: list[Sample] = []
+        for sla in self._slas.values():
+            end = midnight(day + timedelta(days=1), sla.calendar.zone)
+            rows = self._queries.samples_daily([sla.name], end, end, whole_only=False, known_at=known_at)
+            found += map(measurements.read, rows)
+        return tuple(found)
 
     def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None:
         """The items that count in the present window: overdue first, then bad, then pending."""

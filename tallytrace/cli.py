@@ -351,15 +351,24 @@ def show_slas(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="One promise; without: all of them.")] = "",
     as_json: JsonOption = False,
+    openslo: Annotated[bool, typer.Option("--openslo", help="Print all as OpenSLO v1 documents.")] = False,
+    day: Annotated[str, typer.Option(help="Report on the windows that ended with this day, as YYYY-MM-DD.")] = "",
+    known_at: Annotated[str, typer.Option(help="With --day: as it was known at this time.")] = "",
 ) -> None:
-    """Show the promises as they were measured last, the worst first."""
+    """Show the promises as they were measured last, the worst first; or a report of a day, as it was known then."""
     from lineage.model import SlaTile
     from lineage.text import tiles
     from tallytrace import look, remote, supervisor
 
+    asked: dict[str, Any] = {"day": day} | ({"known_at": known_at} if known_at else {}) if day else {}
+    path = "export/openslo" if openslo else "reports/slas" if day else f"slas{'/' if name else ''}{name}"
     with _refusals(), supervisor.running(_settings(context)) as product:
-        body = remote.fetch(f"{product.plane_url}/v1/slas{'/' if name else ''}{name}")
-    if as_json:
+        body = remote.fetch(f"{product.plane_url}/v1/{path}", **asked)
+    if openslo:
+        out.print(body.decode(), end="", markup=False, highlight=False, soft_wrap=True)
+    elif day and not as_json:
+        out.print(look.report(body, name))
+    elif as_json:
         out.print_json(body.decode())
     elif name:
         out.print(look.sla(body))

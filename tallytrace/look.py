@@ -7,7 +7,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from lineage.model import BlastRadius, SearchResult, SlaDetail, Troubles
+from lineage.model import BlastRadius, Sample, SearchResult, SlaDetail, Troubles
 from lineage.reconciliation import Cell, Entry
 from lineage.text import moment, money, tiles
 from sync_core.answers import OpenException
@@ -108,6 +108,21 @@ def radius(body: bytes) -> Table:
         table.add_row(name, ", ".join(f"{one.name} {one.transactions:,}" for one in shares[:20]))
     table.add_row("SKUs", f"{told.sku_count:,}: {', '.join(told.skus[:20])}")
     table.add_row("causes", ", ".join(f"{cause} ({count:,})" for cause, count in told.causes.items()))
+    return table
+
+
+def report(body: bytes, name: str) -> Table:
+    """What promises came to over the windows that ended with a day, whole and by segment."""
+    columns = ("promise", "where", "state", "value", "target", "good", "bad", "overdue", "at risk", "version")
+    table = Table(*columns, box=None)
+    for one in msgspec.json.decode(body, type=list[Sample]):
+        if name in ("", one.sla):
+            where = " · ".join(part for part in (one.channel, one.location, one.provider, one.kind) if part)
+            value = "" if one.value is None else f"{one.value:.2%}"
+            worth = ", ".join(map(money, one.at_risk))
+            version = moment(one.measured_at) if one.measured_at else ""
+            table.add_row(one.sla, where, one.state.replace("_", " "), value, f"{one.target:.2%}", str(one.good),
+                          str(one.bad), str(one.overdue_open), worth, version)  # fmt: skip
     return table
 
 

@@ -37,7 +37,7 @@ from lineage import flows, problems, slas
 from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.service import Lineage
-from tallytrace import alerting, health, webserver
+from tallytrace import alerting, health, sla_metrics, webserver
 from tallytrace.alert_reader import Reader
 from tallytrace.canary import Canary
 from tallytrace.health import Metric
@@ -148,10 +148,12 @@ def _serving_lineage(
             *alerts.api.route_handlers(store, wall),
             *alerts.api.desk_handlers(store, reader, by.alerts, evaluator.teller, evaluator.audit, wall, service.now),
         ]
-        api = _app(
-            settings, storage, service, alerting_api,
-            lambda: [*_metrics(segments, taken), *_of_canary(canary), *_of_alerting(evaluator)],
-        )  # fmt: skip
+
+        def figures() -> list[Metric]:
+            own = [*_metrics(segments, taken), *_of_canary(canary), *_of_alerting(evaluator)]
+            return own + sla_metrics.metrics(service.current)
+
+        api = _app(settings, storage, service, alerting_api, figures)
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         yield
 

@@ -16,7 +16,7 @@ from collector.storage import Storage
 from lineage import flows, slas, text
 from lineage.deadlines import midnight
 from lineage.item_params import Window
-from lineage.judge import judge
+from lineage.judge import judge, paused_until
 from lineage.measure import Measurer
 from lineage.model import Choice, Journey, Money, Overdue, Problem, Sample, SlaDetail, SlaItems, SlaTile, Trace
 from lineage.queries import Filter, Queries
@@ -403,11 +403,11 @@ def test_midnights_are_written_once_and_again_only_when_facts_change(storage: St
     assert again == []  # the tick of the other tests wrote them
 
 
-def random_history(storage: Storage, count: int = 400) -> list[dict[str, datetime | str | None]]:
+def random_history(storage: Storage, count: int = 400) -> list[dict[str, Any]]:
     """Items of a promise of its own, over a change of the clocks, with every verdict among them."""
     dice = random.Random(20110327)
     begin = at("2011-03-01 00:00:00")
-    made: list[dict[str, datetime | str | None]] = []
+    made: list[dict[str, Any]] = []
     rows = []
     for number in range(count):
         start = begin + timedelta(seconds=dice.randrange(40 * 86400), microseconds=dice.randrange(1_000_000))
@@ -415,9 +415,17 @@ def random_history(storage: Storage, count: int = 400) -> list[dict[str, datetim
         length = timedelta(seconds=dice.randrange(-400, 0) if early else dice.randrange(5 * 86400))
         end = start + length if dice.random() < 0.8 else None
         stop = start + timedelta(seconds=dice.randrange(4 * 86400)) if dice.random() < 0.2 else None
-        channel = dice.choice(["web", "store", "trade"])
-        made.append({"id": f"R{number}", "start": start, "end": end, "stop": stop, "channel": channel})
-        for milestone, when in (("released", start), ("delivered", end), ("picked_up", stop)):
+        channel = dice.choice(["web", "store", "trade", "marketplace"])
+        spoil = start + timedelta(seconds=dice.randrange(-3600, 4 * 86400)) if dice.random() < 0.1 else None
+        marks = []
+        for name in ("packed", "shipped", "packed", "confirmed", "confirmation_awaited"):
+            if dice.random() < 0.2:
+                marks.append((name, start + timedelta(seconds=dice.randrange(-3600, 3 * 86400))))
+        pauses = [(when, *PAUSES[name]) for name, when in marks]
+        made.append({"id": f"R{number}", "start": start, "end": end, "stop": stop, "channel": channel, "spoil": spoil,
+                     "pauses": pauses})  # fmt: skip
+        reached = (("released", start), ("delivered", end), ("picked_up", stop), ("delivery_promised", spoil), *marks)
+        for milestone, when in reached:
             if when:
                 rows.append(("fulfilment", f"R{number}", number.to_bytes(16, "big"), milestone, when, channel, "WH1",
                              "", "", 100 + number, "GBP", NEVER, "ok"))  # fmt: skip
@@ -429,6 +437,7 @@ def random_history(storage: Storage, count: int = 400) -> list[dict[str, datetim
     return made
 
 
+PAUSES = {"packed": (0, True), "shipped": (0, False), "confirmation_awaited": (1, True), "confirmed": (1, False)}
 DELIVERY = """
 [delivery]
 kind = "interval"
@@ -437,8 +446,13 @@ unit = "shipments"
 start = "fulfilment.released"
 ends = ["fulfilment.delivered"]
 excused = ["fulfilment.picked_up"]
+spoiled_by = ["fulfilment.delivery_promised"]
+paused = [
+    ["fulfilment.packed", "fulfilment.shipped"],
+    ["fulfilment.confirmation_awaited", "fulfilment.confirmed"],
+]
 deadline = "next business day 09:00"
-deadline_by_channel = { web = "36 h", store = "2 business days" }
+deadline_by_channel = { web = "36 h", store = "2 business days", marketplace = "13 business hours" }
 target = 0.9
 owner = "warehouse"
 segments = [["channel"]]
@@ -459,7 +473,7 @@ def delivery(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> tupl
     [
         ("2011-03-05 12:00:00", {"good", "bad", "excused", "pending", "refused"}),
         ("2011-03-27 01:30:00", {"good", "bad", "excused", "pending", "refused"}),
-        ("2011-04-20 00:00:00", {"good", "bad", "excused", "refused"}),
+        ("2011-04-20 00:00:00", {"good", "bad", "excused", "pending", "refused"}),  # what is paused still
     ],
 )
 def test_sql_and_python_judge_alike(
@@ -476,7 +490,9 @@ def test_sql_and_python_judge_alike(
             continue
         row = rows.pop(item["id"])
         due = sla.deadline_for(item["channel"]).due(item["start"], sla.calendar)
-        found = judge(started_at=item["start"], due_at=due, ended_at=item["end"], stopped_at=item["stop"], now=present)
+        due = paused_until(due, item["start"], item["pauses"], present)
+        found = judge(started_at=item["start"], due_at=due, ended_at=item["end"], stopped_at=item["stop"],
+                      spoiled_at=item["spoil"], now=present)  # fmt: skip
         assert moment(row.due_us) == due
         assert (row.verdict, bool(row.overdue)) == (found.verdict, found.overdue), item
         assert row.decided_us == (micros(found.decided_at) if found.decided_at else 0)

@@ -1,6 +1,7 @@
 """Each promise through real flows of the core, judged through the lineage API: good, bad, pending, excused, overdue."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import httpx
 import pytest
 
 from collector.segments import SegmentLog
+from collector.semconv import correlation_id
 from collector.storage import Storage
-from lineage import slas
+from lineage import flows, slas
 from lineage.measure import Measurer
 from lineage.queries import Queries
+from lineage.service import Lineage
 from sync_core.erp.http import ErpClient
 from sync_core.outbox import ErpRelay
+from tallytrace import sla_metrics
+from tallytrace.health import exposition
 from tests.core import Core, database, opened
 from tests.erp import Erp
 from tests.estate import Estate
@@ -32,7 +37,7 @@ from tests.factories import (
     stepped,
     terms,
 )
-from tests.hops import answering
+from tests.hops import Hops, answering
 from tests.serving import serving
 
 VERDICTS = ("good", "bad", "pending", "excused")
@@ -254,7 +259,6 @@ def test_counts_agree_line_by_line(lineage: httpx.Client) -> None:
     ]
 
 
-@pytest.mark.proves(255)
 def test_the_health_of_systems_is_the_worst_of_their_promises(lineage: httpx.Client) -> None:
     tiles = {one["name"]: one for one in lineage.get("/v1/slas").json()}
     health, failures = tiles["system_health"], tiles["integration_failure_rate"]
@@ -263,3 +267,46 @@ def test_the_health_of_systems_is_the_worst_of_their_promises(lineage: httpx.Cli
     parts = ("integration_failure_rate", "integration_latency", "recovery_time", "exception_resolution",
              "order_exception_rate")  # fmt: skip
     assert health["state"] == min((tiles[name]["state"] for name in parts), key=order_of.index)
+
+
+def test_tile_report_export_and_metrics_say_the_same(lineage: httpx.Client, storage: Storage) -> None:
+    tiles = {one["name"]: one for one in lineage.get("/v1/slas").json()}
+    service = Lineage(Queries(storage), flows.load(promises=slas.load()), slas.load(), lambda: END)
+    exposed = exposition(sla_metrics.metrics(service.current))
+    documents = lineage.get("/v1/export/openslo").text.split("---\n")[1:]
+    assert len(documents) == len(tiles) == len(slas.load())
+    for document in map(json.loads, documents):
+        name = document["metadata"]["name"].replace("-", "_")
+        tile, told = tiles[name], document["metadata"]["annotations"]
+        assert document["spec"]["objectives"][0]["target"] == tile["target"]
+        assert document["spec"]["timeWindow"] == [{"duration": f"{tile['window_days']}d", "isRolling": True}]
+        for figure in ("good", "bad", "pending", "overdue_open", "state"):
+            assert told[f"tallytrace/{figure}"] == str(tile[figure])
+        if tile["as_of"]:
+            place = f'channel="",kind="",location="",provider="",sla="{name}"'
+            assert f'tallytrace_sla_items{{{place},verdict="good"}} {tile["good"]}\n' in exposed
+            assert f"tallytrace_sla_overdue_items{{{place}}} {float(tile['overdue_open'])}\n" in exposed
+
+
+@pytest.mark.proves(215)
+def test_a_report_is_the_same_after_late_facts_came(lineage: httpx.Client, storage: Storage, log: SegmentLog) -> None:
+    """The day of the story ended; a refund of it is told a week late, and the window is measured again."""
+    asked = {"day": "2026-03-02"}
+
+    def refunds(**also: str) -> tuple[int, int]:
+        rows = lineage.get("/v1/reports/slas", params=asked | also).json()
+        [whole] = [one for one in rows if one["sla"] == "refund_to_ledger" and not (one["channel"] or one["provider"])]
+        return whole["good"], whole["bad"]
+
+    before = refunds()
+    hops = Hops()
+    late = correlation_id("shop", "R-late-fact")
+    hops.hop(late, "refund.issue", "2026-03-02 13:00:00", "refund", "F-told-late", "issued")
+    hops.post(late, "refund/F-told-late", "2026-03-02 13:01:00", "2026-03-02 13:02:00")
+    log.append(hops.request.SerializeToString()).result(10)
+    assert log.wait_stored(30)
+    assert refunds() == before
+    again = END + dt.timedelta(minutes=5)
+    Measurer(Queries(storage), slas.load()[1:2], lambda: again).tick(END)
+    assert refunds() == (before[0] + 1, before[1])
+    assert refunds(known_at=END.isoformat()) == before
