@@ -46,7 +46,7 @@ class History:
         self._times: dict[Segment, list[datetime]] = defaultdict(list)
         self._counts: dict[Segment, list[Counted]] = defaultdict(list)
         self.moments: dict[datetime, list[Sample]] = defaultdict(list)
-        for one in sorted(samples, key=lambda each: each.as_of):
+        for one in sorted((each for each in samples if not each.kind), key=lambda each: each.as_of):
             self.moments[one.as_of].append(one)
             segment = (one.channel, one.location, one.provider)
             self._times[segment].append(one.as_of)
@@ -109,6 +109,8 @@ def _recent(
     asked = instants(now, wanted, window_seconds)
     found = {}
     for one in samples:
+        if one.kind:
+            continue
         segment = (one.channel, one.location, one.provider)
         stored = {instant: count for instant in asked if (count := history.at(segment, instant))}
         found[segment] = counted(now, Counted(one.good, one.bad), stored, wanted, window_seconds)

@@ -199,7 +199,7 @@ class Evaluator:
 
     def _recent(self, rule: AnyRule, samples: Sequence[Sample]) -> dict[Segment, Mapping[float, Counted]]:
         wanted = windows(rule)
-        whole = next((one for one in samples if not (one.channel or one.location or one.provider)), None)
+        whole = next((one for one in samples if not (one.channel or one.location or one.provider or one.kind)), None)
         if not wanted or whole is None:
             return {}
         sla = sla_of(rule)
@@ -208,6 +208,7 @@ class Evaluator:
         return {
             segment: counted(whole.as_of, Counted(one.good, one.bad), stored.get(segment, {}), wanted, window_seconds)
             for one in samples
+            if not one.kind
             for segment in [(one.channel, one.location, one.provider)]
         }
 
