@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from sync_core.audit import ByKind, Check
-from sync_core.availability import Offer
+from sync_core.exceptions.playbooks import Playbook
 from sync_core.inbox import Receipt
-from sync_core.ledger import Lane
+from sync_core.ledger.ledger import Lane
 from sync_core.messages import LocationName, Name, StockPlace
-from sync_core.playbooks import Playbook
+from sync_core.reconciliation.audit import ByKind, Check
+from sync_core.stock.availability import Offer
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct, field
 
-from sync_core import audit, export, inbox, publication
+from sync_core import inbox
 from sync_core.answers import (
     Accuracy,
     Audit,
@@ -39,16 +39,16 @@ from sync_core.answers import (
     Replenishment,
     Status,
 )
-from sync_core.checks import HOLDING
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.connectors.known import SETTLEMENT_FILES
-from sync_core.desk import Desk, event_id_of
 from sync_core.door import Fault, fault
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
-from sync_core.exceptions import SOURCE, Act, Acted, Action, Record, act, history
+from sync_core.exceptions.exceptions import SOURCE, Act, Acted, Action, Record, act, history
+from sync_core.exceptions.playbooks import playbook
 from sync_core.files import FileReader, FileStatus, Incoming
-from sync_core.ledger import LANES, PostingRules, load_rules
+from sync_core.ledger import export
+from sync_core.ledger.ledger import LANES, PostingRules, load_rules
 from sync_core.messages import (
     SCHEMAS,
     TYPE_OF,
@@ -61,9 +61,12 @@ from sync_core.messages import (
     message,
     schema,
 )
+from sync_core.orders.checks import HOLDING
+from sync_core.orders.desk import Desk, event_id_of
 from sync_core.outbox import ErpRelay
-from sync_core.playbooks import playbook
-from sync_core.shelf import Shelf, Shelves
+from sync_core.reconciliation import audit
+from sync_core.stock import publication
+from sync_core.stock.shelf import Shelf, Shelves
 from sync_core.store import Row, Session, Store
 
 log = logging.getLogger(__name__)

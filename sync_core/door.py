@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sync_core import finance
-from sync_core.ledger import PostingRules
+from sync_core.ledger import finance
+from sync_core.ledger.ledger import PostingRules
 from sync_core.messages import FinanceRecorded, Message, OrderCaptured, OrderEdited, PaymentCaptured
-from sync_core.return_messages import ReturnReceived
+from sync_core.returns.messages import ReturnReceived
 
 EARLIEST: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 AHEAD: Final = dt.timedelta(days=1)

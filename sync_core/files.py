@@ -16,9 +16,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sync_core import reading, staging
+from sync_core import reading
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
+from sync_core.settlements import staging
 from sync_core.store import Store
 
 log = logging.getLogger(__name__)

@@ -11,41 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from collector.semconv import correlation_id
-from sync_core import (
-    amendments,
-    compensation,
-    control_totals,
-    credit_memos,
-    customers,
-    finance,
-    goods_movements,
-    inbox,
-    inspections,
-    intake,
-    inventory,
-    orders,
-    payments,
-    policies,
-    products,
-    progress,
-    publication,
-    receivables,
-    refunds,
-    replenishment,
-    return_rules,
-    returns,
-    settlements,
-    shipments,
-    store,
-    tenders,
-    transfers,
-    watermarks,
-    windows,
-)
-from sync_core.buckets import FREES
+from sync_core import inbox, store
 from sync_core.clock import Clock
 from sync_core.inbox import PARTITIONS
-from sync_core.ledger import PostingRules
+from sync_core.ledger import compensation, finance
+from sync_core.ledger.ledger import PostingRules
 from sync_core.master_messages import CustomerUpdated, TaxCodeSet
 from sync_core.messages import (
     BackorderOffered,
@@ -94,7 +64,11 @@ from sync_core.messages import (
     message,
 )
 from sync_core.model import Catalogue, Hop, Terms
-from sync_core.return_messages import (
+from sync_core.orders import amendments, intake, orders, payments, progress, receivables, shipments, tenders, windows
+from sync_core.parties import customers
+from sync_core.reconciliation import control_totals
+from sync_core.returns import credit_memos, inspections, refunds, returns, rules
+from sync_core.returns.messages import (
     GoodwillGranted,
     RefundApproved,
     RefundFailed,
@@ -114,6 +88,18 @@ from sync_core.return_messages import (
     ReturnShipped,
     ReturnWithdrawn,
 )
+from sync_core.settlements import settlements
+from sync_core.stock import (
+    goods_movements,
+    inventory,
+    policies,
+    products,
+    publication,
+    replenishment,
+    transfers,
+    watermarks,
+)
+from sync_core.stock.buckets import FREES
 from sync_core.store import Claimed, Session, Store
 from sync_core.telemetry import encode
 from sync_core.unit import FeedKey, Step, StockKey, Told, Unit, Verdict
@@ -160,8 +146,8 @@ DECISIONS: Final[dict[type[Struct], Callable[[Step, Any], Verdict]]] = {
     RefundIssued: refunds.issue,
     RefundFailed: refunds.fail,
     GoodwillGranted: refunds.grant,
-    ReturnPolicySet: return_rules.set_policy,
-    ReturnReasonMapped: return_rules.map_reason,
+    ReturnPolicySet: rules.set_policy,
+    ReturnReasonMapped: rules.map_reason,
     CreditMemoIssued: credit_memos.issue,
     ChargeRaised: receivables.charge,
     ReceivableAdjusted: receivables.adjust,

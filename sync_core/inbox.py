@@ -18,7 +18,7 @@ from sync_core.messages import (
     ReceivableAdjusted,
 )
 from sync_core.model import ExceptionItem, Hop
-from sync_core.return_messages import ReturnReceived
+from sync_core.returns.messages import ReturnReceived
 from sync_core.store import Session, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told

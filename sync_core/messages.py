@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from sync_core.buckets import Bucket
 from sync_core.errors import InvalidEventError, UnknownEventTypeError
 from sync_core.fields import Amount as Amount
 from sync_core.fields import Currency as Currency
@@ -26,7 +25,8 @@ from sync_core.fields import Positive as Positive
 from sync_core.fields import TenderKind as TenderKind
 from sync_core.fields import UnitsLine as UnitsLine
 from sync_core.master_messages import MASTER_TYPES, CustomerUpdated, TaxCodeSet
-from sync_core.return_messages import RETURN_TYPES, ReturnEvent, ReturnPolicySet, ReturnReasonMapped
+from sync_core.returns.messages import RETURN_TYPES, ReturnEvent, ReturnPolicySet, ReturnReasonMapped
+from sync_core.stock.buckets import Bucket
 
 Provenance = Literal["live", "file", "generated"]
 OrderStepName = Literal[

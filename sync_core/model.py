@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
-from sync_core.ledger import JournalLine
+from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import Provenance, RevenueOn, TaxPoint, TenderKind
 from sync_core.money import cumulative_share
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 from sync_core import message_milestones
 from sync_core.clock import Clock
 from sync_core.erp.port import Answer, DocumentKind, Erp, Unavailable
-from sync_core.ledger import LANES
+from sync_core.ledger.ledger import LANES
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind, Hop
-from sync_core.pauses import Breaker, Pace, pause_seconds
+from sync_core.stock.pauses import Breaker, Pace, pause_seconds
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, opened

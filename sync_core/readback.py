@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sync_core.clock import Clock
 from sync_core.erp.port import Erp, Held, Unavailable
-from sync_core.exceptions import DIFFERS
+from sync_core.exceptions.exceptions import DIFFERS
 from sync_core.messages import Cause
 from sync_core.model import ExceptionItem, ExceptionKind
 from sync_core.store import Row, Session, Store, add_exceptions, save_spans

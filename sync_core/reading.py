@@ -19,11 +19,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from sync_core import clock, inbox, staging
+from sync_core import clock, inbox
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import UnreadableFileError
 from sync_core.messages import Message
+from sync_core.settlements import staging
 from sync_core.store import Session, Store
 
 BATCH: Final = 500

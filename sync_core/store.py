@@ -18,9 +18,8 @@ from collector.compression import zstd_compress
 from collector.semconv import correlation_id
 from sync_core import named_sql
 from sync_core.arrays import ArrayDumper
-from sync_core.availability import SILENT_AFTER, Held, Rule, Rules, Standing
-from sync_core.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
-from sync_core.ledger import Journal, JournalLine
+from sync_core.ledger.ledger import Journal, JournalLine
+from sync_core.ledger.periods import Periods
 from sync_core.master_messages import CustomerUpdated
 from sync_core.messages import Event, Message, OrderCaptured, SettlementReceived, decode_event
 from sync_core.model import (
@@ -41,11 +40,12 @@ from sync_core.model import (
     Transfer,
     TransferLine,
 )
-from sync_core.periods import Periods
-from sync_core.products import Naming, located, named, taxed_by_code
-from sync_core.return_messages import ReturnRequested
-from sync_core.return_model import Policy, Refund, Return, ReturnLine
-from sync_core.return_policy import Promises
+from sync_core.returns.messages import ReturnRequested
+from sync_core.returns.model import Policy, Refund, Return, ReturnLine
+from sync_core.returns.policy import Promises
+from sync_core.stock.availability import SILENT_AFTER, Held, Rule, Rules, Standing
+from sync_core.stock.buckets import COUNTERS, EFFECTS, FLAT_EFFECTS
+from sync_core.stock.products import Naming, located, named, taxed_by_code
 from sync_core.telemetry import EncodedSpans
 from sync_core.unit import StockKey, Unit, Verdict
 

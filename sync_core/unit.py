@@ -10,9 +10,9 @@ from msgspec import Struct, field
 from collector.semconv import EVENT_JOURNAL_LINE, EVENT_LINK
 from collector.semconv import correlation_id as identity_of
 from sync_core import message_milestones
-from sync_core.availability import Rules
-from sync_core.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
-from sync_core.ledger import Journal, JournalLine, PostingRules, balanced, converted
+from sync_core.ledger.ledger import Journal, JournalLine, PostingRules, balanced, converted
+from sync_core.ledger.periods import FINANCE, Periods
+from sync_core.ledger.rates import Rates
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
     Captured,
@@ -35,11 +35,11 @@ from sync_core.model import (
     Terms,
     Transfer,
 )
-from sync_core.periods import FINANCE, Periods
-from sync_core.rates import Rates
-from sync_core.return_messages import ReturnReason
-from sync_core.return_model import Refund, Return
-from sync_core.return_policy import Promises
+from sync_core.returns.messages import ReturnReason
+from sync_core.returns.model import Refund, Return
+from sync_core.returns.policy import Promises
+from sync_core.stock.availability import Rules
+from sync_core.stock.buckets import EFFECTS, FREES, PROMISES, SUPPLIES
 
 StockKey = tuple[str, str]
 FeedKey = tuple[str, str, str]  # feed, channel, location

@@ -420,7 +420,7 @@ def act_on_exceptions(
 
     Example: tallytrace act replay --kind posting_rejected --by ann --reason "the period is open" --dry-run
     """
-    from sync_core.exceptions import Acted
+    from sync_core.exceptions.exceptions import Acted
     from tallytrace import look, remote, supervisor
 
     wanted: dict[str, Any] = {"by": by, "reason": reason, "to": to, "dry_run": dry_run}
@@ -452,7 +452,7 @@ def close_period(
 
     Example: tallytrace close 2026-11 --by ann --reason "November is complete" --dry-run
     """
-    from sync_core.closing import PeriodStatus
+    from sync_core.ledger.closing import PeriodStatus
     from tallytrace import look, remote, supervisor
 
     action = "begin" if begin else "reopen" if reopen else "close"
@@ -478,7 +478,7 @@ def show_statement(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is open on an account that is settled, by age. Example: tallytrace statement assets:clearing:stripe"""
-    from sync_core.books_api import Statement
+    from sync_core.ledger.books_api import Statement
     from tallytrace import look, remote, supervisor
 
     with _refusals(), supervisor.running(_settings(context)) as product:

@@ -9,18 +9,22 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import api, books_api, clock, customer_api, ledger, return_api, settlement_api
-from sync_core.deadlines import Deadlines
+from sync_core import api, clock
 from sync_core.erp.port import Erp
+from sync_core.exceptions.deadlines import Deadlines
 from sync_core.files import Apart, FileReader
-from sync_core.matching import Matcher
+from sync_core.ledger import books_api, ledger
+from sync_core.ledger.summaries import Summaries
 from sync_core.outbox import ErpRelay, SpanRelay
-from sync_core.publication import Publisher, channels
+from sync_core.parties import customer_api
 from sync_core.readback import ReadBack
-from sync_core.reconcile import Reconciler
-from sync_core.shelf import Shelves
+from sync_core.reconciliation.reconcile import Reconciler
+from sync_core.returns import return_api
+from sync_core.settlements import settlement_api
+from sync_core.settlements.matching import Matcher
+from sync_core.stock.publication import Publisher, channels
+from sync_core.stock.shelf import Shelves
 from sync_core.store import Store
-from sync_core.summaries import Summaries
 from sync_core.workers import Loop, looping
 from tallytrace import erp, health, webserver, worker
 from tallytrace.settings import Settings

@@ -28,7 +28,7 @@ from sync_core.messages import (
     StockLine,
     StockReceived,
 )
-from sync_core.return_messages import RefundIssued, ReturnReceived
+from sync_core.returns.messages import RefundIssued, ReturnReceived
 
 CURRENCY: Final = "GBP"
 WAREHOUSE: Final = "WH1"

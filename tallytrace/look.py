@@ -11,9 +11,9 @@ from lineage.model import BlastRadius, Sample, SearchResult, SlaDetail, Troubles
 from lineage.reconciliation import Cell, Entry
 from lineage.text import moment, money, tiles
 from sync_core.answers import OpenException
-from sync_core.books_api import Statement
-from sync_core.closing import PeriodStatus
-from sync_core.exceptions import Acted, Record
+from sync_core.exceptions.exceptions import Acted, Record
+from sync_core.ledger.books_api import Statement
+from sync_core.ledger.closing import PeriodStatus
 from sync_core.money import text
 from tallytrace.errors import RemoteError
 from tallytrace.remote import client, problem

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sync_core import clock, staging
+from sync_core import clock
 from sync_core.connectors.stripe_payouts import COLUMNS
 from sync_core.flows import Processor
-from sync_core.ledger import load_rules
-from sync_core.matching import Matcher
+from sync_core.ledger.ledger import load_rules
+from sync_core.settlements import staging
+from sync_core.settlements.matching import Matcher
 from sync_core.store import Store
 from tallytrace import postgres
 from tallytrace.errors import RemoteError

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from lineage.model import StoredBucket
 from sync_core.answers import Audit
-from sync_core.audit import ByKind, Check, Drift, Repair, SpanBucket
-from sync_core.buckets import COUNTERS
 from sync_core.money import text
+from sync_core.reconciliation.audit import ByKind, Check, Drift, Repair, SpanBucket
+from sync_core.stock.buckets import COUNTERS
 from sync_core.telemetry import SERVICE
 from tallytrace.remote import read, send
 from tallytrace.supervisor import Product

@@ -10,8 +10,9 @@ from typing import Final, Literal
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from sync_core import clock, ledger
+from sync_core import clock
 from sync_core.flows import Processor, Retry
+from sync_core.ledger import ledger
 from sync_core.store import Listener, Store
 from sync_core.workers import Loop, looping
 from tallytrace.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sync_core.publication import Publication
+from sync_core.stock.publication import Publication
 
 Reply = tuple[int, dict[str, str]]
 

@@ -13,10 +13,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from psycopg import sql
 
 from collector.compression import zstd_decompressor
-from sync_core import audit, export, inbox
+from sync_core import inbox
 from sync_core.flows import Processor, Retry
-from sync_core.ledger import load_rules
+from sync_core.ledger import export
+from sync_core.ledger.ledger import load_rules
 from sync_core.messages import Message
+from sync_core.reconciliation import audit
 from sync_core.store import Row, Store
 from tests.factories import NOON
 

@@ -47,7 +47,7 @@ from sync_core.messages import (
     UnitsLine,
     message,
 )
-from sync_core.return_messages import (
+from sync_core.returns.messages import (
     DisposedUnits,
     GoodwillGranted,
     InspectedUnits,

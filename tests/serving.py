@@ -7,10 +7,14 @@ from pathlib import Path
 
 import httpx
 
-from sync_core import api, books_api, customer_api, return_api, settlement_api
+from sync_core import api
 from sync_core.files import FileReader
+from sync_core.ledger import books_api
+from sync_core.parties import customer_api
 from sync_core.reading import Reader
-from sync_core.shelf import Shelves
+from sync_core.returns import return_api
+from sync_core.settlements import settlement_api
+from sync_core.stock.shelf import Shelves
 from sync_core.workers import Loop
 from tallytrace import webserver
 from tests.core import Core

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sync_core.clock import Clock
 from sync_core.erp.port import Answer, DocumentKind, Held, Unavailable
-from sync_core.pauses import retry_after_seconds
+from sync_core.stock.pauses import retry_after_seconds
 
 
 class _Results(Struct, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from sync_core.clock import Clock
 from sync_core.errors import SyncCoreError
-from sync_core.pauses import retry_after_seconds
+from sync_core.stock.pauses import retry_after_seconds
 
 PAGE: Final = 1_000
 """Records of one answer; Tryton gives 2,000 at most unless told otherwise."""

@@ -8,7 +8,7 @@ import pytest
 
 from collector.segments import SegmentLog
 from collector.storage import Storage
-from sync_core.ledger import load_rules
+from sync_core.ledger.ledger import load_rules
 from tests.core import Core, opened
 from tests.estate import Estate, Tell, telling
 from tests.serving import serving

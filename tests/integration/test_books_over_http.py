@@ -7,8 +7,8 @@ import httpx
 import psycopg
 import pytest
 
+from sync_core.ledger.summaries import Summaries
 from sync_core.messages import LocationRegistered, PaymentSettled, StockLine
-from sync_core.summaries import Summaries
 from tests.core import Core, later
 from tests.estate import Estate, Tell
 from tests.factories import (

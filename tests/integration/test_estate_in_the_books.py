@@ -12,9 +12,9 @@ import pytest
 
 from sync_core.flows import Processor
 from sync_core.inbox import accept
-from sync_core.ledger import load_rules
+from sync_core.ledger.ledger import load_rules
 from sync_core.messages import from_cloudevents
-from sync_core.reconcile import compare
+from sync_core.reconciliation.reconcile import compare
 from sync_core.store import Store
 from tallytrace.estate import FAILS, Happening, encode, history, live, opening, steps_of_history
 from tallytrace.postgres import serving

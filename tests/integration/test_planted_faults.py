@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from sync_core.erp.http import ErpClient
-from sync_core.matching import Matcher
 from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
-from sync_core.reconcile import Reconciler, compare
+from sync_core.reconciliation.reconcile import Reconciler, compare
+from sync_core.settlements.matching import Matcher
 from tallytrace import erp_stub, faults, outside, webserver
 from tests.core import Core
 from tests.estate import Estate

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from sync_core.messages import ChannelConnected, ChannelServed, Event, LocationRegistered, StockLine, StockRuleSet
-from sync_core.publication import Publisher
+from sync_core.stock.publication import Publisher
 from sync_core.store import Store
 from tests.channel import Channel, receiving
 from tests.core import Core, later

@@ -15,11 +15,11 @@ from litestar.testing import TestClient
 from collector.storage import Storage
 from lineage.reconciliation import route_handlers
 from sync_core.erp.http import ErpClient
-from sync_core.matching import Matcher
 from sync_core.messages import ControlDocument
 from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
-from sync_core.reconcile import Reconciler
+from sync_core.reconciliation.reconcile import Reconciler
+from sync_core.settlements.matching import Matcher
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell

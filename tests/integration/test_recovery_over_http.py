@@ -6,12 +6,12 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from sync_core.deadlines import PATIENCE, Deadlines
 from sync_core.erp.http import ErpClient
+from sync_core.exceptions.deadlines import PATIENCE, Deadlines
+from sync_core.exceptions.playbooks import PLAYBOOKS
 from sync_core.messages import Event
 from sync_core.model import ExceptionKind
 from sync_core.outbox import ErpRelay
-from sync_core.playbooks import PLAYBOOKS
 from tests.core import Core, later, text
 from tests.erp import Erp
 from tests.estate import Estate

@@ -7,11 +7,11 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core.deadlines import Deadlines
 from sync_core.erp.http import ErpClient
+from sync_core.exceptions.deadlines import Deadlines
 from sync_core.messages import LocationRegistered, PaymentCaptured, Tender
 from sync_core.outbox import ErpRelay
-from sync_core.return_messages import (
+from sync_core.returns.messages import (
     DisposedUnits,
     ReceivedUnits,
     RefundApproved,

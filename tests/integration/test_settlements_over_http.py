@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync_core.matching import Matcher
+from sync_core.settlements.matching import Matcher
 from tests.core import Core, later
 from tests.estate import Estate, Tell, milestones
 from tests.factories import goods_back, goods_in, line, order, payment, refund, shipment

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from sync_core.deadlines import Deadlines
+from sync_core.exceptions.deadlines import Deadlines
 from sync_core.messages import LocationRegistered, StockLine, TransferCancelled, TransferWrittenOff
 from tests.core import Core, later, text
 from tests.factories import (

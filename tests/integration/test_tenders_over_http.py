@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core.ledger import load_rules
+from sync_core.ledger.ledger import load_rules
 from sync_core.messages import PaymentCaptured, PaymentSettled, StockLine, StockReceived, Tender
 from tests.core import Core
 from tests.estate import Estate, Tell

@@ -5,7 +5,7 @@ import datetime as dt
 import httpx
 import pytest
 
-from sync_core.deadlines import Deadlines
+from sync_core.exceptions.deadlines import Deadlines
 from tests.core import Core, later
 from tests.estate import Estate, Tell, milestones
 from tests.factories import cancellation, goods_in, line, order, payment, shipment, stepped, terms, units

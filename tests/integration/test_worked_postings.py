@@ -14,7 +14,6 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from sync_core.matching import Matcher
 from sync_core.messages import (
     Event,
     ExchangeRateSet,
@@ -26,7 +25,8 @@ from sync_core.messages import (
     Tender,
     TransferWrittenOff,
 )
-from sync_core.return_messages import DisposedUnits, InspectedUnits, ReceivedUnits, RequestedUnits, ReturnInspected
+from sync_core.returns.messages import DisposedUnits, InspectedUnits, ReceivedUnits, RequestedUnits, ReturnInspected
+from sync_core.settlements.matching import Matcher
 from tests.core import Core
 from tests.estate import Estate
 from tests.factories import (

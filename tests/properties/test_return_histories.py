@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sync_core.messages import Event, Message
-from sync_core.return_messages import (
+from sync_core.returns.messages import (
     DisposedUnits,
     ReceivedUnits,
     RefundApproved,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_core.messages import Event, Line, Message
-from sync_core.return_model import ReturnLine
+from sync_core.returns.model import ReturnLine
 from tests.core import Core, database, opened
 from tests.factories import (
     NOON,

@@ -15,7 +15,7 @@ from sync_core.messages import (
     StockReceived,
     from_cloudevents,
 )
-from sync_core.return_messages import RefundIssued, ReturnReceived
+from sync_core.returns.messages import RefundIssued, ReturnReceived
 from tallytrace.estate import HISTORY, Happening, catalogue, encode, history, live, opening, sights, steps_of_history
 
 NOW = datetime(2026, 3, 4, 11, 23, 45, tzinfo=UTC)

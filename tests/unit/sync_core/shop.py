@@ -6,7 +6,7 @@ from typing import Any
 
 from collector.semconv import EVENT_LINK, KEY_NAMES, correlation_id
 from sync_core.flows import DECISIONS
-from sync_core.ledger import load_rules
+from sync_core.ledger.ledger import load_rules
 from sync_core.messages import (
     Event,
     Provenance,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_core.availability import Answer, Held, Rule, RuleKind, Rules, answer, offer, sellable, to_channel
+from sync_core.stock.availability import Answer, Held, Rule, RuleKind, Rules, answer, offer, sellable, to_channel
 
 
 def held(good: int, reserved: int = 0, committed: int = 0, quarantine: int = 0, location: str = "L") -> Held:

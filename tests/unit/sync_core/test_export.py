@@ -4,7 +4,7 @@ import datetime as dt
 import subprocess
 from typing import Any
 
-from sync_core.export import COLUMNS, beancount, canonical, hledger
+from sync_core.ledger.export import COLUMNS, beancount, canonical, hledger
 
 AT = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)
 

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from sync_core.facts import Expression, FactRule, lacking
-from sync_core.ledger import JournalLine, converted, load_rules
+from sync_core.ledger.facts import Expression, FactRule, lacking
+from sync_core.ledger.ledger import JournalLine, converted, load_rules
 from sync_core.money import shared
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from sync_core.errors import UnbalancedJournalError
-from sync_core.ledger import RULES_FILE, JournalLine, balanced, load_rules
+from sync_core.ledger.ledger import RULES_FILE, JournalLine, balanced, load_rules
 from sync_core.messages import LineKind
 
 

@@ -35,7 +35,7 @@ from sync_core.messages import (
     payload_hash,
     sequence_of,
 )
-from sync_core.return_messages import (
+from sync_core.returns.messages import (
     RefundApproved,
     RefundFailed,
     ReturnDeadlinePassed,

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from sync_core.flows import Retry
-from sync_core.pauses import pause_seconds
+from sync_core.stock.pauses import pause_seconds
 
 
 def test_the_relay_doubles_its_pause_up_to_the_cap() -> None:

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from sync_core.cells import Day, Key, Pair, add
-from sync_core.reconcile import next_business_day
+from sync_core.reconciliation.cells import Day, Key, Pair, add
+from sync_core.reconciliation.reconcile import next_business_day
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Exceptions: what went wrong, whose it is, what to do about it."""

@@ -1,0 +1,1 @@
+"""The books: journals, the rules that make them, periods, rates."""

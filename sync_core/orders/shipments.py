@@ -1,0 +1,189 @@
+"""Shipments: the goods of an order leave, all at once or in parts. Decisions only; nothing here does I/O."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from collector.semconv import EVENT_LINE
+from sync_core.ledger.ledger import JournalLine
+from sync_core.messages import ShipmentShipped, derived
+from sync_core.model import COST, Hop, Order, OrderLine
+from sync_core.orders.checks import held_by
+from sync_core.orders.orders import (
+    MOVES_STOCK,
+    TAX,
+    Chosen,
+    chosen,
+    complete,
+    dimensions,
+    earned_lines,
+    earned_or_sent,
+    note_document,
+    order_of,
+    post,
+    raise_about,
+    refuse,
+    restate,
+    shares,
+    source_hop,
+    weight,
+)
+from sync_core.orders.windows import open_window, terms_of
+from sync_core.unit import DONE, Step, Verdict
+
+
+def ship(step: Step, event: ShipmentShipped) -> Verdict:
+    """Goods leave: stock goes down, what we owed for them becomes revenue, the goods become cost."""
+    order = order_of(step, event, "shipment", event.shipment_id)
+    if isinstance(order, Verdict):
+        return order
+    identity = order.correlation_id
+    if order.state == "cancelled" and step.message.provenance == "generated":
+        return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
+    if order.state == "lapsed":
+        return Verdict("parked", f"order {event.order_id} is not paid", identity)
+    taken = _leaving(step, order, event)
+    if isinstance(taken, str):
+        detail = f"shipment {event.shipment_id} {taken}"
+        return refuse(
+            step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor,
+            document_id=event.shipment_id if event.lines else "",
+        )  # fmt: skip
+    if not order.provider or order.due_minor > 0:
+        return Verdict("parked", f"order {event.order_id} is not paid", identity)
+    if held := held_by(step, order):
+        detail = f"shipment {event.shipment_id} left although {' and '.join(held)}"
+        raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
+    note_document(step, order, "shipment", event.shipment_id)
+    if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
+        due_at = step.message.occurred_at + dt.timedelta(seconds=seconds)
+        open_window(step, order, "shipment_confirmation", event.shipment_id, due_at)
+    _apply(step, order, event, taken)
+    return DONE
+
+
+def _leaving(step: Step, order: Order, event: ShipmentShipped) -> Chosen:
+    """The units that leave, by line number; or why they cannot, as the end of a sentence."""
+    goods = [line for line in step.unit.lines[order.correlation_id] if line.kind == MOVES_STOCK]
+    reserved = {line.line_no: line.reserved for line in goods if line.reserved}
+    if order.state in ("shipped", "cancelled") or (goods and not reserved):
+        return f"of an order that is {order.state.replace('_', ' ')}"
+    if not event.lines:
+        return reserved
+    found = chosen(goods, event.lines, lambda line: line.reserved)
+    return f"has {found}" if isinstance(found, str) else found
+
+
+def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int, int]) -> None:
+    identity = order.correlation_id
+    lines = step.unit.lines[identity]
+    in_parts = order.state == "partially_shipped"
+    now, left = weight(lines, taken)
+    unshipped = order.unshipped
+    earned = shares(unshipped, now, left)
+    told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if event.lines else []
+    costs = _take_out(step, order, event.shipment_id, taken)
+    restate(step, order)
+    last = order.state != "partially_shipped"
+    if last:
+        complete(step, order)
+        earned = unshipped
+    else:
+        earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
+        for line in lines:
+            step.unit.changed_lines[(identity, line.line_no)] = line
+    _tell(step, order, event, sum(taken.values()), _worth(earned), told)
+    _post(step, order, event.shipment_id, costs, earned)
+    if in_parts or not last:
+        step.tell(_progress(order, "fulfilled" if last else "partially_shipped", _worth(order.unshipped)))
+
+
+def _told(line: OrderLine, units: int) -> tuple[str, dict[str, Any]]:
+    return EVENT_LINE, {"sku": line.sku, "quantity": units, "amount_minor": line.worth(units)}
+
+
+def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, int]) -> dict[str, int]:
+    """Move units out of stock; returns their cost in minor units, by currency."""
+    units: dict[str, int] = defaultdict(int)
+    for line in step.unit.lines[order.correlation_id]:
+        count = taken.get(line.line_no, 0)
+        units[line.sku] += count
+        line.reserved -= count
+        line.shipped += count
+    key = f"{order.origin}:shipment/{shipment_id}/{order.order_id}"
+    costs: dict[str, int] = defaultdict(int)
+    for sku, quantity in sorted(units.items()):
+        if quantity:
+            step.move(key, "shipment", sku, order.location, quantity, order.correlation_id)
+            held = step.stock(sku, order.location)
+            costs[held.currency or order.currency] += quantity * (held.unit_cost_minor or 0)
+    return costs
+
+
+def _tell(
+    step: Step, order: Order, event: ShipmentShipped, units: int, amount_minor: int,
+    lines: list[tuple[str, dict[str, Any]]],
+) -> None:  # fmt: skip
+    keys = {"shipment_id": event.shipment_id, "tracking_id": event.tracking_id}
+    about = {"quantity": units, "amount_minor": amount_minor, **keys}
+    hop = source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about)
+    hop.events.extend(lines)
+    step.tell(hop)
+
+
+def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], earned: Mapping[str, int]) -> None:
+    accounts, at_once = step.rules.accounts, order.revenue_on == "shipped"
+    lines = earned_or_sent(step, order, shipment_id, earned)
+    if not at_once:
+        order.undelivered[shipment_id] |= {f"{COST}{currency}": minor for currency, minor in costs.items()}
+    order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
+    to = accounts.cost_of_goods if at_once else accounts.with_carriers
+    _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
+    if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
+        deliver(step, order, shipment_id)
+
+
+def deliver(step: Step, order: Order, shipment_id: str) -> None:
+    """The customer has the goods of a shipment, or of all that left when it names none: they are revenue and cost."""
+    accounts = step.rules.accounts
+    for sent in [shipment_id] if shipment_id in order.undelivered else list(order.undelivered):
+        earned = order.undelivered.pop(sent)
+        costs = {key.removeprefix(COST): earned.pop(key) for key in list(earned) if key.startswith(COST)}
+        lines = earned_lines(step, order, earned)
+        sides = (accounts.cost_of_goods, accounts.with_carriers)
+        _post_with_costs(step, order, "delivery", sent, lines, costs, sides)
+    order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
+    step.unit.changed_orders[order.correlation_id] = order
+
+
+def _post_with_costs(
+    step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], costs: Mapping[str, int],
+    sides: tuple[str, str],
+) -> None:  # fmt: skip
+    """One journal, or one more for what goods cost in another currency than they are sold in."""
+    made = derived(order.provenance)
+    for currency, minor in costs.items():
+        moved = [JournalLine(sides[0], minor, made), JournalLine(sides[1], -minor, made)]
+        if currency == order.currency:
+            lines = [*moved, *lines]
+        else:
+            step.post(
+                origin=order.origin, correlation_id=order.correlation_id, document=f"{document}_cost", lines=moved,
+                entity_id=f"{entity_id}/{order.order_id}/{currency}", channel=order.channel, location=order.location,
+                currency=currency,
+            )  # fmt: skip
+    post(step, order, document, entity_id, lines)
+
+
+def _worth(amounts: Mapping[str, int]) -> int:
+    """What goods and services come to, without tax."""
+    return sum(amount for kind, amount in amounts.items() if kind != TAX)
+
+
+def _progress(order: Order, milestone: str, left_minor: int) -> Hop:
+    """How far an order that leaves in parts has come; what is left has its value."""
+    return Hop(
+        "order.progress", "transformation", order.correlation_id, order.origin, "order", order.order_id, milestone,
+        attributes=dimensions(order) | {"amount_minor": left_minor},
+    )  # fmt: skip

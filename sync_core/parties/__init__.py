@@ -1,0 +1,1 @@
+"""Who buys: customers and their accounts."""

@@ -1,0 +1,1 @@
+"""Reconciliation: what two sides say of the same, compared."""

@@ -1,0 +1,1 @@
+"""Returns: from the request to the refund."""

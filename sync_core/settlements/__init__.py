@@ -1,0 +1,1 @@
+"""Settlements: what providers and banks say, matched with what we expect."""

@@ -1,0 +1,1 @@
+"""Stock: what is where, what of it may be sold, and who is told."""
