@@ -80,15 +80,17 @@ class ReaderEndedError(Exception):
 class Apart:
     """Reads a run in a process of its own, which ends when this one does."""
 
-    def __init__(self, postgres_url: str, folder: Path) -> None:
+    def __init__(self, postgres_url: str, folder: Path, posting_rules: str = "") -> None:
+        """``posting_rules``: the file laid over those delivered, if any."""
         self._postgres_url = postgres_url
         self._folder = folder
+        self._posting_rules = posting_rules
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def read(self, run: int) -> None:
         """Raises ReaderEndedError when the process did not come to an end by itself."""
-        task = reading.Task(self._postgres_url, str(self._folder), run)
+        task = reading.Task(self._postgres_url, str(self._folder), self._posting_rules, run)
         command = [sys.executable, "-m", "sync_core.reading"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
             self._process = process

@@ -23,6 +23,7 @@ from sync_core import clock, inbox
 from sync_core.clock import Clock
 from sync_core.connectors import online_retail
 from sync_core.errors import UnreadableFileError
+from sync_core.ledger.ledger import PostingRules, load_rules
 from sync_core.messages import Message
 from sync_core.settlements import staging
 from sync_core.store import Session, Store
@@ -39,6 +40,7 @@ class Task(Struct, frozen=True):
 
     postgres_url: str
     folder: str
+    posting_rules: str  # the file laid over those delivered; empty: none
     run: int
 
 
@@ -46,10 +48,18 @@ class Reader:
     """Reads runs over the files under ``folder``, until ``stop`` is set."""
 
     def __init__(
-        self, db: Store, folder: Path, clock: Clock, stop: threading.Event, *, queue_limit: int = QUEUE_LIMIT
+        self,
+        db: Store,
+        folder: Path,
+        rules: PostingRules,
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         self._db = db
         self._folder = folder
+        self._rules = rules
         self._clock = clock
         self._stop = stop
         self._queue_limit = queue_limit
@@ -68,7 +78,7 @@ class Reader:
     def _read(self, run: int, name: str, sha256: str, shift: int, done: int, connector: str) -> None:
         path = self._folder / sha256
         if connector != online_retail.NAME:
-            staging.read(self._db, run, connector, name, lambda: text_lines(path, name), self._clock)
+            staging.read(self._db, run, connector, name, lambda: text_lines(path, name), self._rules, self._clock)
             return
         known = online_retail.survey(online_retail.rows(text_lines(path, name), name))
         weeks = self._shift(shift, known.last_at)
@@ -153,7 +163,8 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
     db = Store(task.postgres_url, connections=4)
     db.open()
-    Reader(db, Path(task.folder), clock.wall, threading.Event()).read(task.run)
+    rules = load_rules(override=task.posting_rules)
+    Reader(db, Path(task.folder), rules, clock.wall, threading.Event()).read(task.run)
     db.close()
 
 

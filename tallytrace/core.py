@@ -47,7 +47,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         if not worker.ready(db, until):
             return
         folder = settings.directory / "files"
-        apart = Apart(settings.postgres_url, folder)
+        apart = Apart(settings.postgres_url, folder, settings.posting_rules)
         files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
         client = undo.enter_context(erp.connected(settings)) if settings.erp_url else None
         relay = _relay(settings, db, client) if client else None

@@ -51,7 +51,7 @@ def _measured(db: Store, lines: int) -> SettlementReport:
         run = session.one("start_file", connector="stripe_payouts", name="bench", sha256="", shift_weeks=0,
                           now=clock.wall())[0]  # fmt: skip
     started = time.monotonic()
-    staging.read(db, run, "stripe_payouts", "bench", lambda: _file(lines), clock.wall)
+    staging.read(db, run, "stripe_payouts", "bench", lambda: _file(lines), posting, clock.wall)
     kept = time.monotonic() - started
     Processor(db, posting, clock.wall).run_once()
     matcher = Matcher(db, posting, clock.wall)

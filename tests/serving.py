@@ -9,7 +9,7 @@ import httpx
 
 from sync_core import api
 from sync_core.files import FileReader
-from sync_core.ledger import books_api
+from sync_core.ledger import books_api, ledger
 from sync_core.parties import customer_api
 from sync_core.reading import Reader
 from sync_core.returns import return_api
@@ -24,7 +24,7 @@ from tests.core import Core
 def serving(core: Core, home: Path, port: int) -> Iterator[httpx.Client]:
     """Events given to it wait until the test works them off; an order given to it is decided at once."""
     stop, folder = threading.Event(), home / "files"
-    read = Reader(core.db, folder, lambda: core.now, stop).read
+    read = Reader(core.db, folder, ledger.load_rules(), lambda: core.now, stop).read
     reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
     shelves = Shelves(core.db, lambda: core.now)
     worker = Loop("worker", core.processor().run_once, idle_seconds=3600)

@@ -16,7 +16,6 @@ from sync_core import flows, inbox
 from sync_core.api import Core, ProblemError, core_of, desk_of, settled
 from sync_core.door import fault
 from sync_core.errors import InvalidEventError
-from sync_core.ledger.ledger import load_rules
 from sync_core.messages import TYPE_OF, Message, decode_event, message
 from sync_core.model import Order
 from sync_core.orders.desk import Desk
@@ -206,7 +205,7 @@ def _judged(core: Core, body: bytes) -> tuple[Message, ReturnRequested, Judged, 
     if wrong := fault(asked, core.clock()):
         raise ProblemError(422, "Return refused", wrong.detail, field=wrong.field.removeprefix("data."))
     with core.db.transaction() as session:
-        unit = flows.load_request(session, asked, load_rules())
+        unit = flows.load_request(session, asked, core.rules)
     order = unit.orders.get(correlation_id(event.order_origin, event.order_id))
     if order is None:
         detail = f"order {event.order_id} of {event.order_origin} is not known"

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from sync_core.ledger import ledger
-from sync_core.ledger.ledger import JournalLine
+from sync_core.ledger.ledger import JournalLine, PostingRules
 from sync_core.messages import Name
 from sync_core.model import Hop
 from sync_core.settlements import matching
@@ -58,7 +57,12 @@ class Side(Struct, frozen=True):
 
 
 def decide(
-    session: Session, action: Literal["match", "write_off"], wanted: Decision, rules: MatchingRules, now: dt.datetime
+    session: Session,
+    action: Literal["match", "write_off"],
+    wanted: Decision,
+    rules: MatchingRules,
+    posting: PostingRules,
+    now: dt.datetime,
 ) -> Decided:
     """Raises DecisionRefused for what is not open, does not belong together, or is above the limit."""
     session.run("lock_matching")
@@ -70,7 +74,7 @@ def decide(
         raise DecisionRefused(detail, "items" if items else "lines")
     if action == "match":
         return _match(session, wanted, rules, now, lines, items)
-    _write_off(session, wanted, rules, now, lines, items)
+    _write_off(session, wanted, rules, posting, now, lines, items)
     return Decided(len(lines) + len(items), 0, rest, _currency(lines, items))
 
 
@@ -118,11 +122,16 @@ def _match(
 
 
 def _write_off(
-    session: Session, wanted: Decision, rules: MatchingRules, now: dt.datetime, lines: list[Side], items: list[Side]
+    session: Session,
+    wanted: Decision,
+    rules: MatchingRules,
+    posting: PostingRules,
+    now: dt.datetime,
+    lines: list[Side],
+    items: list[Side],
 ) -> None:
     """Each side by itself: what nobody will pay is an expense, what nobody claims an income."""
     since = session.one("last_match")[0]
-    posting = ledger.load_rules()
     unit = Unit(posting)
     load_books(session, unit, {now.date()})
     for side, line_id, item_id in [*((one, one.id, None) for one in lines), *((one, None, one.id) for one in items)]:

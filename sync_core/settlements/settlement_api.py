@@ -156,7 +156,7 @@ def decide(state: State, action: FromPath[Literal["match", "write_off"]], data: 
     core = core_of(state)
     try:
         with core.db.transaction() as session:
-            return manual_matching.decide(session, action, data, matching.load_rules(), core.clock())
+            return manual_matching.decide(session, action, data, matching.load_rules(), core.rules, core.clock())
     except DecisionRefused as refused:
         raise ProblemError(422, "Decision refused", refused.detail, field=refused.field) from refused
 

@@ -16,7 +16,7 @@ from sync_core.connectors import mapped
 from sync_core.connectors.known import SETTLEMENT_FILES
 from sync_core.connectors.settlement_lines import Connector, SettlementLine
 from sync_core.errors import InvalidEventError, UnreadableFileError
-from sync_core.ledger.ledger import PostingRules, load_rules
+from sync_core.ledger.ledger import PostingRules
 from sync_core.messages import Cause, SettlementReceived, SettlementTotal, decode_event, message
 from sync_core.model import ExceptionItem
 from sync_core.store import Session, Store, add_exceptions, save_spans
@@ -51,7 +51,15 @@ def connector_of(session: Session, name: str) -> Connector | None:
     return mapped.connector(mapped.parse(rows[0][0].encode())) if rows else None
 
 
-def read(db: Store, run: int, connector: str, name: str, lines: Callable[[], Iterator[str]], clock: Clock) -> None:
+def read(
+    db: Store,
+    run: int,
+    connector: str,
+    name: str,
+    lines: Callable[[], Iterator[str]],
+    rules: PostingRules,
+    clock: Clock,
+) -> None:
     """Bring a run over a file to its end, in one transaction: a reader that is killed leaves nothing behind."""
     with db.transaction() as session:
         how = connector_of(session, connector)
@@ -59,7 +67,7 @@ def read(db: Store, run: int, connector: str, name: str, lines: Callable[[], Ite
     try:
         with db.transaction() as session, db.transaction() as numbers:
             session.run("lock_staging")
-            heads = _keep(session, numbers, how, name, lines())
+            heads = _keep(session, numbers, how, name, lines(), rules)
             _book(session, run, how, name, heads, clock())
     except UnreadableFileError as error:
         with db.transaction() as session:
@@ -68,10 +76,10 @@ def read(db: Store, run: int, connector: str, name: str, lines: Callable[[], Ite
 
 
 def _keep(
-    session: Session, numbers: Session, how: Connector, name: str, lines: Iterator[str]
+    session: Session, numbers: Session, how: Connector, name: str, lines: Iterator[str], rules: PostingRules
 ) -> dict[tuple[str, str], Head]:
     """Put every line into the database and add up each settlement."""
-    rules, heads = load_rules(), dict[tuple[str, str], Head]()
+    heads = dict[tuple[str, str], Head]()
     columns = ("settlement", "position", "kind", "fee_type", "account", "currency", "amount_minor", "open_minor",
                "reference", "alternate", "order_id", "business_date")  # fmt: skip
 

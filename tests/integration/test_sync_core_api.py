@@ -14,6 +14,7 @@ import pytest
 from sync_core import api, inbox
 from sync_core.connectors import online_retail
 from sync_core.files import ATTEMPTS, PARTIAL, FileReader, ReaderEndedError
+from sync_core.ledger import ledger
 from sync_core.messages import ChannelServed, LocationRegistered, StockRuleSet
 from sync_core.reading import Reader
 from tests.core import Core, later, text
@@ -277,7 +278,7 @@ def test_a_reading_that_breaks_off_is_taken_up_again_a_bounded_number_of_times(
     core: Core, home: Path, broken: int, state: str
 ) -> None:
     folder, ways = home / "files", iter(range(ATTEMPTS))
-    whole = Reader(core.db, folder, lambda: core.now, threading.Event())
+    whole = Reader(core.db, folder, ledger.load_rules(), lambda: core.now, threading.Event())
 
     def read(run: int) -> None:
         if next(ways) < broken:
