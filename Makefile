@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/tallytrace demo
 
 test: $(READY) $(TOOLS)
-	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) $(TOOLS)
 	$(BIN)/pytest -m long

@@ -92,12 +92,12 @@ class Hold(Struct, frozen=True):
 
 
 class PostingState(Struct, frozen=True):
-    """How a journal of an order stands with the ERP, alone or in a summary; ``erp_document`` is the ERP's number."""
+    """How a journal of an order stands in the back office, alone or in a summary; ``number`` is its number there."""
 
     journal_id: str
     document: str
     state: str
-    erp_document: str
+    number: str
 
 
 class OrderState(Struct, frozen=True):
@@ -115,7 +115,7 @@ class OrderState(Struct, frozen=True):
     tax_minor: int
     paid_minor: int
     due_minor: int
-    erp_document: str  # number of its sales order; empty when the ERP has none
+    sales_order: str  # its number in the back office; empty while it has none
     holds: list[Hold]
     postings: list[PostingState]
     lines: list[LineState]

@@ -145,7 +145,7 @@ def test_an_order_and_its_return_are_posted_and_read_back(retailer: Retailer) ->
     [move] = retailer.moves("shop:order/1")
     told = httpx.get(f"{retailer.product.plane}/v1/transactions/1", timeout=30).json()
     assert {one["journal_id"]: one["erp_document_id"] for one in told["journal"]}["shop:order/1"] == move["number"]
-    assert httpx.get(f"{retailer.product.core}/v1/orders/1", timeout=30).json()[0]["erp_document"] == sale["number"]
+    assert httpx.get(f"{retailer.product.core}/v1/orders/1", timeout=30).json()[0]["sales_order"] == sale["number"]
 
 
 @pytest.mark.proves(196)

@@ -205,7 +205,7 @@ def test_api_event_and_batch_give_the_same_books_and_the_erp_sees_no_channel(ret
     assert not {"journal", "erp", "account"} & {word for name in answered.json()[0] for word in name.split("_")}
     retailer.tell(order("event", channel="web", **given, **lines))
     for number in ("api", "event"):
-        retailer.tell(payment(number, 2400), shipment(number, location="GB-WH1"))
+        retailer.tell(payment(number, 2400, provider="stripe"), shipment(number, location="GB-WH1"))
         eventually(lambda number=number: retailer.state(number) == "shipped")  # type: ignore[misc]
     assert set(retailer.journals("571")) == {"order", "shipment"}
     assert retailer.journals("571") == retailer.journals("api") == retailer.journals("event")

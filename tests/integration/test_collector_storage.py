@@ -271,7 +271,7 @@ def test_journal_reconciliation_and_watermarks_are_read_from_events(
         request(
             span(121, posted, events=lines),
             span(122, {}, at=NS, events=[("recon.item", item), ("watermark", mark)]),
-            span(123, {}, at=NS + 1, events=later),
+            span(123, {}, at=NS + 1_000, events=later),
         )
     )
     rows = storage.query("SELECT * EXCEPT (span_id, ingested_on) FROM journal_lines FINAL ORDER BY line_no")

@@ -115,7 +115,7 @@ def test_customer_tax_payment_and_posting_are_answered_at_once(http: httpx.Clien
     assert known(http, "C1")["orders"][0]["due_minor"] == 1200
     estate.tell(payment("1", 1200))
     [paid] = http.get("/v1/orders/1").json()
-    posting = {"journal_id": "shop:order/1", "document": "order", "state": "waiting", "erp_document": ""}
+    posting = {"journal_id": "shop:order/1", "document": "order", "state": "waiting", "number": ""}
     assert (paid["paid_minor"], paid["due_minor"], paid["postings"]) == (1200, 0, [posting])
     books = Erp()
     with books.serving() as url:
@@ -124,4 +124,4 @@ def test_customer_tax_payment_and_posting_are_answered_at_once(http: httpx.Clien
         erp.close()
     [posted] = http.get("/v1/orders/1").json()
     number = books.documents["shop:order/1"]
-    assert posted["postings"] == [posting | {"state": "accepted", "erp_document": number}]
+    assert posted["postings"] == [posting | {"state": "accepted", "number": number}]

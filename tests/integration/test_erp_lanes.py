@@ -127,7 +127,7 @@ def test_an_order_of_a_channel_that_wants_it_is_a_sales_order_in_the_erp(
     assert [(each["sku"], each["quantity"], each["amount_minor"]) for each in kept["sales_order"]["lines"]] == [
         ("A1", 2, 2000), ("POST", 1, 1000),
     ]  # fmt: skip
-    assert http.get("/v1/orders/1").json()[0]["erp_document"] == kept["document"]
+    assert http.get("/v1/orders/1").json()[0]["sales_order"] == kept["document"]
     told = journey("1")
     assert "erp_accepted" in milestones(told)
     assert journey(kept["document"]).header.correlation_id == told.header.correlation_id
