@@ -370,7 +370,7 @@ def test_what_does_not_come_is_released_exactly_and_what_nobody_expects_is_parke
     assert (stands(http, "R4")["state"], estate.sound()) == ("received", True)
 
 
-@pytest.mark.proves(57, 58, 62, 142)
+@pytest.mark.proves(57, 58, 62, 133, 142)
 def test_goods_that_nobody_announced_come_back_with_a_credit_memo_or_wait_for_their_order(
     estate: Estate, http: httpx.Client, core: Core, journey: Tell, posted: Entries
 ) -> None:
