@@ -47,7 +47,7 @@ _ANY_AMOUNT: Final = 2**62
 _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 RECENT: Final = timedelta(days=1)
 """The end of a window by which the burn of its budget is told."""
-_PARTS: Final = ("judged", "fresh_stretches")
+_PARTS: Final = ("judged", "fresh_stretches", "samples", "recon_last_run")
 LONG: Final = 60.0
 """Seconds that a query over every item of a promise may take."""
 

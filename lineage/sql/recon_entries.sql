@@ -4,13 +4,7 @@ SELECT
     toString(legal_entity), toString(currency), run, lower(hex(correlation_id)), origin, toString(entity), entity_id,
     left_minor, right_minor, toString(why), toString(cause), amount_minor
 FROM recon_entries FINAL
-WHERE business_date BETWEEN {since:Date} AND {until:Date}
-  AND (level, business_date, reconciled_at) IN (
-    SELECT level, business_date, max(reconciled_at)
-    FROM recon_items
-    WHERE business_date BETWEEN {since:Date} AND {until:Date} AND ({level:String} = '' OR level = {level:String})
-      AND toUnixTimestamp64Micro(reconciled_at) <= {as_of_us:Int64}
-    GROUP BY level, business_date)
+/*recon_last_run*/
   AND ({channel:String} = '' OR channel = {channel:String})
   AND ({provider:String} = '' OR provider = {provider:String})
   AND ({currency:String} = '' OR currency = {currency:String})

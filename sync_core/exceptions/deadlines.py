@@ -1,6 +1,7 @@
 """What happens because nothing happened: at a deadline the core sends itself the event that says so."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Final
 
 from sync_core import inbox
@@ -8,6 +9,7 @@ from sync_core.clock import Clock
 from sync_core.messages import (
     Cause,
     Event,
+    Message,
     OrderDeadlinePassed,
     Payment,
     ShipmentShipped,
@@ -53,50 +55,49 @@ class Deadlines:
 
     def _pass_deadlines(self) -> int:
         """What was to happen to orders by now."""
-        now = self._clock()
-        with self._db.transaction() as session:
-            due = session.rows("order_deadlines_due", now=now)
-            events = [
-                message(
-                    OrderDeadlinePassed(origin=origin, order_id=order_id, deadline=deadline, reference=reference),
-                    source=SOURCE,
-                    event_id=f"{origin}:{order_id}/{deadline}/{reference}/{at.isoformat()}",
-                    occurred_at=at,
-                )
-                for origin, order_id, _, deadline, reference, at in due
-            ]
-            return inbox.accept(session, events, now, [row[2] for row in due]).count("accepted")
+        return self._send(
+            "order_deadlines_due",
+            lambda origin, order_id, _, deadline, reference, at: _passed(
+                OrderDeadlinePassed(origin=origin, order_id=order_id, deadline=deadline, reference=reference),
+                f"{order_id}/{deadline}/{reference}",
+                at,
+            ),
+            lambda row: row[2],
+        )
 
     def _end_returns(self) -> int:
         """Returns that are not here by their time."""
-        now = self._clock()
-        with self._db.transaction() as session:
-            due = session.rows("returns_due", now=now)
-            events = [
-                message(
-                    ReturnDeadlinePassed(origin=origin, return_id=return_id),
-                    source=SOURCE,
-                    event_id=f"{origin}:{return_id}/{at.isoformat()}",
-                    occurred_at=at,
-                )
-                for origin, return_id, _, at in due
-            ]
-            return inbox.accept(session, events, now, [row[2] for row in due]).count("accepted")
+        return self._send(
+            "returns_due",
+            lambda origin, return_id, _, at: _passed(
+                ReturnDeadlinePassed(origin=origin, return_id=return_id), return_id, at
+            ),
+            lambda row: row[2],
+        )
 
     def _write_off(self) -> int:
+        return self._send(
+            "variances_due",
+            lambda origin, transfer_id, at: _passed(
+                TransferWrittenOff(origin=origin, transfer_id=transfer_id), transfer_id, at
+            ),
+        )
+
+    def _send(
+        self, statement: str, event: Callable[..., Message], partition: Callable[[Row], int] | None = None
+    ) -> int:
+        """Accept one event for each row of what is due, in the ``partition`` it names or the one of its key."""
         now = self._clock()
         with self._db.transaction() as session:
-            due = session.rows("variances_due", now=now)
-            events = [
-                message(
-                    TransferWrittenOff(origin=origin, transfer_id=transfer_id),
-                    source=SOURCE,
-                    event_id=f"{origin}:{transfer_id}/{at.isoformat()}",
-                    occurred_at=at,
-                )
-                for origin, transfer_id, at in due
-            ]
-            return inbox.accept(session, events, now).count("accepted")
+            due = session.rows(statement, now=now)
+            partitions = [partition(row) for row in due] if partition else None
+            return inbox.accept(session, [event(*row) for row in due], now, partitions).count("accepted")
+
+
+def _passed(
+    event: OrderDeadlinePassed | ReturnDeadlinePassed | TransferWrittenOff, about: str, at: dt.datetime
+) -> Message:
+    return message(event, source=SOURCE, event_id=f"{event.origin}:{about}/{at.isoformat()}", occurred_at=at)
 
 
 def _waiting(row: Row) -> ExceptionItem:
