@@ -19,7 +19,8 @@ from tests.core import database
 pytest_plugins = ["tests.capabilities"]
 
 FIRST_PORT = 12_000
-PORTS = 4_000
+LAST_PORT = 32_000
+PORTS = 1_000
 
 
 @pytest.fixture
@@ -72,16 +73,22 @@ def log(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def free_port(worker_id: str) -> Callable[[], int]:
-    """Ports that nobody else gets in the same run: each process of tests has a range, below the system's own."""
-    own = 0 if worker_id == "master" else int(worker_id.removeprefix("gw")) + 1
-    ports = iter(range(FIRST_PORT + own * PORTS, FIRST_PORT + (own + 1) * PORTS))
+def free_port() -> Iterator[Callable[[], int]]:
+    """Ports below the system's own that no other process of tests gets: each holds a range by its first port."""
+    with socket.socket() as guard:
+        for first in range(FIRST_PORT, LAST_PORT, PORTS):
+            with contextlib.suppress(OSError):
+                guard.bind(("127.0.0.1", first))
+                break
+        else:
+            raise AssertionError(f"every range of ports from {FIRST_PORT} to {LAST_PORT} is held")
+        ports = iter(range(first + 1, first + PORTS))
 
-    def one() -> int:
-        for port in ports:
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-        raise AssertionError(f"no free port among {PORTS}")
+        def one() -> int:
+            for port in ports:
+                with socket.socket() as probe, contextlib.suppress(OSError):
+                    probe.bind(("127.0.0.1", port))
+                    return port
+            raise AssertionError(f"no free port among {PORTS}")
 
-    return one
+        yield one
