@@ -437,6 +437,8 @@ def _order_journals(events: Sequence[Event]) -> Iterator[str]:
         match event:
             case ShipmentShipped():
                 yield f"{event.origin}:shipment/{event.shipment_id}"
+            case OrderStepped(step="picked_up") if event.reference:
+                yield f"{event.origin}:shipment/{event.reference}"
             case OrderCancelled():
                 yield f"{event.origin}:cancellation/{event.cancellation_id}"
             case OrderEdited():
@@ -458,12 +460,12 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
     captured = [(one, one.event) for one in messages if isinstance(one.event, OrderCaptured)]
     for one in messages:
         match event := one.event:
-            case OrderStepped() | OrderDeadlinePassed():
-                stepped.add(correlation_id(event.origin, event.order_id))
             case ShipmentShipped():
                 changed.add(correlation_id(event.origin, event.order_id))
-            case OrderCancelled() | OrderEdited():
+            case OrderCancelled() | OrderEdited() | OrderStepped(step="picked_up"):
                 changed.add(correlation_id(event.origin, event.order_id))
+                stepped.add(correlation_id(event.origin, event.order_id))
+            case OrderStepped() | OrderDeadlinePassed():
                 stepped.add(correlation_id(event.origin, event.order_id))
             case OrderCaptured() | Payment() | BackorderOffered():
                 read.add(correlation_id(event.origin, event.order_id))

@@ -360,9 +360,10 @@ class OrderEdited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a system did for an order that moves neither goods nor money: a check, a release, a message to somebody.
+    """What a system did for an order beside moving money: a check, a release, a message to somebody.
 
-    ``shipment_confirmed`` is that the channel was told of a shipment, whose ID is the ``reference``.
+    ``picked_up`` is the one step by which goods leave: ``lines``, or without any everything that is reserved. Its
+    ``reference``, or that of ``shipment_confirmed``, is the shipment that it is about, where there is one.
     ``failed`` is a check that the order did not pass, or a step that could not be done; the step may come again.
     """
 
@@ -375,6 +376,11 @@ class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     due_at: Moment | None = None  # by when what was promised is to be done: a carrier's word on the delivery
     failed: bool = False
     reason: Annotated[str, Meta(max_length=500)] = ""
+    lines: Annotated[tuple[OrderUnits, ...], Meta(max_length=5000)] = ()  # that the customer took
+
+    def __post_init__(self) -> None:
+        if self.lines and (self.step != "picked_up" or self.failed):
+            raise ValueError(f"`lines` are of what was picked_up, not of {self.step}{' that failed' * self.failed}")
 
 
 class BackorderOffered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -431,6 +431,7 @@ def _step(life: Life, at: datetime, step: OrderStepName, system: str, failure: s
     event = OrderStepped(
         origin=life.origin, order_id=life.order_id, step=step, system=system, location=life.location,
         due_at=life.promised_at if step == "delivery_promised" else None, failed=bool(failure), reason=failure,
+        reference=_shipment_id(life) if step == "picked_up" else "",
     )  # fmt: skip
     attempt = "failed" if failure else "done"
     return Happening(at, system.replace(" ", "-"), f"{step}/{attempt}/{life.order_id}", event)
@@ -438,12 +439,15 @@ def _step(life: Life, at: datetime, step: OrderStepName, system: str, failure: s
 
 def _shipment(life: Life) -> Happening:
     source = _keeper(life)
-    prefix = "SH" if source == "wms" else "PU"
     event = ShipmentShipped(
-        origin=life.origin, order_id=life.order_id, shipment_id=f"{prefix}-{life.number}", location=life.location,
-        tracking_id=f"TK{life.number}" if prefix == "SH" else "",
+        origin=life.origin, order_id=life.order_id, shipment_id=_shipment_id(life), location=life.location,
+        tracking_id=f"TK{life.number}" if source == "wms" else "",
     )  # fmt: skip
     return Happening(life.shipped_at, source, f"shipment/{life.order_id}", event)
+
+
+def _shipment_id(life: Life) -> str:
+    return f"{'SH' if _keeper(life) == 'wms' else 'PU'}-{life.number}"
 
 
 def _return(life: Life, line: Line) -> Iterator[Happening]:

@@ -55,7 +55,8 @@ class Erp:
         if key not in self.documents:
             self.documents[key] = f"ERP-{len(self.documents) + 1}"
             for line in journal["lines"]:
-                self.amounts[line["account"]].append(line["amount_minor"])
+                if "account" in line:  # it is a journal
+                    self.amounts[line["account"]].append(line["amount_minor"])
         return Answer(key, "accepted", self.documents[key])
 
     @contextmanager

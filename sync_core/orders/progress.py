@@ -6,9 +6,9 @@ import msgspec
 
 from sync_core.messages import OrderStepped
 from sync_core.model import Order, Severity
+from sync_core.orders import shipments
 from sync_core.orders.checks import STEPS, failure_of, held_by
 from sync_core.orders.orders import order_of, raise_about, source_hop
-from sync_core.orders.shipments import deliver
 from sync_core.orders.windows import close_window, step_key
 from sync_core.unit import DONE, Step, Verdict
 
@@ -21,9 +21,13 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
     if isinstance(order, Verdict):
         return order
     identity = order.correlation_id
+    picked_up = event.step == "picked_up" and not event.failed
+    verdict = shipments.collect(step, order, event) if picked_up else DONE
+    if verdict.state == "parked":
+        return verdict
     _tell(step, order, event)
     if event.step == order.revenue_on and order.undelivered and not event.failed:
-        deliver(step, order, event.reference)
+        shipments.deliver(step, order, event.reference)
     key = step_key(event.step, event.reference)
     before = step.unit.order_steps.get((identity, key))
     if before is not None and before >= step.message.occurred_at:
@@ -37,7 +41,7 @@ def advance(step: Step, event: OrderStepped) -> Verdict:
         if event.step == "released":
             step.resolve_exceptions(identity, order.origin, "changed_after_release", "released again")
             _watch_release(step, order)
-    return DONE
+    return verdict
 
 
 def _fail(step: Step, order: Order, event: OrderStepped) -> None:

@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.semconv import EVENT_LINE
 from sync_core.ledger.ledger import JournalLine
-from sync_core.messages import ShipmentShipped, derived
+from sync_core.messages import OrderStepped, OrderUnits, ShipmentShipped, derived
 from sync_core.model import COST, Hop, Order, OrderLine
 from sync_core.orders.checks import held_by
 from sync_core.orders.orders import (
@@ -38,52 +38,77 @@ def ship(step: Step, event: ShipmentShipped) -> Verdict:
     order = order_of(step, event, "shipment", event.shipment_id)
     if isinstance(order, Verdict):
         return order
-    identity = order.correlation_id
     if order.state == "cancelled" and step.message.provenance == "generated":
         return Verdict("done", f"order {event.order_id} was cancelled before its shipment")
+    if order.state == "shipped" and _documents(step, order, "pickup") > _documents(step, order, "pickup_shipment"):
+        note_document(step, order, "pickup_shipment", event.shipment_id)
+        return Verdict("done", f"what shipment {event.shipment_id} is of was picked up")
+    return _leave(step, order, event.shipment_id, event.lines, event.tracking_id)
+
+
+def collect(step: Step, order: Order, event: OrderStepped) -> Verdict:
+    """The customer took the goods with them, and what left for that before, if anything did, is not taken again."""
+    known = (order.correlation_id, "shipment", event.reference) in step.unit.order_documents
+    some_left = order.state == "partially_shipped" and not (event.reference or event.lines)
+    if order.state == "shipped" or known or some_left:
+        return DONE
+    pickup_id = event.reference or f"{order.order_id}-pickup"
+    verdict = _leave(step, order, pickup_id, event.lines, "")
+    if verdict.state == "done":
+        note_document(step, order, "pickup", pickup_id)
+    return verdict
+
+
+def _documents(step: Step, order: Order, kind: str) -> int:
+    return sum((one, what) == (order.correlation_id, kind) for one, what, _ in step.unit.order_documents)
+
+
+def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUnits], tracking_id: str) -> Verdict:
+    identity = order.correlation_id
     if order.state == "lapsed":
-        return Verdict("parked", f"order {event.order_id} is not paid", identity)
-    taken = _leaving(step, order, event)
+        return Verdict("parked", f"order {order.order_id} is not paid", identity)
+    taken = _leaving(step, order, wanted)
     if isinstance(taken, str):
-        detail = f"shipment {event.shipment_id} {taken}"
+        detail = f"shipment {shipment_id} {taken}"
         return refuse(
             step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor,
-            document_id=event.shipment_id if event.lines else "",
+            document_id=shipment_id if wanted else "",
         )  # fmt: skip
     if not order.provider or order.due_minor > 0:
-        return Verdict("parked", f"order {event.order_id} is not paid", identity)
+        return Verdict("parked", f"order {order.order_id} is not paid", identity)
     if held := held_by(step, order):
-        detail = f"shipment {event.shipment_id} left although {' and '.join(held)}"
+        detail = f"shipment {shipment_id} left although {' and '.join(held)}"
         raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
-    note_document(step, order, "shipment", event.shipment_id)
+    note_document(step, order, "shipment", shipment_id)
     if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
         due_at = step.message.occurred_at + dt.timedelta(seconds=seconds)
-        open_window(step, order, "shipment_confirmation", event.shipment_id, due_at)
-    _apply(step, order, event, taken)
+        open_window(step, order, "shipment_confirmation", shipment_id, due_at)
+    keys = {"shipment_id": shipment_id, "tracking_id": tracking_id}
+    _apply(step, order, keys, taken, named=bool(wanted))
     return DONE
 
 
-def _leaving(step: Step, order: Order, event: ShipmentShipped) -> Chosen:
+def _leaving(step: Step, order: Order, wanted: Sequence[OrderUnits]) -> Chosen:
     """The units that leave, by line number; or why they cannot, as the end of a sentence."""
     goods = [line for line in step.unit.lines[order.correlation_id] if line.kind == MOVES_STOCK]
     reserved = {line.line_no: line.reserved for line in goods if line.reserved}
     if order.state in ("shipped", "cancelled") or (goods and not reserved):
         return f"of an order that is {order.state.replace('_', ' ')}"
-    if not event.lines:
+    if not wanted:
         return reserved
-    found = chosen(goods, event.lines, lambda line: line.reserved)
+    found = chosen(goods, wanted, lambda line: line.reserved)
     return f"has {found}" if isinstance(found, str) else found
 
 
-def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int, int]) -> None:
-    identity = order.correlation_id
+def _apply(step: Step, order: Order, keys: Mapping[str, str], taken: Mapping[int, int], *, named: bool) -> None:
+    identity, shipment_id = order.correlation_id, keys["shipment_id"]
     lines = step.unit.lines[identity]
     in_parts = order.state == "partially_shipped"
     now, left = weight(lines, taken)
     unshipped = order.unshipped
     earned = shares(unshipped, now, left)
-    told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if event.lines else []
-    costs = _take_out(step, order, event.shipment_id, taken)
+    told = [_told(line, taken[line.line_no]) for line in lines if line.line_no in taken] if named else []
+    costs = _take_out(step, order, shipment_id, taken)
     restate(step, order)
     last = order.state != "partially_shipped"
     if last:
@@ -93,8 +118,11 @@ def _apply(step: Step, order: Order, event: ShipmentShipped, taken: Mapping[int,
         earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
-    _tell(step, order, event, sum(taken.values()), _worth(earned), told)
-    _post(step, order, event.shipment_id, costs, earned)
+    about = {"quantity": sum(taken.values()), "amount_minor": _worth(earned), **keys}
+    hop = source_hop(step, order, "order.ship", "fulfilment", shipment_id, "shipped", about)
+    hop.events.extend(told)
+    step.tell(hop)
+    _post(step, order, shipment_id, costs, earned)
     if in_parts or not last:
         step.tell(_progress(order, "fulfilled" if last else "partially_shipped", _worth(order.unshipped)))
 
@@ -119,17 +147,6 @@ def _take_out(step: Step, order: Order, shipment_id: str, taken: Mapping[int, in
             held = step.stock(sku, order.location)
             costs[held.currency or order.currency] += quantity * (held.unit_cost_minor or 0)
     return costs
-
-
-def _tell(
-    step: Step, order: Order, event: ShipmentShipped, units: int, amount_minor: int,
-    lines: list[tuple[str, dict[str, Any]]],
-) -> None:  # fmt: skip
-    keys = {"shipment_id": event.shipment_id, "tracking_id": event.tracking_id}
-    about = {"quantity": units, "amount_minor": amount_minor, **keys}
-    hop = source_hop(step, order, "order.ship", "fulfilment", event.shipment_id, "shipped", about)
-    hop.events.extend(lines)
-    step.tell(hop)
 
 
 def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], earned: Mapping[str, int]) -> None:

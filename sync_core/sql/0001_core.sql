@@ -156,7 +156,7 @@ create index order_deadlines_due on core.order_deadlines (due_at);
 
 create table core.order_documents (
     correlation_id  bytea not null,
-    kind            text not null check (kind in ('shipment', 'cancellation', 'edit')),
+    kind            text not null check (kind in ('shipment', 'pickup', 'pickup_shipment', 'cancellation', 'edit')),
     document_id     text not null,
     occurred_at     timestamptz not null,
     primary key (correlation_id, kind, document_id)

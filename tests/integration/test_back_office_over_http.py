@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sync_core.messages import TYPE_OF
+from sync_core.messages import TYPE_OF, LocationRegistered
 from sync_core.messages import Event as CoreEvent
 from sync_core.store import Store
 from tallytrace import core as core_process
 from tallytrace.settings import Settings
 from tests.core import Core, text
 from tests.erp import Erp
-from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment, shipment
+from tests.factories import RetailRow, cloudevent, goods_in, line, online_retail_csv, order, payment, shipment, stepped
 
 PATIENCE_SECONDS = 90  # on a busy machine; alone it takes moments
 ATTEMPTS = 4
@@ -232,3 +232,26 @@ def test_reading_goes_on_while_writing_stands_still(retailer: Retailer) -> None:
         assert retailer.state("stuck") == ""
     eventually(lambda: retailer.state("stuck") == "reserved")
     eventually(lambda: sellable() == 4)
+
+
+@pytest.mark.proves(52)
+def test_a_pickup_alone_takes_the_goods_out_makes_revenue_and_tells_the_erp(retailer: Retailer) -> None:
+    store = {"location": "ST1"}
+    retailer.tell(LocationRegistered(origin="erp", location="ST1", kind="store", goods_to_erp=True))
+    retailer.tell(goods_in("GR-ST1", location="ST1", units={"A1": 3}))
+    assert retailer.order("collected", **store).json()[0]["state"] == "reserved"
+    retailer.tell(payment("collected"), stepped("ready_for_pickup", "collected", system="pos", **store))
+    eventually(lambda: "shop:order/collected" in retailer.erp.documents)
+    assert not [key for key in retailer.erp.bodies if "collected-pickup" in key]
+    retailer.tell(stepped("picked_up", "collected", system="pos", **store))
+    eventually(lambda: "shop:shipment/collected-pickup" in retailer.erp.documents)
+    posted = {
+        one["account"]: one["amount_minor"] for one in retailer.erp.bodies["shop:shipment/collected-pickup"]["lines"]
+    }
+    assert (posted["liabilities:contract:goods"], posted["revenue:goods"]) == (1000, -1000)
+    assert posted["expenses:cost of goods"] == -posted["assets:inventory:sellable"] > 0
+    eventually(
+        lambda: [key for key in retailer.erp.documents if key.endswith("collected-pickup/collected@ST1/shipment")]
+    )
+    [told] = retailer.http.get("/v1/availability", params={"sku": "A1", **store}).json()["items"][0]["locations"]
+    assert (told["on_hand"], told["free"], retailer.state("collected")) == (2, 2, "shipped")

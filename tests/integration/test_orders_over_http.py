@@ -2,8 +2,12 @@
 
 import datetime as dt
 
+import httpx
+import msgspec
 import pytest
 
+from sync_core.ledger.ledger import SalesTerms
+from sync_core.messages import Event, OrderUnits
 from tests.core import Core
 from tests.estate import Estate, Tell, milestones
 from tests.factories import NOON, cancellation, goods_in, line, order, payment, shipment, stepped
@@ -47,6 +51,42 @@ def test_a_store_takes_its_own_goods_for_a_customer_who_comes(estate: Estate, jo
     assert "picked_up" in milestones(journey("pickup"))
     assert estate.at("ST1") == {}
     assert estate.sound()
+
+
+def test_what_is_told_of_a_pickup_by_till_and_store_system_is_one_pickup(
+    estate: Estate, core: Core, http: httpx.Client
+) -> None:
+    """Whichever comes first, and under one number or two: goods leave once, and once they are revenue."""
+    core.rules = msgspec.structs.replace(
+        core.rules, channels={"web": SalesTerms(tax_point="capture", revenue_on="picked_up")}
+    )
+    estate.tell(goods_in(units={"A1": 9}))
+    taken = {"lines": (OrderUnits(sku="A1", quantity=1),)}
+    stories: dict[str, list[Event]] = {
+        "one": [stepped("picked_up", "one"), shipment("one")],
+        "two": [shipment("two"), stepped("picked_up", "two")],
+        "named": [stepped("picked_up", "named", reference="Snamed"), shipment("named", **taken)],
+        "parts": [stepped("picked_up", "parts", reference=one, **taken) for one in ("P1", "P2")],
+        "early": [],
+    }  # fmt: skip
+    for name in stories:
+        estate.tell(order(name, line(quantity=2 if name == "parts" else 1)))
+    estate.tell(stepped("picked_up", "early"))
+    assert core.states()["parked"] == 1, "nobody gives away what is not paid"
+    for name, events in stories.items():
+        due = http.get(f"/v1/orders/{name}").json()[0]["due_minor"]
+        estate.tell(payment(name, amount_minor=due), *events)
+        assert http.get(f"/v1/orders/{name}").json()[0]["state"] == "shipped", name
+    assert estate.exceptions() == []
+    assert estate.at() == {"on_hand": 3, "good": 3, "free": 3, "sellable": 3}
+    assert core.balance("liabilities:contract") == 0
+    assert core.balance("revenue:goods") == -6000
+    assert estate.sound()
+
+
+def test_a_pickup_of_what_was_not_kept_for_the_customer_is_somebodys(estate: Estate) -> None:
+    estate.tell(goods_in(), order("1"), payment("1"), cancellation("1"), stepped("picked_up"))
+    assert ("shipment_not_reserved", "warehouse", 1000) in estate.exceptions()
 
 
 def test_a_check_that_failed_has_an_owner_until_it_is_passed(estate: Estate, journey: Tell) -> None:
