@@ -147,6 +147,14 @@ class Terms(Struct, frozen=True):
     sales_orders: bool = False
 
 
+class BookedMatches(Struct, frozen=True):
+    """What is booked of the matches of a settlement's lines."""
+
+    matched_minor: int = 0
+    difference_minor: int = 0
+    written_off_minor: int = 0
+
+
 class Captured(Struct):
     """A payment, or the part of it that one tender paid: what was taken and given back, and whether it is settled."""
 

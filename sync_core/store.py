@@ -23,6 +23,7 @@ from sync_core.ledger.periods import Periods
 from sync_core.master_messages import CustomerUpdated
 from sync_core.messages import Event, Message, OrderCaptured, SettlementReceived, decode_event
 from sync_core.model import (
+    BookedMatches,
     Captured,
     Catalogue,
     Customer,
@@ -374,8 +375,8 @@ def load_settlements_before(session: Session, unit: Unit, settlements: Sequence[
     load_posted(session, unit, [one.journal_before for one in later])
     for one in later:
         values = {"origin": one.origin, "settlement_id": one.settlement_id, "version": one.version}
-        found = session.one("settlement_differences", **values)[0]
-        unit.settlement_differences[(one.origin, one.settlement_id)] = found
+        booked = session.one("booked_of_settlement", **values)
+        unit.booked_settlements[(one.origin, one.settlement_id)] = BookedMatches(*booked)
 
 
 def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:

@@ -15,6 +15,7 @@ from sync_core.ledger.periods import FINANCE, Periods
 from sync_core.ledger.rates import Rates
 from sync_core.messages import Cause, Message, Provenance
 from sync_core.model import (
+    BookedMatches,
     Captured,
     Catalogue,
     CreditPiece,
@@ -172,7 +173,7 @@ class Unit(Struct):
         default_factory=lambda: defaultdict(dict)
     )  # (source, location): when it moved, and when that was applied
     days: set[dt.date] = field(default_factory=set)  # business days that are to be reconciled again
-    settlement_differences: dict[tuple[str, str], int] = field(default_factory=dict)  # booked of the version before
+    booked_settlements: dict[tuple[str, str], BookedMatches] = field(default_factory=dict)  # of versions before
     waited_long: dict[tuple[str, str], tuple[str, bytes, str]] = field(default_factory=dict)
     """By event that waited: the exception about it, and the transaction it waited for."""
     arrived: set[bytes] = field(default_factory=set)

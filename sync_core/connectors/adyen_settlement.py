@@ -70,4 +70,4 @@ def _lines(row: Row) -> Iterator[SettlementLine]:
             yield SettlementLine(batch, row.line, "fee", -fee, currency, on, psp, change, order, column)
 
 
-ADYEN: Final = Connector("adyen", "processor", read)
+ADYEN: Final = Connector("adyen", "processor", read, currencies=True)

@@ -53,7 +53,7 @@ def read(lines: Iterator[str], name: str) -> Iterator[SettlementLine]:
             raise row.wrong(f"settlement-id is {row['settlement-id']!r}, that of the summary {number!r}")
         if amount := row.amount("amount", currency, decimal):
             yield balance.add(_line(row, number, amount, currency, on))
-    if (come := balance.sums.get(number, 0)) != total:
+    if (come := balance.sums.get((number, currency), 0)) != total:
         raise last.wrong(f"the rows come to {text(come)} {currency}, the summary says {text(total)}")
     yield from balance.payouts()
 

@@ -63,7 +63,7 @@ def parse(body: bytes) -> Mapping:
 
 
 def connector(mapping: Mapping) -> Connector:
-    return Connector(mapping.origin, mapping.kind, partial(read, mapping))
+    return Connector(mapping.origin, mapping.kind, partial(read, mapping), currencies=mapping.kind == "processor")
 
 
 def read(mapping: Mapping, lines: Iterator[str], name: str) -> Iterator[SettlementLine]:

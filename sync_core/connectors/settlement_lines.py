@@ -34,11 +34,15 @@ class SettlementLine(Struct, frozen=True):
 
 
 class Connector(Struct, frozen=True):
-    """How a kind of file is read. ``origin`` is the provider; a bank's statement names its own account."""
+    """How a kind of file is read. ``origin`` is the provider; a bank's statement names its own account.
+
+    Where settlements have ``currencies`` beside each other, each of them is a settlement of its own.
+    """
 
     origin: str
     kind: Literal["processor", "bank"]
     read: Callable[[Iterator[str], str], Iterator[SettlementLine]]
+    currencies: bool = False
 
 
 class Row:
@@ -121,26 +125,27 @@ class Balance:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.sums: dict[str, int] = {}
-        self.last: dict[str, SettlementLine] = {}
+        self.sums: dict[tuple[str, str], int] = {}
+        self.last: dict[tuple[str, str], SettlementLine] = {}
 
     def add(self, line: SettlementLine) -> SettlementLine:
-        self.sums[line.settlement_id] = self.sums.get(line.settlement_id, 0) + line.amount_minor
-        self.last[line.settlement_id] = line
+        key = (line.settlement_id, line.currency)
+        self.sums[key] = self.sums.get(key, 0) + line.amount_minor
+        self.last[key] = line
         return line
 
     def require_zero(self) -> None:
-        for number, rest in self.sums.items():
+        for (number, currency), rest in self.sums.items():
             if rest:
-                last = self.last[number]
+                last = self.last[number, currency]
                 detail = f"settlement {number} does not add up: {text(rest)} {last.currency} are left over"
                 raise UnreadableFileError(self._name, last.position, detail)
 
     def payouts(self, payout_of: Callable[[str], str] = str) -> Iterator[SettlementLine]:
         """What is paid out of settlements that do not state it: all that is left."""
-        for number, rest in self.sums.items():
+        for (number, currency), rest in self.sums.items():
             if rest:
-                last = self.last[number]
+                last = self.last[number, currency]
                 yield SettlementLine(
                     number, last.position, "payout", -rest, last.currency, last.on, reference=payout_of(number)
                 )

@@ -7,7 +7,7 @@ from typing import Final
 from collector.semconv import correlation_id
 from sync_core.ledger.ledger import JournalLine, reversal
 from sync_core.messages import SettlementReceived, SettlementTotal
-from sync_core.model import Hop
+from sync_core.model import BookedMatches, Hop
 from sync_core.unit import DONE, Step, Verdict
 
 OWNER: Final = "finance"
@@ -24,8 +24,7 @@ def receive(step: Step, event: SettlementReceived) -> Verdict:
         before = _before(step, event)
         if before is None:
             return _refused(step, event, identity)
-        differences = step.unit.settlement_differences.get((event.origin, event.settlement_id), 0)
-        _reverse(step, event, identity, before, differences)
+        _reverse(step, event, identity, before)
         before_this = named | {"version": event.version, "now": step.wall}
         step.unit.settings.append(("supersede_matches", before_this))
         step.unit.settings.append(("supersede_settlement", before_this | {"correlation_id": identity}))
@@ -96,18 +95,28 @@ def _bank(step: Step, event: SettlementReceived) -> list[JournalLine]:
     ]
 
 
-def _reverse(
-    step: Step, event: SettlementReceived, identity: bytes, lines: Sequence[JournalLine], differences: int
-) -> None:
-    rules, made = step.rules, step.message.provenance
-    matched = [
-        JournalLine(rules.clearing(event.origin), differences, made),
-        JournalLine(rules.accounts.settlement_differences, -differences, made),
+def _reverse(step: Step, event: SettlementReceived, identity: bytes, lines: Sequence[JournalLine]) -> None:
+    """What the version before this one booked, and what was booked of its matches, back."""
+    accounts, made = step.rules.accounts, step.message.provenance
+    booked = step.unit.booked_settlements.get((event.origin, event.settlement_id), BookedMatches())
+    difference, written_off = booked.difference_minor, booked.written_off_minor
+    account = step.rules.clearing(event.origin)
+    of_matches = [JournalLine(account, difference, made)]
+    if event.kind == "bank":
+        account, matched = accounts.bank_unidentified, booked.matched_minor
+        of_matches = [
+            JournalLine(account, -matched, made),
+            JournalLine(accounts.payouts_in_transit, matched + difference, made),
+        ]
+    of_matches += [
+        JournalLine(accounts.settlement_differences, -difference, made),
+        JournalLine(accounts.written_off, written_off, made),
+        JournalLine(account, -written_off, made),
     ]
     step.post(
         origin=event.origin, correlation_id=identity, document="settlement_reversal", entity_id=event.entity_id,
         channel=event.origin, location="", currency=event.currency, owner=OWNER,
-        lines=[*map(reversal, lines), *matched],
+        lines=[*map(reversal, lines), *of_matches],
     )  # fmt: skip
     about = {"settlement_id": event.settlement_id, "reason": f"version {event.version} came", "provider": event.origin}
     step.tell(

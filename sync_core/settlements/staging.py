@@ -2,8 +2,8 @@
 
 import datetime as dt
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,21 +19,24 @@ from sync_core.errors import InvalidEventError, UnreadableFileError
 from sync_core.ledger.ledger import PostingRules
 from sync_core.messages import Cause, SettlementReceived, SettlementTotal, decode_event, message
 from sync_core.model import ExceptionItem
-from sync_core.store import Session, Store, add_exceptions, save_spans
+from sync_core.store import Row, Session, Store, add_exceptions, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told, opened
 
 SOURCE: Final = "tallytrace.settlements"
 OWNER: Final = "finance"
+CORRECTED_WITHIN: Final = dt.timedelta(days=40)
+"""A bank's statement of another time under the same number is no correction of it."""
 MOST_SETTLEMENTS: Final = 10_000
 """Settlements in one file, at most; their lines are not bounded."""
 
 
 class Head(Struct):
-    """What is known of one settlement when its lines have been read."""
+    """What is known of one settlement, or of one currency of it, when its lines have been read."""
 
     settlement: int
     origin: str
+    number: str
     currency: str
     on: dt.date
     position: int
@@ -77,21 +80,22 @@ def read(
 
 def _keep(
     session: Session, numbers: Session, how: Connector, name: str, lines: Iterator[str], rules: PostingRules
-) -> dict[tuple[str, str], Head]:
+) -> list[Head]:
     """Put every line into the database and add up each settlement."""
-    heads = dict[tuple[str, str], Head]()
+    heads = dict[tuple[str, str, str], Head]()
     columns = ("settlement", "position", "kind", "fee_type", "account", "currency", "amount_minor", "open_minor",
                "reference", "alternate", "order_id", "business_date")  # fmt: skip
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for line in how.read(lines, name):
             origin = line.origin or how.origin
-            head = heads.get((origin, line.settlement_id))
+            key = (origin, line.settlement_id, line.currency if how.currencies else "")
+            head = heads.get(key)
             if head is None:
                 if len(heads) == MOST_SETTLEMENTS:
                     raise UnreadableFileError(name, line.position, f"more than {MOST_SETTLEMENTS} settlements")
                 number = numbers.one("new_settlement")[0]
-                head = heads[(origin, line.settlement_id)] = Head(number, origin, line.currency, line.on, line.position)
+                head = heads[key] = Head(number, origin, line.settlement_id, line.currency, line.on, line.position)
             _add(head, line, name)
             account, matched = _account(rules, how, origin, line)
             yield (
@@ -102,7 +106,7 @@ def _keep(
     session.copy("settlement_lines", columns, rows())
     if not heads:
         raise UnreadableFileError(name, 1, "there is no line in it")
-    return heads
+    return list(heads.values())
 
 
 def _account(rules: PostingRules, how: Connector, origin: str, line: SettlementLine) -> tuple[str, bool]:
@@ -126,21 +130,21 @@ def _add(head: Head, line: SettlementLine, name: str) -> None:
     head.digest.update(f"{said}\x1f{line.fee_type}".encode())
 
 
-def _book(
-    session: Session, run: int, how: Connector, name: str, heads: dict[tuple[str, str], Head], now: dt.datetime
-) -> None:
+def _book(session: Session, run: int, how: Connector, name: str, heads: Sequence[Head], now: dt.datetime) -> None:
     """Have what is new booked by the core; what is known is dropped again."""
     counts: defaultdict[str, int] = defaultdict(int)
-    for (origin, number), head in heads.items():
-        digest = head.digest.digest()
-        known = session.rows("settlement_versions", origin=origin, settlement_id=number)
-        if known and bytes(known[0][1]) == digest:
+    currencies = Counter((head.origin, head.number) for head in heads)
+    for head in heads:
+        origin, digest = head.origin, head.digest.digest()
+        number, known = _known(session, head, alone=currencies[origin, head.number] == 1)
+        if known and bytes(known[1]) == digest:
             session.run("drop_lines", settlement=head.settlement)
             counts["duplicates"] += head.lines
             continue
-        if known and how.kind == "bank":
-            raise UnreadableFileError(name, head.position, f"statement {number} is known with other entries")
-        event = _received(how, origin, number, head, known[0][0] + 1 if known else 1, name)
+        if known and how.kind == "bank" and abs(known[3] - head.on) > CORRECTED_WITHIN:
+            detail = f"statement {number} is known of {known[3]}: it has other entries, of {head.on}"
+            raise UnreadableFileError(name, head.position, detail)
+        event = _received(how, origin, number, head, known[0] + 1 if known else 1, name)
         session.run(
             "add_settlement", settlement=head.settlement, origin=origin, settlement_id=number, version=event.version,
             kind=how.kind, currency=head.currency, payout_id=head.payout_id, business_date=head.on, digest=digest,
@@ -150,10 +154,23 @@ def _book(
         told = message(event, source=f"{SOURCE}.{origin}", event_id=f"{number}/{event.version}", occurred_at=at)
         inbox.accept(session, [told], now)
         counts["accepted"] += head.lines
-    total = sum(head.lines for head in heads.values())
+    total = sum(head.lines for head in heads)
     session.run("file_progress", run=run, messages=len(heads), lines_read=total, lines_total=total,
                 accepted=counts["accepted"], duplicates=counts["duplicates"], conflicts=0)  # fmt: skip
     session.run("finish_file", run=run, state="read", error="", now=now)
+
+
+def _known(session: Session, head: Head, *, alone: bool) -> tuple[str, Row]:
+    """The number of a settlement, and the latest version of it. Of several currencies each has a number of its own,
+    unless the number alone is known in this one.
+    """
+    plain, own = (
+        session.rows("settlement_versions", origin=head.origin, settlement_id=number)
+        for number in (head.number, f"{head.number}/{head.currency}")
+    )
+    if plain[0][2] == head.currency if plain else alone and not own:
+        return head.number, plain[0] if plain else ()
+    return f"{head.number}/{head.currency}", own[0] if own else ()
 
 
 def _received(how: Connector, origin: str, number: str, head: Head, version: int, name: str) -> SettlementReceived:

@@ -385,19 +385,24 @@ where origin = %(origin)s and settlement_id = %(settlement_id)s and version = %(
 -- Nobody else matches until this transaction ends.
 select pg_advisory_xact_lock(7407, 1)
 
--- name: settlement_differences
--- What was booked of differences between a settlement's lines and what they were matched with.
-select coalesce(sum(difference_minor), 0)::bigint
-from core.matches join core.settlement_lines using (line_id) join core.settlements using (settlement)
-where origin = %(origin)s and settlement_id = %(settlement_id)s and version = %(version)s - 1
-  and undone_at is null and rule <> 'written off'
+-- name: booked_of_settlement
+-- What was booked of matches with the version of a settlement before this one: matched, different, written off.
+select coalesce(sum(amount_minor) filter (where item_id is not null), 0)::bigint,
+       coalesce(sum(difference_minor) filter (where item_id is not null), 0)::bigint,
+       coalesce(sum(amount_minor) filter (where item_id is null), 0)::bigint
+from (
+    select matches.amount_minor, difference_minor, item_id
+    from core.matches join core.settlement_lines using (line_id) join core.settlements using (settlement)
+    where origin = %(origin)s and settlement_id = %(settlement_id)s and version = %(version)s - 1 and undone_at is null
+      and (item_id is null or match_id <= (select told_through from core.matching))
+) as booked
 
 -- name: supersede_matches
--- Open again what the version of a settlement before this one had settled.
+-- Open again what the version of a settlement before this one had settled; what was written off of it is not any more.
 with undone as (
     update core.matches set undone_at = %(now)s
     from core.settlement_lines join core.settlements using (settlement)
-    where matches.line_id = settlement_lines.line_id and item_id is not null and undone_at is null
+    where matches.line_id = settlement_lines.line_id and undone_at is null
       and origin = %(origin)s and settlement_id = %(settlement_id)s and version < %(version)s
     returning item_id, matches.amount_minor + difference_minor as amount_minor
 )
@@ -1547,7 +1552,7 @@ select nextval(pg_get_serial_sequence('core.settlements', 'settlement'))
 
 -- name: settlement_versions
 -- What is known of a settlement, latest first.
-select version, digest from core.settlements where origin = %(origin)s and settlement_id = %(settlement_id)s
+select version, digest, currency, business_date from core.settlements where origin = %(origin)s and settlement_id = %(settlement_id)s
 order by version desc limit 1
 
 -- name: drop_lines

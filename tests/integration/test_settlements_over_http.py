@@ -182,8 +182,55 @@ def test_a_file_again_changes_nothing_and_a_corrected_one_reverses_the_first(
     assert versions == [(2, "matched"), (1, "superseded")]
     assert "superseded" in milestones(journey("po_1"))
     assert estate.sound()
-    other = give("camt053", camt053(("18.83", "", "REF po_1 STRIPE"), closing="18.83"))
-    assert "statement ST-1 is known with other entries" in other["error"]
+
+
+def test_a_corrected_statement_reverses_what_was_booked_matched_and_written_off_of_the_first(
+    http: httpx.Client, estate: Estate, core: Core, give: Give
+) -> None:
+    paid(estate, "k1", "k2")
+    give("stripe_payouts", stripe(("charge", "ch_k1", "10.00", "0.59")))
+    give("stripe_payouts", stripe(("charge", "ch_k2", "10.00", "0.59"), ("charge", "lost", "7.00", "0"), payout="po_2"))
+    first = camt053(("9.41", "po_1", ""), ("16.40", "po_2", ""), ("3.00", "", "GIFT"), closing="28.81")
+    give("camt053", first)
+    sides = {one["reference"]: one["id"] for one in http.get("/v1/settlements/open").json() if one["side"] == "line"}
+    for one in ("", "lost"):
+        decision = {"by": "ann", "reason": "nobody's", "lines": [sides[one]]}
+        assert http.post("/v1/settlements/write_off", json=decision).status_code == 200
+    assert (core.balance("expenses:settlement write-offs"), core.balance(TRANSIT)) == (-1000, 1)
+    assert estate.sound()
+    later(core, days=1)
+    give("camt053", camt053(("9.40", "po_1", ""), ("16.41", "po_2", ""), closing="25.81"))
+    assert (core.balance("assets:bank"), core.balance("assets:bank unidentified")) == (2581, 0)
+    assert (core.balance("expenses:settlement write-offs"), core.balance(TRANSIT)) == (-700, 1)
+    versions = [(one["version"], one["state"]) for one in http.get("/v1/settlements").json() if one["kind"] == "bank"]
+    assert versions == [(2, "matched"), (1, "superseded")]
+    give("stripe_payouts", stripe(("charge", "ch_k2", "10.00", "0.59"), ("charge", "lost", "7.01", "0"), payout="po_2"))
+    assert core.balance("expenses:settlement write-offs") == 0, "what is written off of a version goes with it"
+    assert core.balance("assets:clearing:stripe") == -701
+    assert estate.sound()
+    used_again = camt053(("1.00", "", ""), closing="1.00").replace("2026-03-06", "2027-03-06")
+    assert "statement ST-1 is known of 2026-03-06" in give("camt053", used_again)["error"]
+
+
+def test_a_batch_in_two_currencies_is_a_settlement_in_each(
+    http: httpx.Client, estate: Estate, core: Core, give: Give
+) -> None:
+    paid(estate, "u1", "u2", provider="adyen")
+    rows = [("Settled", "ch_u1", "", "9.80", "0.20"), ("Settled", "ch_u2", "", "9.50", "0.50"),
+            ("MerchantPayout", "", "", "-9.80", ""), ("MerchantPayout", "", "", "-9.50", "")]  # fmt: skip
+    lines = adyen(*rows).splitlines(keepends=True)
+    mixed = "".join(one.replace("GBP", "EUR") if number in (2, 4) else one for number, one in enumerate(lines))
+    assert give("adyen_settlement", mixed)["state"] == "read"
+    settled = {(one["settlement_id"], one["currency"]) for one in http.get("/v1/settlements").json()}
+    assert settled == {("ShopGB-16/GBP", "GBP"), ("ShopGB-16/EUR", "EUR")}
+    assert estate.exceptions() == [("settlement_currency", "payments", 1000)], "a sale in pounds is not paid in euros"
+    assert give("adyen_settlement", mixed)["accepted"] == 0
+    alone = adyen(*rows[::2], batch="17")
+    for content, ids in ((alone, {"ShopGB-17"}), (mixed.replace(",16", ",17"), {"ShopGB-17", "ShopGB-17/EUR"})):
+        give("adyen_settlement", content)
+        found = {one["settlement_id"] for one in http.get("/v1/settlements").json()}
+        assert {one for one in found if "-17" in one} == ids, "what was one currency is corrected under its number"
+    assert estate.sound()
 
 
 PAYPAL = """
