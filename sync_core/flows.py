@@ -385,7 +385,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
                 pass
     store.load_posted(session, unit, [e.journal_id for e in events if isinstance(e, PostingCompensated)])
     _load_returns(session, unit, events, return_ids)
-    _load_orders(session, unit, [one.message for one in claimed])
+    only_paid = _load_orders(session, unit, [one.message for one in claimed])
     store.load_open_lines(session, unit, sorted(pairs))
     store.load_waited_long(session, unit, [one.message for one in claimed if one.attempts])
     store.load_journal_owners(session, unit, sorted(_order_journals(events)))
@@ -404,7 +404,8 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
         (line.sku, place) for back in unit.returns.values() for line in back.goods for place in line.at if line.order
     )
     for identity, order in unit.orders.items():
-        stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
+        if pairs or identity not in only_paid or order.state == "lapsed":
+            stock.update((line.sku, order.location) for line in unit.lines[identity] if line.kind == "goods")
     stock.update(_edited_stock(unit, events))
     stock.update(_transferred_stock(unit, events))
     if not _load_stock(session, unit, stock, new_point=reordering, hold=hold):
@@ -451,8 +452,9 @@ def _order_journals(events: Sequence[Event]) -> Iterator[str]:
                 pass
 
 
-def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> None:
-    """The orders that events are about, and what their decisions read of each."""
+def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> set[bytes]:
+    """The orders that events are about, and what their decisions read of each; returns those that are only paid."""
+    paid: set[bytes] = set()
     read: set[bytes] = set()
     changed: set[bytes] = set()
     stepped: set[bytes] = set()
@@ -467,7 +469,9 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
                 stepped.add(correlation_id(event.origin, event.order_id))
             case OrderStepped() | OrderDeadlinePassed():
                 stepped.add(correlation_id(event.origin, event.order_id))
-            case OrderCaptured() | Payment() | BackorderOffered():
+            case Payment():
+                paid.add(correlation_id(event.origin, event.order_id))
+            case OrderCaptured() | BackorderOffered():
                 read.add(correlation_id(event.origin, event.order_id))
             case ReturnReceived(order_id=""):
                 pass
@@ -479,7 +483,8 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
                 pass
     read |= {line.order for back in unit.returns.values() for line in back.lines if line.order}
     read |= {back.order for back in unit.returns.values() if back.order}
-    store.load_orders(session, unit, sorted(read | changed | stepped | requested))
+    moved = read | changed | stepped | requested
+    store.load_orders(session, unit, sorted(moved | paid))
     channels = {event.channel for _, event in captured}
     channels |= {unit.orders[identity].channel for identity in changed if identity in unit.orders}
     store.load_terms(session, unit, channels)
@@ -494,6 +499,7 @@ def _load_orders(session: Session, unit: Unit, messages: Sequence[Message]) -> N
         within = dt.timedelta(seconds=longest)
         since, until = min(at for at, _ in live) - within, max(at for at, _ in live) + within
         store.load_baskets(session, unit, [intake.basket_of(event) for _, event in live], since, until)
+    return paid - moved
 
 
 def _load_tenders(session: Session, unit: Unit, events: Sequence[Event]) -> None:
@@ -510,7 +516,7 @@ def _load_tenders(session: Session, unit: Unit, events: Sequence[Event]) -> None
         if isinstance(event, ReturnRequested | ReturnReceived | ReturnMatched | GoodwillGranted) and event.order_id
     }
     store.load_payments(session, unit, sorted(paid))
-    cards = {one.card for one in unit.payments.values() if one.card}
+    cards = {one.card for of_order in unit.payments.values() for one in of_order.values() if one.card}
     cards |= {one.card for one in unit.refunds.values() if one.card}
     for event in events:
         match event:

@@ -3,8 +3,9 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
-from operator import attrgetter
+from functools import cache
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -84,6 +85,11 @@ class Session:
         """Execute the statement ``name`` of sql/queries.sql."""
         return self.connection.execute(_SQL[name], values)
 
+    def run_many(self, name: str, /, values: Sequence[Mapping[str, Any]]) -> None:
+        """The same for each of several sets of values, in their order, without waiting for each."""
+        with self.connection.cursor() as cursor:
+            cursor.executemany(_SQL[name], values)
+
     def run_on(self, name: str, columns: Mapping[str, str], /, **values: Any) -> Cursor[Row]:
         """The same with columns of our own naming in place of the statement's marks (``/*mark*/``)."""
         statement = _SQL[name]
@@ -112,12 +118,20 @@ class Session:
 
     def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Append rows by COPY, in text form."""
-        statement = psycopg.sql.SQL("copy core.{} ({}) from stdin").format(
-            psycopg.sql.Identifier(table), psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
-        )
-        with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        every = iter(rows)
+        for first in every:
+            with self.connection.cursor() as cursor, cursor.copy(_copy_statement(table, tuple(columns))) as copy:
+                copy.write_row(first)
+                for row in every:
+                    copy.write_row(row)
+
+
+@cache
+def _copy_statement(table: str, columns: tuple[str, ...]) -> bytes:
+    statement = psycopg.sql.SQL("copy core.{} ({}) from stdin").format(
+        psycopg.sql.Identifier(table), psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
+    )
+    return statement.as_bytes(None)
 
 
 class Store:
@@ -266,7 +280,7 @@ def load_promises(session: Session, unit: Unit, requests: Sequence[ReturnRequest
 
 def load_payments(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
     for row in session.rows("load_payments", ids=ids) if ids else ():
-        unit.payments[(row[0], row[1])] = Captured(*row)
+        unit.payments[row[0]][row[1]] = Captured(*row)
 
 
 def load_gift_cards(session: Session, unit: Unit, ids: Iterable[bytes]) -> None:
@@ -523,8 +537,16 @@ def settle(session: Session, unit: Unit, seqs: dict[int, Verdict]) -> None:
         session.run("touch_days", days=sorted(unit.days))
     if unit.arrived:
         session.run("release_waiting", ids=sorted(unit.arrived))
-    for statement, values in unit.settings:
-        session.run(statement, **values)
+    _save_deadlines(session, unit)
+    for statement, some in groupby(unit.settings, itemgetter(0)):
+        session.run_many(statement, [values for _, values in some])
+
+
+def _save_deadlines(session: Session, unit: Unit) -> None:
+    key = {name: itemgetter(place) for place, name in enumerate(("correlation_id", "deadline", "reference"))}
+    _columns(session, "drop_order_deadlines", sorted(unit.deadlines_met), **key)
+    due = {"due_at": lambda one: unit.deadlines[one]}
+    _columns(session, "save_order_deadlines", sorted(unit.deadlines), **key, **due)
 
 
 def save_spans(session: Session, spans: EncodedSpans, now: dt.datetime) -> None:

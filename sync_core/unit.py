@@ -113,9 +113,11 @@ class Unit(Struct):
     orders: dict[bytes, Order] = field(default_factory=dict)
     lines: dict[bytes, list[OrderLine]] = field(default_factory=dict)
     order_steps: dict[tuple[bytes, str], dt.datetime] = field(default_factory=dict)  # the latest of each step
+    deadlines: dict[tuple[bytes, str, str], dt.datetime] = field(default_factory=dict)  # of orders, by kind, reference
+    deadlines_met: set[tuple[bytes, str, str]] = field(default_factory=set)  # before ``deadlines`` came
     terms: dict[str, Terms] = field(default_factory=dict)  # by channel
     baskets: dict[bytes, list[tuple[bytes, str, dt.datetime]]] = field(default_factory=dict)  # who has the same
-    payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
+    payments: defaultdict[bytes, dict[str, Captured]] = field(default_factory=lambda: defaultdict(dict))  # by order
     changed_payments: dict[tuple[bytes, str], Captured] = field(default_factory=dict)
     periods: Periods = field(default_factory=Periods)
     rates: Rates = field(default_factory=Rates)
@@ -238,11 +240,11 @@ class Step(Struct):
 
     def captured(self, taken: Captured) -> None:
         """Money was taken by a payment of an order."""
-        place = (taken.correlation_id, taken.payment_id)
-        held = self.unit.payments.get(place)
-        if held is not None:
+        of_order = self.unit.payments[taken.correlation_id]
+        held = of_order.setdefault(taken.payment_id, taken)
+        if held is not taken:
             held.amount_minor += taken.amount_minor
-        self.unit.payments[place] = self.unit.changed_payments[place] = held or taken
+        self.unit.changed_payments[taken.correlation_id, taken.payment_id] = held
 
     def give_back(self, paid: Captured, amount_minor: int) -> None:
         """A part of a payment goes back; below zero it does not after all."""

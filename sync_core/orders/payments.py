@@ -69,7 +69,7 @@ def announce(step: Step, event: PaymentSettlementAnnounced) -> Verdict:
 def settle(step: Step, event: PaymentSettled) -> Verdict:
     """Paid out: what the provider owed us is in transit to the bank, less what it kept. Each payment once, in full."""
     order = _order(step, event)
-    payment = step.unit.payments.get((order.correlation_id, event.payment_id)) if order else None
+    payment = step.unit.payments[order.correlation_id].get(event.payment_id) if order else None
     if order is None or payment is None:
         return _parked(event)
     if payment.settled:

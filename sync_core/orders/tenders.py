@@ -104,6 +104,8 @@ def give_back(step: Step, order: Order, amount_minor: int) -> list[JournalLine]:
 
 def split_back(step: Step, order: Order, amount_minor: int) -> list[tuple[Captured, int]]:
     """The tenders that an amount goes back to, with their parts of it; noted as given back."""
+    if not amount_minor:
+        return []
     left, parts = amount_minor, []
     kinds = step.rules.refund_order
     for one in sorted(_of(step, order.correlation_id), key=lambda one: (kinds.index(one.kind), one.payment_id)):
@@ -127,7 +129,7 @@ def taken_from(step: Step, order: bytes, provider: str, amount_minor: int) -> tu
 
 def take_again(step: Step, order: bytes, payment_id: str, amount_minor: int) -> None:
     """What was noted as given back of a payment was not, or below zero more of it was."""
-    if one := step.unit.payments.get((order, payment_id)):
+    if one := step.unit.payments[order].get(payment_id):
         step.give_back(one, -min(amount_minor, one.refunded_minor))
 
 
@@ -152,13 +154,14 @@ def open_card(step: Step, origin: str, card_id: str, currency: str) -> None:
 
 
 def _of(step: Step, order: bytes) -> list[Captured]:
-    return [one for (identity, _), one in step.unit.payments.items() if identity == order]
+    return list(step.unit.payments[order].values())
 
 
 def note_booked(step: Step, order: Order, lines: Iterable[JournalLine]) -> None:
     """Keep what payments in another currency than that of the books were booked at: they are closed with that."""
+    paid_by = step.unit.payments[order.correlation_id]
     for line in lines:
-        paid = step.unit.payments.get((order.correlation_id, line.reference))
+        paid = paid_by.get(line.reference)
         if paid is not None and line.amount_minor > 0 and line.functional_minor is not None:
             paid.functional_minor = (paid.functional_minor or 0) + line.functional_minor
 

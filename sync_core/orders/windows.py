@@ -53,13 +53,13 @@ def open_window(step: Step, order: Order, deadline: OrderDeadline, reference: st
 
 
 def remember(step: Step, order: Order, deadline: OrderDeadline, reference: str, due_at: dt.datetime) -> None:
-    values = {"correlation_id": order.correlation_id, "deadline": deadline, "reference": reference, "due_at": due_at}
-    step.unit.settings.append(("save_order_deadline", values))
+    step.unit.deadlines.setdefault((order.correlation_id, deadline, reference), due_at)
 
 
 def forget(step: Step, order: Order, deadline: OrderDeadline, reference: str = "") -> None:
-    values = {"correlation_id": order.correlation_id, "deadline": deadline, "reference": reference}
-    step.unit.settings.append(("drop_order_deadline", values))
+    key = (order.correlation_id, deadline, reference)
+    step.unit.deadlines.pop(key, None)
+    step.unit.deadlines_met.add(key)
 
 
 def close_window(step: Step, order: Order, event: OrderStepped) -> None:

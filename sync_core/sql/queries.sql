@@ -244,15 +244,19 @@ on conflict (channel) do update set acknowledge_seconds = excluded.acknowledge_s
     sales_orders = excluded.sales_orders, set_at = excluded.set_at
 where channel_terms.set_at <= excluded.set_at
 
--- name: save_order_deadline
--- By when something must happen to an order.
+-- name: save_order_deadlines
+-- By when something must happen to orders.
 insert into core.order_deadlines (correlation_id, deadline, reference, due_at)
-values (%(correlation_id)s, %(deadline)s, %(reference)s, %(due_at)s) on conflict do nothing
+select * from unnest(%(correlation_id)s::bytea[], %(deadline)s::text[], %(reference)s::text[], %(due_at)s::timestamptz[])
+on conflict do nothing
 
--- name: drop_order_deadline
--- It has happened, or its time has come.
+-- name: drop_order_deadlines
+-- It has happened, or their time has come.
 delete from core.order_deadlines
-where correlation_id = %(correlation_id)s and deadline = %(deadline)s and reference = %(reference)s
+using unnest(%(correlation_id)s::bytea[], %(deadline)s::text[], %(reference)s::text[])
+    as met (correlation_id, deadline, reference)
+where order_deadlines.correlation_id = met.correlation_id and order_deadlines.deadline = met.deadline
+  and order_deadlines.reference = met.reference
 
 -- name: order_deadlines_due
 -- Times that have come and something that was to happen to an order by then has not.
@@ -481,7 +485,7 @@ with change as (
         as change (sku, location, good, damaged, return_pending, quarantine, refurbish, reserved, committed, in_transit,
                    unit_cost_minor, currency)
 ), held as materialized (
-    select stock.sku, stock.location from core.stock join change using (sku, location)
+    select change.* from core.stock join change using (sku, location)
     order by stock.sku, stock.location for update of stock
 )
 update core.stock
@@ -489,8 +493,8 @@ set good = stock.good + change.good, damaged = stock.damaged + change.damaged,
     return_pending = stock.return_pending + change.return_pending, quarantine = stock.quarantine + change.quarantine,
     refurbish = stock.refurbish + change.refurbish, reserved = stock.reserved + change.reserved,
     committed = stock.committed + change.committed, in_transit = stock.in_transit + change.in_transit
-from held join change using (sku, location)
-where stock.sku = held.sku and stock.location = held.location and stock.oversold = 0
+from held as change
+where stock.sku = change.sku and stock.location = change.location and stock.oversold = 0
   and stock.unit_cost_minor is not distinct from change.unit_cost_minor and stock.currency = change.currency
   and stock.good + change.good >= stock.reserved + change.reserved + stock.committed + change.committed
 
