@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import anyio.to_thread
 import msgspec
-from litestar import Litestar, Request, Response, get, post, put
+from litestar import Litestar, MediaType, Request, Response, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
@@ -346,12 +346,13 @@ async def availability(
     location: Annotated[list[str] | None, QueryParameter(max_items=MAX_SKUS, description="only there")] = None,
     channel: FromQuery[str] = "",
     near: Annotated[str, QueryParameter(description="there and at the stores beside it")] = "",
-) -> Shelf:
+) -> Response[Shelf]:
     """What may be promised of SKUs by location and bucket, from memory; with ``channel`` also what it may promise."""
     shelves = core_of(state).shelves
     if missing := shelves.missing(sku):
         await anyio.to_thread.run_sync(shelves.load, missing)
-    return shelves.look(sku, location or (), channel, near)
+    told: Any = shelves.tell(sku, location or (), channel, near)  # a Shelf, as bytes
+    return Response(told, media_type=MediaType.JSON)
 
 
 @get("/v1/products/{number:str}", sync_to_thread=True)
@@ -363,9 +364,7 @@ def product(state: State, number: FromPath[str]) -> list[Product]:
     if not rows:
         raise ProblemError(404, "Not found", f"no product {number!r}")
     core.shelves.load([row[1] for row in rows])
-    told = core.shelves.look([row[1] for row in rows], (), "", "")
-    stock = {one.sku: one.locations for one in told.items}
-    return [Product(*(*row, stock[row[1]])) for row in rows]
+    return [Product(*(*row, core.shelves.look(row[1]).locations)) for row in rows]
 
 
 @get("/v1/locations/{name:str}", sync_to_thread=True)

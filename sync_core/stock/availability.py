@@ -66,6 +66,9 @@ class Rules:
         for rule in rules:
             self.add(rule)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rules) and vars(self) == vars(other)
+
     def add(self, rule: Rule) -> None:
         """Of reorder points for the same, the one that was added last counts."""
         if not rule.quantity and not rule.percent and rule.kind not in ("cap", "reorder"):

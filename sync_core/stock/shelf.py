@@ -10,13 +10,17 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from sync_core.clock import Clock
 from sync_core.stock.availability import Answer, Held, Rules, Standing, answer
 from sync_core.store import Store, load_held, load_standing
 
 KEPT_SKUS: Final = 100_000
+KEPT_ANSWERS: Final = 64
+"""Of each SKU, by locations and channel that were asked about."""
+Asked = tuple[tuple[str, ...], str]  # locations and channel
 VISIBLE_AFTER: Final = dt.timedelta(seconds=30)
 """Movements are numbered before their transaction ends: numbers given in so long are looked at again."""
 
@@ -40,7 +44,7 @@ class Shelves:
         self._newest: deque[tuple[dt.datetime, int]] = deque()
         self._data = Standing(Rules([]), {}, {}, frozenset())
         self._as_of = clock()
-        self._told: dict[tuple[str, tuple[str, ...], str], Answer] = {}  # until the next look at the database
+        self._told: dict[str, dict[Asked, Raw]] = {}  # by SKU, until something of it changes
 
     def refresh(self) -> int:
         """Read again what changed; returns how many SKUs. Raises what the database raises."""
@@ -54,8 +58,10 @@ class Shelves:
                 wanted = [sku for sku in changed if sku in self._by_sku]
             found = load_held(session, wanted) if wanted else {}
         with self._lock:
-            self._by_sku.update(found)
-            self._data, self._as_of, self._told = data, now, {}
+            self._as_of = now
+            if data != self._data:
+                self._data, self._told = data, {}
+            self._put(found)
             self._newest.append((now, newest))
         return 0
 
@@ -75,31 +81,45 @@ class Shelves:
         with self._db.transaction() as session:
             found = load_held(session, skus)
         with self._lock:
-            self._by_sku.update(found)
-            self._told = {}
+            self._put(found)
             while len(self._by_sku) > self._kept_skus:
-                self._by_sku.popitem(last=False)
+                self._told.pop(self._by_sku.popitem(last=False)[0], None)
 
-    def look(self, skus: Sequence[str], locations: Sequence[str], channel: str, near: str) -> Shelf:
-        """What is there of each SKU: at ``locations``, at ``near`` and the stores beside it, where ``channel`` sells
-        from, or everywhere.
+    def _put(self, found: Mapping[str, Mapping[str, Held]]) -> None:
+        self._by_sku.update(found)
+        for sku in found:
+            self._told.pop(sku, None)
+
+    def look(self, sku: str) -> Answer:
+        """What is there of a SKU, everywhere; nothing of one that was not loaded."""
+        with self._lock:
+            data, held = self._data, self._by_sku.get(sku, {})
+        return answer(sku, held, data.rules, sorted(held), "", data.silent)
+
+    def tell(self, skus: Sequence[str], locations: Sequence[str], channel: str, near: str) -> bytes:
+        """A `Shelf` as JSON, of each SKU: at ``locations``, at ``near`` and the stores beside it, where ``channel``
+        sells from, or everywhere. What is told twice of stock that did not change is made once.
         """
         with self._lock:
-            data, as_of, told = self._data, self._as_of, self._told
-            found = {sku: self._by_sku.get(sku, {}) for sku in skus}
+            data, as_of = self._data, self._as_of
+            found: dict[str, tuple[Mapping[str, Held], dict[Asked, Raw]]] = {sku: ({}, {}) for sku in skus}
             for sku in found:
                 if sku in self._by_sku:
                     self._by_sku.move_to_end(sku)
+                    found[sku] = (self._by_sku[sku], self._told.setdefault(sku, {}))
         places = list(locations)
         if near:
             places += [near, *data.near.get(near, ())]
         elif not places and channel:
             places = list(data.channels.get(channel, ()))
+        asked = (tuple(places), channel)
         items = []
-        for sku, held in found.items():
-            asked = (sku, tuple(places), channel)
+        for sku, (held, told) in found.items():
             item = told.get(asked)
             if item is None:
-                item = told[asked] = answer(sku, held, data.rules, places or sorted(held), channel, data.silent)
+                made = answer(sku, held, data.rules, places or sorted(held), channel, data.silent)
+                if len(told) >= KEPT_ANSWERS:
+                    told.clear()
+                item = told[asked] = Raw(msgspec.json.encode(made))
             items.append(item)
-        return Shelf(as_of, items)
+        return msgspec.json.encode({"as_of": as_of, "items": items})
