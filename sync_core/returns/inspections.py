@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from collector.semconv import correlation_id
 from sync_core.fields import UnitsLine
 from sync_core.ledger.ledger import JournalLine
 from sync_core.model import Posted
@@ -19,7 +18,7 @@ from sync_core.returns.messages import (
     ReturnSentBack,
 )
 from sync_core.returns.model import Return, ReturnLine, Worth
-from sync_core.returns.units import clear, release, restate
+from sync_core.returns.units import clear, due, release, restate
 from sync_core.unit import DONE, Step, Verdict
 
 Units = TypeVar("Units", InspectedUnits, DisposedUnits)
@@ -32,14 +31,11 @@ BUCKETS: Final[dict[Disposition, str]] = {
 
 def inspect(step: Step, event: ReturnInspected) -> Verdict:
     """What is accepted may be refunded; of what is rejected nothing is owed any more."""
-    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
-    if back is None:
-        return Verdict("parked", f"return {event.return_id} has not been received", identity)
-    document = f"inspection/{event.inspection_id}"
-    if document in back.documents:
-        return Verdict("done", f"inspection {event.inspection_id} is known")
+    back = due(step, event, document := f"inspection/{event.inspection_id}")
+    if isinstance(back, Verdict):
+        return back
     if lacking := _lacking(back, event.lines, lambda line: line.uninspected):
-        return Verdict("parked", f"inspection {event.inspection_id} has {lacking} received", identity)
+        return Verdict("parked", f"inspection {event.inspection_id} has {lacking} received", back.correlation_id)
     back.knows(document)
     step.change_return(back)
     plan = _plan(back, event.lines, lambda one, line: line.uninspected)
@@ -78,15 +74,12 @@ def inspect(step: Step, event: ReturnInspected) -> Verdict:
 
 def dispose(step: Step, event: ReturnDispositioned) -> Verdict:
     """Rows 8a-d: accepted units find their bucket, at their cost or at what they are worth now."""
-    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
-    if back is None:
-        return Verdict("parked", f"return {event.return_id} has not been received", identity)
-    document = f"disposition/{event.disposition_id}"
-    if document in back.documents:
-        return Verdict("done", f"disposition {event.disposition_id} is known")
+    back = due(step, event, document := f"disposition/{event.disposition_id}")
+    if isinstance(back, Verdict):
+        return back
     for taken, place in _PLACES.items():
         if lacking := _lacking(back, [one for one in event.lines if one.taken == taken], place):
-            return Verdict("parked", f"disposition {event.disposition_id} has {lacking} accepted", identity)
+            return Verdict("parked", f"disposition {event.disposition_id} has {lacking} accepted", back.correlation_id)
     plan = _plan(back, event.lines, lambda one, line: _PLACES[one.taken](line))
     if short := _short(step, back, event, plan):
         detail = f"disposition {event.disposition_id} of return {back.return_id}: {short}"
@@ -113,14 +106,11 @@ def dispose(step: Step, event: ReturnDispositioned) -> Verdict:
 
 def send_back(step: Step, event: ReturnSentBack) -> Verdict:
     """Rejected units leave: they are the customer's, as the sale stands."""
-    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
-    if back is None:
-        return Verdict("parked", f"return {event.return_id} has not been received", identity)
-    document = f"sent_back/{event.shipment_id}"
-    if document in back.documents:
-        return Verdict("done", f"shipment {event.shipment_id} is known")
+    back = due(step, event, document := f"sent_back/{event.shipment_id}")
+    if isinstance(back, Verdict):
+        return back
     if lacking := _lacking(back, event.lines, lambda line: line.rejected - line.sent_back):
-        return Verdict("parked", f"shipment {event.shipment_id} has {lacking} rejected", identity)
+        return Verdict("parked", f"shipment {event.shipment_id} has {lacking} rejected", back.correlation_id)
     back.knows(document)
     step.change_return(back)
     key = f"{back.origin}:return_sent_back/{back.return_id}/{event.shipment_id}"

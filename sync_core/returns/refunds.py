@@ -14,7 +14,7 @@ from sync_core.orders import tenders
 from sync_core.returns.books import post, raise_about, resolve, tell
 from sync_core.returns.messages import GoodwillGranted, RefundApproved, RefundFailed, RefundIssued
 from sync_core.returns.model import Refund, Return
-from sync_core.returns.units import restate
+from sync_core.returns.units import due, restate
 from sync_core.unit import DONE, Step, Verdict, link_event
 
 OWNER: Final = "payments"
@@ -24,17 +24,15 @@ PATIENCE: Final = dt.timedelta(days=3)
 
 def approve(step: Step, event: RefundApproved) -> Verdict:
     """Somebody lets money go that is cleared: to the tenders that paid, or to store credit."""
-    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
-    if back is None:
-        return Verdict("parked", f"return {event.return_id} has not been requested", identity)
-    document = f"approval/{event.approval_id}"
-    if document in back.documents:
-        return Verdict("done", f"approval {event.approval_id} is known")
+    back = due(step, event, document := f"approval/{event.approval_id}")
+    if isinstance(back, Verdict):
+        return back
     payable = back.cleared_minor - active_minor(step, back)
     wanted = payable if event.amount_minor is None else event.amount_minor
     if wanted > payable or wanted <= 0:
         if back.cleared_minor < back.approved_minor - back.released_minor:
-            return Verdict("parked", f"of return {event.return_id} {payable} is validated and not paid out", identity)
+            detail = f"of return {event.return_id} {payable} is validated and not paid out"
+            return Verdict("parked", detail, back.correlation_id)
         wanted = max(0, wanted)
         detail = f"approval {event.approval_id} of {wanted} where {max(0, payable)} may be paid out"
         raise_about(step, back, "refund_above_approved", OWNER, detail, wanted, "critical", entity="refund",

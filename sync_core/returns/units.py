@@ -1,8 +1,20 @@
-"""What becomes of the units of a return and of their money, and the state that it is in then. Decisions only."""
+"""Documents of a return, and what becomes of its units, their money and its state. Decisions only; nothing does I/O."""
 
+from collector.semconv import correlation_id
 from sync_core.returns.books import tell
+from sync_core.returns.messages import ReturnEvent
 from sync_core.returns.model import Return, ReturnLine, Worth
-from sync_core.unit import Step
+from sync_core.unit import Step, Verdict
+
+
+def due(step: Step, event: ReturnEvent, document: str) -> Return | Verdict:
+    """The return that a document is of; or what becomes of it, when it must wait or was applied before."""
+    back = step.unit.returns.get(identity := correlation_id(event.origin, event.return_id))
+    if back is None:
+        return Verdict("parked", f"return {event.return_id} has not come", identity)
+    if document in back.documents:
+        return Verdict("done", f"{document} of return {event.return_id} is known")
+    return back
 
 
 def clear(back: Return, line: ReturnLine, units: int) -> Worth:
