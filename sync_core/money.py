@@ -21,10 +21,18 @@ def micros(text: str) -> int:
 
 DECIMALS: Final = {"JPY": 0, "KRW": 0, "CLP": 0, "ISK": 0, "VND": 0, "BHD": 3, "KWD": 3, "JOD": 3, "OMR": 3, "TND": 3}
 
+PLAIN: Final = 15
+"""An amount of at most so many digits, written as most are, is read without decimal arithmetic."""
+
 
 def minor(text: str, currency: str) -> int:
     """A decimal amount in major units as minor units. Raises ValueError for more decimals than the currency has."""
-    per_minor: int = 10 ** (6 - DECIMALS.get(currency, 2))
+    decimals = DECIMALS.get(currency, 2)
+    whole, _, part = text.partition(".")
+    digits = f"{whole.removeprefix('-')}{part}"
+    if len(part) == decimals and len(digits) <= PLAIN and digits.isascii() and digits.isdigit():
+        return int(f"{whole}{part}")
+    per_minor: int = 10 ** (6 - decimals)
     units, rest = divmod(micros(text), per_minor)
     if rest:
         raise ValueError(f"{text!r} has more decimals than {currency}")

@@ -3,6 +3,8 @@
 import csv
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -78,12 +80,10 @@ class Row:
 
     def date(self, column: str, *formats: str) -> dt.date:
         value = self.need(column)
-        for form in formats:
-            try:
-                return dt.datetime.strptime(value, form).date()  # noqa: DTZ007
-            except ValueError:
-                continue
-        raise self.wrong(f"{column} is {value!r}; expected a date such as {dt.date(2026, 3, 31).strftime(formats[0])}")
+        if (on := _date(value, formats)) is None:
+            example = dt.date(2026, 3, 31).strftime(formats[0])
+            raise self.wrong(f"{column} is {value!r}; expected a date such as {example}")
+        return on
 
     def currency(self, column: str) -> str:
         value = self.need(column).upper()
@@ -93,6 +93,14 @@ class Row:
 
     def wrong(self, reason: str) -> UnreadableFileError:
         return UnreadableFileError(self._name, self.line, reason)
+
+
+@lru_cache(maxsize=4096)  # a file has few days, and many lines of each
+def _date(value: str, formats: tuple[str, ...]) -> dt.date | None:
+    for form in formats:
+        with suppress(ValueError):
+            return dt.datetime.strptime(value, form).date()  # noqa: DTZ007
+    return None
 
 
 def table(lines: Iterable[str], name: str, needed: Iterable[str], delimiter: str = ",") -> Iterator[Row]:

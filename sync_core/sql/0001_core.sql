@@ -719,7 +719,7 @@ create index open_items_reference on core.open_items (reference, account) where 
 create index open_items_order on core.open_items (order_id, account);
 create index open_items_due on core.open_items (due_at);
 create index open_items_undated on core.open_items (account, business_date)
-    where due_at = '9999-01-01 00:00:00+00' and open_minor <> 0 and exception_id = '';
+    where due_at = '9999-01-01 00:00:00+00' and exception_id = '';
 create index open_items_date on core.open_items (business_date);
 
 create table core.matches (

@@ -134,16 +134,21 @@ where open_items.item_id = used.item_id
 
 -- name: matches_to_tell
 -- Matches that lineage does not know of, in the order they were made.
-select match_id, matches.amount_minor, difference_minor, settlements.settlement, settlement_lines.position,
+with told as materialized (
+    select * from core.matches
+    where match_id > (select told_through from core.matching) and undone_at is null
+      and line_id is not null and item_id is not null
+    order by match_id limit %(limit)s
+)
+select match_id, told.amount_minor, difference_minor, settlements.settlement, settlement_lines.position,
        settlement_lines.fee_type, settlement_lines.exception_id, settlement_lines.open_minor, open_items.item_id,
        open_items.correlation_id, open_items.origin, open_items.document, open_items.reference, open_items.open_minor,
        open_items.currency, open_items.exception_id, rule, rule_version, by_whom, reason
-from core.matches
+from told
 join core.settlement_lines using (line_id)
 join core.settlements using (settlement)
 join core.open_items using (item_id)
-where match_id > (select told_through from core.matching) and undone_at is null
-order by match_id limit %(limit)s
+order by match_id
 
 -- name: matches_told
 -- How far lineage knows of matches.
