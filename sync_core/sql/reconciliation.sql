@@ -329,8 +329,13 @@ where again
 
 -- name: pairs_in_stock
 -- L5: stock at its cost against its accounts, by location and bucket, as they are now (what is refurbished has a worth
--- of its own); and what is owed for returns.
-with valued as (
+-- of its own); what is owed for returns; and what gift cards hold. What the books owe without a card's number (vouchers
+-- that have none, breakage) is known.
+with posted as materialized (
+    select location, account, reference, currency, correlation_id, amount_minor
+    from core.journals join core.journal_lines using (journal_id)
+    where account = any(array[%(refunds)s, %(cards)s] || %(account)s::text[])
+), valued as (
     select location, bucket, currency, sum(units * coalesce(unit_cost_minor, 0))::bigint as minor, sum(units)::bigint as units
     from core.stock cross join lateral (
         values ('good', good), ('damaged', damaged), ('return_pending', return_pending), ('quarantine', quarantine)
@@ -338,16 +343,19 @@ with valued as (
     where units <> 0 and currency <> '' group by location, bucket, currency
 ), booked as (
     select location, bucket, currency, sum(amount_minor)::bigint as minor
-    from core.journals join core.journal_lines using (journal_id)
-    join unnest(%(bucket)s::text[], %(account)s::text[]) as of (bucket, account) using (account)
+    from posted join unnest(%(bucket)s::text[], %(account)s::text[]) as of (bucket, account) using (account)
     group by location, bucket, currency
 ), owed as (
     select correlation_id, origin, return_id, currency, approved_minor - refunded_minor - released_minor as minor
     from core.returns where approved_minor > refunded_minor + released_minor
 ), approved as (
-    select journals.correlation_id, journals.currency, -sum(amount_minor)::bigint as minor
-    from core.journals join core.journal_lines using (journal_id) where account = %(refunds)s
-    group by journals.correlation_id, journals.currency having sum(amount_minor) <> 0
+    select correlation_id, currency, -sum(amount_minor)::bigint as minor from posted where account = %(refunds)s
+    group by correlation_id, currency having sum(amount_minor) <> 0
+), held as (
+    select origin || ':' || card_id as reference, currency, identity, origin, balance_minor as minor from core.gift_cards
+), carried as (
+    select reference, currency, -sum(amount_minor)::bigint as minor from posted where account = %(cards)s
+    group by reference, currency
 )
 select 'L5' as level, %(on)s::date as business_date, '' as channel, '' as provider, location, bucket as kind,
        '' as legal_entity, currency, null::bytea as correlation_id, '' as origin, 'stock' as entity,
@@ -363,6 +371,13 @@ select 'L5', %(on)s::date, '', '', '', 'refunds', '', coalesce(owed.currency, ap
        (owed.minor is not null)::int, (approved.minor is not null)::int, 0, '',
        case when coalesce(owed.minor, 0) = coalesce(approved.minor, 0) then '' else 'subledger_differs' end
 from owed full join approved using (correlation_id, currency)
+union all
+select 'L5', %(on)s::date, '', '', '', 'gift_cards', '', currency, identity, coalesce(origin, ''), 'gift_card',
+       coalesce(nullif(reference, ''), 'without a number'), coalesce(held.minor, 0), coalesce(carried.minor, 0),
+       (held.minor is not null)::int, (carried.minor is not null)::int,
+       case when reference = '' then -carried.minor else 0 end, case when reference = '' then 'known' else '' end,
+       case when reference = '' or coalesce(held.minor, 0) = coalesce(carried.minor, 0) then '' else 'subledger_differs' end
+from held full join carried using (reference, currency)
 
 -- name: stock_differences
 -- Transactions whose movements at cost differ from what they booked to the accounts of a bucket at a location.

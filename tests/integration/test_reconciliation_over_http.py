@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -15,7 +16,7 @@ from litestar.testing import TestClient
 from collector.storage import Storage
 from lineage.reconciliation import route_handlers
 from sync_core.erp.http import ErpClient
-from sync_core.messages import ControlDocument
+from sync_core.messages import ControlDocument, GiftCardIssued, Tender
 from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
 from sync_core.reconciliation.reconcile import Reconciler
@@ -175,3 +176,21 @@ def test_what_is_wrong_is_named_until_it_is_right_and_each_run_can_be_asked_for_
     again = reconciled(level="L0", unexplained=True, as_of=before["reconciled_at"])
     assert again[0] == before, "what was said then can be asked for again"
     assert [one["run"] for one in reconciled(level="L0", until=NOON.date())] == [2, 2]
+
+
+@pytest.mark.proves(153)
+def test_each_gift_card_is_compared_with_what_its_account_says(core: Core, estate: Estate, reconciled: Ask) -> None:
+    issued = GiftCardIssued(origin="pos", card_id="G1", amount_minor=5000, currency="GBP", channel="web",
+                            location="WH1", provider="stripe", payment_id="ch_g1")  # fmt: skip
+    estate.tell(issued, msgspec.structs.replace(issued, card_id="G2", payment_id="ch_g2"), goods_in(), order())
+    tender = Tender(kind="gift_card", amount_minor=1000, card_id="G1", issuer="pos")
+    estate.tell(payment("1", 1000, tenders=(tender,)))
+    later(core, days=1)
+    figures = ("left_minor", "right_minor", "unexplained_minor")
+    assert ("L5", "gift_cards", 9000, 9000, 0) in cells(reconciled(level="L5"), *figures)
+    core.change("update core.gift_cards set balance_minor = balance_minor + 1 where card_id = 'G2'")
+    core.change("insert into core.touched_days (business_date) values ('2026-03-04')")
+    assert ("L5", "gift_cards", 9001, 9000, 1) in cells(reconciled(level="L5"), *figures)
+    assert ("subledger_differs", "finance", 1) in estate.exceptions()
+    [wrong] = reconciled("/entries", level="L5", why="unexplained")
+    assert (wrong["entity_id"], wrong["cause"], wrong["amount_minor"]) == ("pos:G2", "subledger_differs", 1)
