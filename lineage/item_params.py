@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from lineage.deadlines import Calendar, Deadline
-from lineage.flows import ANY_OBJECT, Step
 from lineage.rows import micros
 from lineage.sla_checks import MOST_ENDS, Hours, Keyed
 from lineage.slas import Sla
@@ -62,25 +61,6 @@ def of_sla(sla: Sla, window: Window) -> Params:
     }  # fmt: skip
 
 
-def of_step(step: Step, calendar: Calendar, window: Window) -> Params:
-    assert step.deadline is not None, "only steps with a deadline can be overdue"
-    params = _window(window, calendar) | _deadlines(
-        step.deadline, "channel", step.deadline_by_channel, calendar, window
-    )
-    anywhere = step.id == ANY_OBJECT
-    return params | _items(
-        step.after,
-        [f"{step.entity}.{step.milestone}"],
-        stops=step.unless,
-        id_prefix="" if anywhere else step.id.partition("{id}")[0],
-        due_from_hop=step.due_from_hop,
-    ) | {
-        "any_object": int(anywhere),
-        "parked_too": int(step.even_when_parked),
-        "not_prefixes": list(step.leaves_to_others),
-    }  # fmt: skip
-
-
 def _items(
     start: str,
     ends: Sequence[str],
@@ -111,12 +91,9 @@ def _items(
         "far_spoils": far_spoils,
         "spoiled_kinds": [],
         "only_kinds": [],
-        "any_object": 0,
         "due_from_hop": int(due_from_hop),
         "weighted": 0,
         "parked_too": 0,
-        "not_prefixes": [],
-        "from_us": 0,
     }
 
 

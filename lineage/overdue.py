@@ -1,16 +1,19 @@
 """What is past its deadline and still open: rows to obligations with an owner, a value and words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from lineage.flows import Step
 from lineage.lines import total
 from lineage.model import Money, Overdue, OverdueByOwner, OverdueItem
-from lineage.rows import ItemRow, OwnerRow, moment, money
+from lineage.rows import ItemRow, OverdueRow, OwnerRow, moment, money
 from lineage.slas import Sla
 
 
-def of_step(step: Step, rows: Iterable[ItemRow], slas: Sequence[Sla], now: datetime) -> list[OverdueItem]:
+def of_steps(
+    steps: Mapping[str, Step], rows: Iterable[OverdueRow], slas: Sequence[Sla], now: datetime
+) -> list[OverdueItem]:
+    """``steps`` by the names that the rows have for what is waited for."""
     return [
         _item(
             row,
@@ -19,13 +22,15 @@ def of_step(step: Step, rows: Iterable[ItemRow], slas: Sequence[Sla], now: datet
             step=step.name,
             title=f"{row.entity} {row.entity_id}: not yet {step.title}",
             sla=counted_by(step, row, slas),
-            owner=row.owner or step.owner,
+            owner=row.owner,
+            reason="",
         )
         for row in rows
+        for step in [steps[row.watch]]
     ]
 
 
-def counted_by(step: Step, row: ItemRow, slas: Sequence[Sla]) -> str:
+def counted_by(step: Step, row: OverdueRow, slas: Sequence[Sla]) -> str:
     """The service level that waits for the same milestone of the same object; "" when none does."""
     for sla in slas:
         by_id = sla.end_id.replace("{id}", row.entity_id)
@@ -46,12 +51,15 @@ def of_sla(sla: Sla, rows: Iterable[ItemRow], now: datetime) -> list[OverdueItem
             title=f"{row.entity} {row.entity_id}: {row.reason or words}",
             sla=sla.name,
             owner=row.owner or sla.owner,
+            reason=row.reason,
         )
         for row in rows
     ]
 
 
-def _item(row: ItemRow, now: datetime, *, flow: str, step: str, title: str, sla: str, owner: str) -> OverdueItem:
+def _item(
+    row: ItemRow | OverdueRow, now: datetime, *, flow: str, step: str, title: str, sla: str, owner: str, reason: str
+) -> OverdueItem:
     due_at = moment(row.due_us)
     return OverdueItem(
         flow=flow,
@@ -69,7 +77,7 @@ def _item(row: ItemRow, now: datetime, *, flow: str, step: str, title: str, sla:
         location=row.location,
         provider=row.provider,
         amount=money(row.amount_minor, row.currency) if row.amount_minor else None,
-        reason=row.reason,
+        reason=reason,
     )
 
 

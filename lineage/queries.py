@@ -9,22 +9,25 @@ from typing import Any, Final, NamedTuple, TypeVar
 from msgspec import Struct, structs
 
 from collector.storage import Storage
-from lineage.deadlines import Calendar
-from lineage.findings import CLOCKS_DIFFER, STUCK_AFTER
-from lineage.flows import Need, Step
-from lineage.item_params import Params, Window, of_freshness, of_sla, of_step
+from lineage.findings import CLOCKS_DIFFER
+from lineage.item_params import Params, Window, of_freshness, of_sla
 from lineage.rolling import DayRow
 from lineage.rows import (
+    BlocksRow,
     CountedRow,
     DisorderRow,
     EventRow,
     FeedRow,
+    GenerationRow,
     HeldLinesRow,
     ItemRow,
     JournalRow,
     KeyRow,
     LinkedSumRow,
     LinkRow,
+    MarkedRow,
+    OpenRow,
+    OverdueRow,
     OwnerRow,
     SampleRow,
     ShareRow,
@@ -42,7 +45,8 @@ MOST_SPANS: Final = 20_000
 MOST_LINKS: Final = 5_000
 MOST_KEYS: Final = 50
 _MICROSECOND: Final = timedelta(microseconds=1)
-_DAY: Final = timedelta(days=1)
+_MONTH: Final = timedelta(days=31)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ANY_AMOUNT: Final = 2**62
 _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 RECENT: Final = timedelta(days=1)
@@ -148,7 +152,13 @@ class Queries:
 
     def extent(self, now: datetime) -> tuple[int, int]:
         """Microseconds of the oldest and the newest event up to ``now``; 0 when the store is empty."""
-        return self._rows("extent", lambda oldest, newest: (oldest, newest), {"now_us": micros(now)})[0]
+        oldest, newest = self._rows("extent", lambda oldest, newest: (oldest, newest), {})[0]
+        if newest > micros(now):  # few stores know what comes; what came is mostly of late
+            newest = self._newest(now, now - _MONTH) or self._newest(now, _EPOCH)
+        return (oldest, newest) if newest else (0, 0)
+
+    def _newest(self, now: datetime, since: datetime) -> int:
+        return self._rows("extent_until", int, {"now_us": micros(now), "from_us": micros(since)})[0]
 
     def milestones_reached(self) -> set[str]:
         """Every ``<entity>.<milestone>`` that something has reached."""
@@ -167,13 +177,6 @@ class Queries:
     def stretches(self, sla: Sla, window: Window, wanted: Filter) -> list[StretchRow]:
         return self._rows("fresh_items", StretchRow, of_freshness(sla, window) | _wanted(wanted), LONG)
 
-    def overdue(self, step: Step, calendar: Calendar, window: Window, most: int) -> list[ItemRow]:
-        params = of_step(step, calendar, window) | _wanted(Filter(verdicts=("overdue",), most=most))
-        return self._judged("items", ItemRow, _of_steps(), params)
-
-    def overdue_by_owner(self, step: Step, calendar: Calendar, window: Window) -> list[OwnerRow]:
-        return self._judged("overdue_by_owner", OwnerRow, _of_steps(), of_step(step, calendar, window))
-
     def overdue_cells(self, sla: Sla, window: Window) -> list[OwnerRow]:
         return self._judged("overdue_by_owner", OwnerRow, _items(sla), of_sla(sla, window))
 
@@ -187,38 +190,87 @@ class Queries:
         asked = _trouble(hop, window, grace) | {"most": most}
         return self._held("held_oldest", TroubleRow, "trouble", asked)
 
-    def disorder(self, need: Need, window: Window, most: int) -> list[DisorderRow]:
-        entity, _, milestone = need.reached.partition(".")
-        needed = [one.partition(".") for one in need.any_of]
-        params = {
-            "entity": entity,
-            "milestone": milestone,
-            "prefix": need.prefix,
-            "needed": list(need.any_of),
-            "entities": sorted({one[0] for one in needed}),
-            "milestones": sorted({one[2] for one in needed}),
-            "same": int(need.same),
-            "now_us": micros(window.now),
-            "since_us": micros(window.since),
-            "grace_us": STUCK_AFTER // _MICROSECOND,
+    # --- open items ---
+
+    def open_blocks(self) -> BlocksRow:
+        return self._rows("open_blocks", BlocksRow, {})[0]
+
+    def open_newest(self, definition: str) -> GenerationRow | None:
+        return next(iter(self._rows("open_newest", GenerationRow, {"definition": definition})), None)
+
+    def milestones_stored(self) -> int:
+        return self._rows("milestones_stored", int, {})[0]
+
+    def mark_heard(self, generation: int, prior: GenerationRow) -> int:
+        """Of how many transactions something was heard since; they are marked."""
+        params = prior._asdict() | {"prior": prior.generation, "generation": generation}
+        self._storage.execute(text("open_heard"), params)
+        return self._marked(generation).heard
+
+    def mark_foretold(self, generation: int, now: datetime, *, heard_only: bool) -> int:
+        params = {"generation": generation, "now_us": micros(now)}
+        self._storage.execute(_which("open_foretold", heard_only=heard_only), params)
+        return self._marked(generation).later
+
+    def _marked(self, generation: int) -> MarkedRow:
+        return self._rows("open_marked", MarkedRow, {"generation": generation})[0]
+
+    def open_items(
+        self, watches: Params, generation: int, first_id: str, last_id: str, now: datetime, *, heard_only: bool
+    ) -> list[OpenRow]:
+        params = watches | {
+            "generation": generation,
+            "first_id": first_id,
+            "last_id": last_id,
+            "now_us": micros(now),
             "differ_us": CLOCKS_DIFFER // _MICROSECOND,
-            "most": most,
         }
-        return self._rows("disorder", DisorderRow, params, LONG)
+        rows = self._storage.query(_which("open_items", heard_only=heard_only), params, max_seconds=LONG)
+        return [OpenRow(*row) for row in rows]
+
+    def write_open(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self._storage.insert("open_items", columns, rows)
+
+    def carry_open(self, generation: int, prior: int) -> None:
+        self._storage.execute(text("open_carried"), {"generation": generation, "prior": prior})
+
+    def write_open_generation(self, definition: str, made: GenerationRow) -> None:
+        self._storage.insert("open_generations", ("definition", *made._fields), [(definition, *made)])
+
+    def drop_open_generations(self, before: int) -> None:
+        for generation in self._rows("open_generations_held", int, {}):
+            if generation < before:
+                self._storage.execute(text("open_generation_dropped"), {"generation": generation})
+
+    def open_overdue(self, generation: int, watches: Collection[str], now: datetime, most: int) -> list[OverdueRow]:
+        asked = {"generation": generation, "watches": list(watches), "now_us": micros(now), "most": most}
+        return self._rows("open_overdue", OverdueRow, asked)
+
+    def open_overdue_by_owner(self, generation: int, watches: Collection[str], now: datetime) -> list[OwnerRow]:
+        asked = {"generation": generation, "watches": list(watches), "now_us": micros(now)}
+        return self._rows("open_overdue_by_owner", OwnerRow, asked)
+
+    def open_disorder(self, generation: int, watches: Collection[str], window: Window, most: int) -> list[DisorderRow]:
+        asked = {"generation": generation, "watches": list(watches), "most": most}
+        times = {"since_us": micros(window.since), "now_us": micros(window.now)}
+        return self._rows("open_disorder", DisorderRow, asked | times)
 
     def feed_stands(self, feed: str, channel: str, location: str, now: datetime) -> list[FeedRow]:
         asked = {"feed": feed, "channel": channel, "location": location, "now_us": micros(now)}
         return self._rows("feed_stands", FeedRow, asked)
 
     def held_by(self, held: "Held") -> tuple[list[ShareRow], HeldLinesRow, list[TroubleRow]]:
-        shares = self._held("held_shares", ShareRow, held.name, held.params)
+        shares = self.held_shares(held)
         (lines,) = self._held("held_lines", HeldLinesRow, held.name, held.params)
         oldest = self._held("held_oldest", TroubleRow, held.name, held.params | {"most": 20})
         return shares, lines._replace(skus=tuple(lines.skus)), oldest
 
+    def held_shares(self, held: "Held") -> list[ShareRow]:
+        return self._held("held_shares", ShareRow, held.name, held.params)
+
     def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
-        items = text(held).replace("/*items*/", _of_steps())
-        sql = text(name).replace("/*held*/", items)
+        sql = text(name).replace("/*held*/", text(held))
         return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
 
     # --- measurements ---
@@ -278,12 +330,13 @@ class Held(NamedTuple):
     params: Params
 
 
-def held_by_hop(hop: str, step: Step | None, calendar: Calendar, window: Window) -> Held:
-    """The open items of the step that the hop brings; of a hop of no step, the objects it failed for."""
-    if step is None or step.deadline is None:
-        return Held("trouble", _trouble(hop, window, timedelta(0)))
-    # an end may stand a little before its start, by the clocks of two systems
-    return Held("held_open", of_step(step, calendar, window) | {"from_us": micros(window.since - _DAY)})
+def held_by_hop(hop: str, window: Window) -> Held:
+    """The objects that it failed for."""
+    return Held("trouble", _trouble(hop, window, timedelta(0)))
+
+
+def held_open(watch: str, generation: int, window: Window) -> Held:
+    return Held("held_open", {"watch": watch, "generation": generation, "since_us": micros(window.since)})
 
 
 def held_by_feed(channel: str, location: str, window: Window) -> Held:
@@ -307,8 +360,8 @@ def _wanted(wanted: Filter) -> Params:
     }
 
 
-def _of_steps() -> str:
-    return text("due").replace("/*timed*/", text("items_interval"))
+def _which(name: str, *, heard_only: bool) -> str:
+    return text(name).replace("/*which*/", text("open_among_heard") if heard_only else "")
 
 
 def _items(sla: Sla) -> str:
@@ -332,7 +385,7 @@ def _items(sla: Sla) -> str:
 
 def _dated(sla: Sla) -> str:
     """Items with their deadline; what a promise does not need costs it nothing."""
-    dated = _of_steps()
+    dated = text("due").replace("/*timed*/", text("items_interval"))
     if any(rule.works for rule in (sla.deadline, *sla.deadlines.values())):
         dated = text("due_in_working_time").replace("/*due*/", dated)
     return text("due_after_pauses").replace("/*dated*/", dated) if sla.paused else dated

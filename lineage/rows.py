@@ -195,18 +195,67 @@ class TroubleRow(NamedTuple):
     currency: str
 
 
-class DisorderRow(NamedTuple):
-    """An object that reached a milestone without, or before, what the milestone needs."""
+class BlocksRow(NamedTuple):
+    """The newest blocks stored, and a number for a generation of open items that begins now."""
 
+    milestones_block: int
+    corrections_block: int
+    began: int
+
+
+class GenerationRow(NamedTuple):
+    """Open items as of a moment, by the milestones and corrections up to two blocks."""
+
+    generation: int
+    milestones_block: int
+    corrections_block: int
+    as_of_us: int
+    later: int  # transactions that tell of what comes after
+
+
+class MarkedRow(NamedTuple):
+    """Transactions that a generation judges again, and that it leaves to the next."""
+
+    heard: int
+    later: int
+
+
+class OpenRow(NamedTuple):
+    """What began and did not end, by the place of what waits for it, from 1."""
+
+    watch: int
     correlation_id: str
     entity_id: str
+    since_us: int
+    hop_due_us: int
     channel: str
     location: str
+    provider: str
     owner: str
     amount_minor: int
     currency: str
-    at_us: int
-    needed_us: int  # 0 = never
+
+
+class OverdueRow(NamedTuple):
+    watch: str
+    entity: str
+    entity_id: str
+    correlation_id: str
+    start_us: int
+    due_us: int
+    channel: str
+    location: str
+    provider: str
+    owner: str
+    amount_minor: int
+    currency: str
+
+
+class DisorderRow(NamedTuple):
+    """A transaction in which something came without, or before, what it needs."""
+
+    correlation_id: str
+    since_us: int
 
 
 class ShareRow(NamedTuple):

@@ -40,8 +40,9 @@ from lineage.model import (
     Troubles,
     Unknown,
 )
+from lineage.open_items import OpenItems
 from lineage.overdue import by_owner
-from lineage.queries import Filter, Queries, held_by_feed, held_by_hop
+from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
 from lineage.rows import KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
 from lineage.slas import Sla
@@ -76,6 +77,7 @@ class Lineage:
         self._slas = {sla.name: sla for sla in slas}
         self._calendar = calendar or Calendar()
         self._wall = wall
+        self._open = OpenItems(queries, flows, self._calendar)
         self._overdue: tuple[datetime, Overdue] | None = None
         self._overdue_lock = Lock()
         self.now = BusinessClock(wall, mode, self._newest)
@@ -286,13 +288,17 @@ class Lineage:
     def overdue(self) -> Overdue:
         """Every step of every flow and every cell that is past its deadline and open, oldest first.
 
-        It asks about every open item there is, so its answer serves everybody for fifteen seconds.
+        Its answer serves everybody for fifteen seconds.
         """
         wall = self._wall()
         with self._overdue_lock:
             if self._overdue is None or not timedelta(0) <= wall - self._overdue[0] < OVERDUE_SERVES:
                 self._overdue = (wall, self._find_overdue())
             return self._overdue[1]
+
+    def judge_open(self) -> None:
+        """Keeps what is open up to date, so that a list asked for seldom need not judge much."""
+        self._open.generation(self.now())
 
     def forget(self) -> None:
         """The next answer about what is overdue is found anew."""
@@ -303,13 +309,10 @@ class Lineage:
         window = self._window(timedelta(0))
         items: list[OverdueItem] = []
         owners: list[tuple[str, OwnerRow]] = []
-        for step in self._standings.flows.listed:
-            if step.deadline:
-                rows = self._queries.overdue(step, self._calendar, window, MOST_OVERDUE)
-                items += obligations.of_step(step, rows, list(self._slas.values()), window.now)
-                more = len(rows) == MOST_OVERDUE
-                known = self._queries.overdue_by_owner(step, self._calendar, window) if more else by_owner(rows)
-                owners += [(step.owner, row) for row in known]
+        generation, listed = self._open.generation(window.now), self._open.listed
+        late = self._queries.open_overdue(generation, listed, window.now, MOST_OVERDUE)
+        items += obligations.of_steps(listed, late, list(self._slas.values()), window.now)
+        owners += [("", row) for row in self._queries.open_overdue_by_owner(generation, listed, window.now)]
         for sla in self._slas.values():
             if sla.kind == "reconciliation":
                 rows = self._queries.items(sla, window, Filter(verdicts=("overdue",), most=MOST_OVERDUE))
@@ -349,20 +352,22 @@ class Lineage:
             trouble = self._queries.trouble(wanted.hop, window, STUCK_AFTER, MOST_SUSPECTS)
             since |= {row.correlation_id: row.since_us for row in trouble}
         if wanted.may_be("missing", "out_of_order"):
-            for need in self._standings.flows.needs:
-                disorder = self._queries.disorder(need, window, MOST_SUSPECTS)
-                since |= {row.correlation_id: row.at_us for row in disorder}
+            generation = self._open.generation(window.now)
+            disorder = self._queries.open_disorder(generation, self._open.needs, window, MOST_SUSPECTS)
+            since |= {row.correlation_id: row.since_us for row in disorder}
         if wanted.may_be("overdue"):
             since |= {one.correlation_id: micros(one.since) for one in self.overdue().items if one.correlation_id}
         return since
 
     def blast_of_hop(self, hop: str, days: int, /) -> BlastRadius:
         window = self._window(timedelta(days=days))
-        step = self._standings.flows.brought_by(hop)
-        shares, lines, oldest = self._queries.held_by(held_by_hop(hop, step, self._calendar, window))
-        causes = self._queries.held_by(held_by_hop(hop, None, self._calendar, window))[0] if step else shares
+        failed = held_by_hop(hop, window)
+        watch = self._open.brought_by(hop)
+        held = held_open(watch.name, self._open.generation(window.now), window) if watch else failed
+        shares, lines, oldest = self._queries.held_by(held)
+        causes = self._queries.held_shares(failed) if watch else shares
         kept = [row for row in shares if row.by != "cause"] + [row for row in causes if row.by == "cause"]
-        stage = step.stage if step else next((row.stage for row in oldest), "")
+        stage = watch.step.stage if watch and watch.step else next((row.stage for row in oldest), "")
         return blast(f"hop {hop}", stage, window.now, kept, lines, oldest)
 
     def blast_of_feed(self, feed: str, channel: str, location: str, /) -> BlastRadius | None:

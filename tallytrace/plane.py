@@ -51,6 +51,7 @@ Result = TypeVar("Result")
 
 RETRY_SECONDS: Final = 1.0
 SENDER_TIMEOUT_SECONDS: Final = 10.0
+OPEN_SECONDS: Final = 60.0
 OPENAPI: Final = OpenAPIConfig(title="Tallytrace: lineage, promises and alerts", version="1", path="/schema")
 
 
@@ -137,6 +138,7 @@ def _serving_lineage(
         undo.callback(evaluator.close)
         ticks = [
             Tick("measure", settings.sla_tick_seconds, lambda: measurer.tick(service.now())),
+            Tick("open items", OPEN_SECONDS, service.judge_open),
             Tick("alerts", settings.alert_tick_seconds, lambda: evaluator.tick(service.now())),
         ]
         canary = Canary(f"{settings.collector_base}/v1/traces", settings.collector_key, service.journey, wall, client)

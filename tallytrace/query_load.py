@@ -1,50 +1,87 @@
 """Questions to a generated store: orders of a year made inside ClickHouse, and how long lineage takes to answer."""
 
 import datetime as dt
+import logging
+import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from collector import migrations
-from collector.storage import Storage
+from collector.storage import Storage, StorageError
 from lineage import flows, slas
+from lineage.measure import Measurer
 from lineage.model import Journey
 from lineage.queries import Queries, text
 from lineage.search import Criteria
 from lineage.service import Lineage
+from lineage.troubles import Wanted
 from tallytrace.errors import RefusedError
 
 SPANS_EACH: Final = 10
 CHUNK: Final = 100_000  # orders inserted at a time
 NOW: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+PROMISE: Final = "order_to_posting"
+Questions = dict[str, Callable[[], None]]
+
+log = logging.getLogger(__name__)
 _DONE: Final = "generated"
 _STORED_SIZE: Final = (migrations.SQL / "stored_size.sql").read_text()
 
 
 class Answered(Struct, frozen=True):
-    """How long answers to one kind of question took."""
+    """What answers to one kind of question took; infinity when there was none within the limit of a query."""
 
     question: str
     asked: int
     p50_ms: float
     p99_ms: float
+    cpu_ms: float  # of the processor, for one
+    rows: int  # read at most, by the indexes, for the last
+
+
+class Recorder(Storage):
+    """Storage that remembers what it was asked while it is to."""
+
+    asked: list[tuple[str, dict[str, Any]]] | None = None
+
+    def query(
+        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0
+    ) -> list[tuple[Any, ...]]:
+        if self.asked is not None:
+            self.asked.append((sql, dict(params or {})))
+        return super().query(sql, params, max_seconds=max_seconds)
+
+    def rows_of(self, ask: Callable[[], None]) -> int:
+        """Rows that the queries of a question read at most."""
+        asked: list[tuple[str, dict[str, Any]]] = []
+        self.asked = asked
+        try:
+            ask()
+        finally:
+            self.asked = None
+        return sum(row[3] for sql, params in asked for row in self.query(f"EXPLAIN ESTIMATE {sql}", params))
 
 
 class QueryReport(Struct, frozen=True):
     orders: int
     spans: int
     generated_seconds: float  # of this run; 0 when the store was there
+    judged_cpu_seconds: float  # of this run, until what is open stood ready
     bytes_per_span: float
     answers: tuple[Answered, ...]
 
+    def p99_of(self, kind: str) -> float:
+        return next(one.p99_ms for one in self.answers if one.question.startswith(kind))
+
 
 @contextmanager
-def generated(home: Path, orders: int, told: Callable[[int], None]) -> Iterator[tuple[Storage, float]]:
+def generated(home: Path, orders: int, told: Callable[[str], None]) -> Iterator[tuple[Recorder, float]]:
     """A store of so many orders under ``home``; what an earlier run left off is gone on with, also after a kill.
 
     Raises RefusedError when ``home`` holds another number of orders.
@@ -54,7 +91,7 @@ def generated(home: Path, orders: int, told: Callable[[int], None]) -> Iterator[
     total, done = map(int, mark.read_text().split()) if mark.exists() else (orders, 0)
     if total != orders:
         raise RefusedError(f"{home} was generated for {total:,} orders, not for {orders:,}; take another --home")
-    storage = Storage.connect(f"chdb://{(home / 'clickhouse').resolve()}")
+    storage = Recorder.connect(f"chdb://{(home / 'clickhouse').resolve()}")
     started = time.monotonic()
     try:
         storage.migrate()
@@ -64,26 +101,40 @@ def generated(home: Path, orders: int, told: Callable[[int], None]) -> Iterator[
                 storage.execute(text(name), {"first": done, "many": many, "total": orders})
             done += many
             mark.write_text(f"{orders} {done}")
-            told(done)
+            told(f"{done:,} orders")
         yield storage, time.monotonic() - started
     finally:
         storage.close()
 
 
-def measure(home: Path, orders: int, told: Callable[[int], None], *, samples: int = 200) -> QueryReport:
+def measure(home: Path, orders: int, told: Callable[[str], None], *, samples: int = 200) -> QueryReport:
     """Raises RefusedError, and RuntimeError for an answer that is not what was generated."""
     with generated(home, orders, told) as (storage, seconds):
         promises = slas.load()
         lineage = Lineage(Queries(storage), flows.load(promises=promises), promises, lambda: NOW)
         chance = random.Random(orders)
-        answers = [_timed(name, samples, ask) for name, ask in _journeys(lineage, orders, chance).items()]
-        answers += [_timed(name, 5, ask) for name, ask in _lists(lineage, orders, chance).items()]
+        began = time.process_time()
+        lineage.judge_open()
+        judged = time.process_time() - began
+        measurer = Measurer(Queries(storage), promises, lambda: NOW)
+        questions: list[tuple[int, Questions]] = [
+            (samples, _journeys(lineage, orders, chance)),
+            (5, _lists(lineage, orders, chance)),
+            (1, {"tick of every promise": lambda: _discard(measurer.tick(NOW))}),
+            (20, {"SLA overview": lambda: _discard(lineage.tiles())}),
+            (2, {f"items of {PROMISE}": lambda: _discard(lineage.items(PROMISE))}),
+        ]
+        answers = []
+        for times, named in questions:
+            for name, ask in named.items():
+                answers.append(_timed(storage, name, times, ask))
+                told(f"{name}: {answers[-1].p99_ms:,.1f} ms")
         ((_, size),) = storage.query(_STORED_SIZE)
     spans = orders * SPANS_EACH
-    return QueryReport(orders, spans, round(seconds, 1), round(size / spans, 1), tuple(answers))
+    return QueryReport(orders, spans, round(seconds, 1), round(judged, 1), round(size / spans, 1), tuple(answers))
 
 
-def _journeys(lineage: Lineage, orders: int, chance: random.Random) -> dict[str, Callable[[], None]]:
+def _journeys(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
     def any_of(*prefixes: str) -> Callable[[], None]:
         def ask() -> None:
             number = chance.randrange(orders)
@@ -98,7 +149,7 @@ def _journeys(lineage: Lineage, orders: int, chance: random.Random) -> dict[str,
     }
 
 
-def _lists(lineage: Lineage, orders: int, chance: random.Random) -> dict[str, Callable[[], None]]:
+def _lists(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
     last = Criteria(since=NOW - dt.timedelta(days=30), until=NOW, location="ST3", outcome="rejected")
 
     def fresh_overdue() -> None:
@@ -110,6 +161,7 @@ def _lists(lineage: Lineage, orders: int, chance: random.Random) -> dict[str, Ca
             lineage.journey(f"PO{chance.randrange(orders // 10_000)}" if orders >= 10_000 else "B0"), ""
         ),
         "overdue by owner": fresh_overdue,
+        "what is wrong, of 30 days": lambda: _discard(lineage.troubles(Wanted())),
         "search by attributes over 30 days": lambda: _discard(lineage.search(last, 50)),
         "blast radius of posting.send": lambda: _discard(lineage.blast_of_hop("posting.send", 30)),
         "near misses of an unknown number": lambda: _discard(lineage.journey(f"X{chance.randrange(orders)}")),
@@ -125,12 +177,19 @@ def _discard(answer: object) -> None:
     assert answer is not None
 
 
-def _timed(question: str, times: int, ask: Callable[[], None]) -> Answered:
-    ask()
+def _timed(storage: Recorder, question: str, times: int, ask: Callable[[], None]) -> Answered:
     took: list[float] = []
-    for _ in range(times):
-        started = time.perf_counter()
-        ask()
-        took.append((time.perf_counter() - started) * 1000)
+    try:
+        rows = storage.rows_of(ask)
+        began = time.process_time()
+        for _ in range(times):
+            started = time.perf_counter()
+            ask()
+            took.append((time.perf_counter() - started) * 1000)
+    except StorageError as error:
+        log.warning("%s: %s", question, str(error)[:300])
+        return Answered(question, times, math.inf, math.inf, math.inf, 0)
+    cpu_ms = (time.process_time() - began) * 1000 / times
     took.sort()
-    return Answered(question, times, round(took[len(took) // 2], 1), round(took[int(len(took) * 0.99)], 1))
+    p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
+    return Answered(question, times, round(p50, 1), round(p99, 1), round(cpu_ms, 1), rows)

@@ -1,6 +1,7 @@
 """Hops as any sender tells them: spans in one export request, and the lineage API that answers about them."""
 
 import contextlib
+import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,6 +159,13 @@ class Hops:
             self.post(identity, f"refund/{reference}", journaled, accepted, amount, channel=channel)
         if failed:
             self.hop(identity, "refund.issue", failed, "refund", reference, "failed", channel=channel)
+
+    def scattered(self, parts: int, chance: random.Random) -> Sequence["Hops"]:
+        """The same spans in so many parts, in no order."""
+        made = [Hops() for _ in range(parts)]
+        for span in self.spans:
+            chance.choice(made).spans.append(span)
+        return made
 
     def store(self, storage: Storage, directory: Path) -> None:
         """What was told so far, as the collector would insert it."""

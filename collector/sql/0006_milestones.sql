@@ -1,6 +1,7 @@
 -- milestones holds each time a thing reached a milestone; readers take the first and the last of (entity, entity_id,
 -- correlation_id, milestone), and with argMax by occurred_at how it stood. One plain row for each time, because states
 -- of argMax took ten times the work at insertion and twice the room; sent again, a row replaces itself.
+-- Those of a transaction stand together and are read alone; the numbers of blocks say what came since they were last read.
 CREATE TABLE IF NOT EXISTS milestones
 (
     entity LowCardinality(String) CODEC(ZSTD(1)),
@@ -19,11 +20,12 @@ CREATE TABLE IF NOT EXISTS milestones
     kind LowCardinality(String) CODEC(ZSTD(1)),
     severity LowCardinality(String) CODEC(ZSTD(1)),
     quantity Int64 CODEC(T64, ZSTD(1)),
-    ingested_on Date DEFAULT today() CODEC(ZSTD(1)),
-    INDEX by_time occurred_at TYPE minmax GRANULARITY 1
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at);
+PARTITION BY toYYYYMM(occurred_at)
+ORDER BY (entity, correlation_id, entity_id, milestone, occurred_at)
+SETTINGS index_granularity = 1024, enable_block_number_column = 1;
 
 -- spans_to_milestones reads what a span achieved, and the further milestones in its `milestone` events; an attempt that
 -- failed achieved nothing, but may tell of milestones. Postings have the kind of document that their ID begins with.

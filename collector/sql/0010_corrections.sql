@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS corrections
     ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at);
+ORDER BY (entity, entity_id, correlation_id, milestone, occurred_at)
+SETTINGS enable_block_number_column = 1;
 
 -- spans_to_corrections reads `correction` events: which milestone of which object at which time is not so.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_corrections TO corrections AS

@@ -1,5 +1,4 @@
--- items_interval: everything that reached {start} of {start_entity}, with when it ended, was stopped and was spoiled, of
--- what happened since {from_us} (0 = ever).
+-- items_interval: everything that reached {start} of {start_entity}, with when it ended, was stopped and was spoiled.
 SELECT
     {start_entity:String} AS entity,
     begun.object_id AS entity_id,
@@ -58,11 +57,9 @@ FROM
     WHERE entity = {start_entity:String}
         AND (milestone = {start:String} OR milestone IN {stops:Array(String)} OR milestone IN {spoils:Array(String)}
              OR milestone IN {pauses:Array(String)})
-        AND occurred_at > fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
         AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
             SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
-        AND NOT arrayExists(prefix -> startsWith(entity_id, prefix), {not_prefixes:Array(String)})
     GROUP BY object_id, correlation_id
     HAVING countIf(milestone = {start:String}) > 0
         AND ({parked_too:UInt8} OR outcome != 'parked')
@@ -73,7 +70,7 @@ LEFT JOIN
     -- an end that is not asked for is named '' and never reached
     SELECT
         correlation_id,
-        if({any_object:UInt8}, '', substring(entity_id, length({id_prefix:String}) + 1)) AS object_id,
+        substring(entity_id, length({id_prefix:String}) + 1) AS object_id,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[1])) AS first_us,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[2])) AS second_us,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone = {ends:Array(String)}[3])) AS third_us
@@ -83,12 +80,11 @@ LEFT JOIN
         AND startsWith(entity_id, {id_prefix:String})
         AND (entity, entity_id, correlation_id, milestone, occurred_at) NOT IN (
             SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
-        AND occurred_at > fromUnixTimestamp64Micro({from_us:Int64}, 'UTC')
         AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
     GROUP BY correlation_id, object_id
 ) AS finished
     ON finished.correlation_id = begun.correlation_id
-    AND finished.object_id = if({any_object:UInt8}, '', begun.object_id)
+    AND finished.object_id = begun.object_id
 LEFT JOIN
 (
     -- what ends or spoils an item on whatever object of its transaction

@@ -1,5 +1,6 @@
 """The worked estate through the real engine and the lineage API: the journeys, what is overdue, what is wrong."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,8 +37,12 @@ def http(
     hops = Hops()
     for identity, story in STORIES.items():
         tell(hops, identity, story)
-    hops.store(storage, tmp_path_factory.mktemp("segment"))
+    directory = tmp_path_factory.mktemp("segment")
     with answering(storage, lambda: NOON, free_port()) as client:
+        for part in hops.scattered(4, random.Random(6)):
+            part.store(storage, directory)
+            missing = client.get("/v1/findings", params={"kind": "missing"})
+            assert missing.status_code == 200, "what was heard so far is judged"
         yield client
 
 

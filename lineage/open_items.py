@@ -1,0 +1,113 @@
+"""What every transaction still owes, kept beside the milestones: a list costs what is open, not what ever happened."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Final
+
+from lineage.deadlines import Calendar
+from lineage.flows import Flows
+from lineage.queries import Queries
+from lineage.rows import BlocksRow, GenerationRow, OpenRow, micros, moment
+from lineage.watches import HOPS, NEEDS, Watch, definition, params, watches
+
+log = logging.getLogger(__name__)
+
+COLUMNS: Final = (
+    *("generation", "watch", "correlation_id", "entity", "entity_id", "since_us", "due_us", "channel", "location"),
+    *("provider", "owner", "amount_minor", "currency"),
+)
+SLICE: Final = 1_000_000  # milestones judged at a time
+HEARD_AT_A_TIME: Final = 100_000  # transactions
+SERVES: Final = timedelta(minutes=20)  # so long what reads a generation may still read it
+_SLICES: Final = 4096
+
+
+class OpenItems:
+    """Safe to share between threads, and between processes: each makes generations of its own, the newest is read."""
+
+    def __init__(self, queries: Queries, flows: Flows, calendar: Calendar) -> None:
+        self._queries = queries
+        self._watches = watches(flows)
+        self._calendar = calendar
+        self._definition = definition(self._watches, calendar)
+        self._params = params(self._watches)
+        self._lock = Lock()
+        self._hops = {one.name: one for one in self._watches if one.name.startswith(HOPS)}
+        self.listed = {one.name: one.step for one in self._watches if one.step and one.name not in self._hops}
+        self.needs = tuple(one.name for one in self._watches if one.name.startswith(NEEDS))
+
+    def brought_by(self, hop: str) -> Watch | None:
+        """What waits for a hop."""
+        return self._hops.get(f"{HOPS}{hop}")
+
+    def generation(self, now: datetime) -> int:
+        """The generation that tells what is open at ``now``: judges again what something was heard of since the last.
+
+        All is judged when there is none by this definition, none before ``now``, or one of more than is stored.
+        """
+        with self._lock:
+            blocks = self._queries.open_blocks()
+            prior = self._queries.open_newest(self._definition)
+            if prior and (prior.as_of_us > micros(now) or not _holds(prior, blocks)):
+                prior = None
+            if prior and not prior.later and _read(prior) == _read(blocks):
+                return prior.generation
+            number = max(blocks.began, prior.generation + 1 if prior else 0)
+            later = self._judge_heard(number, prior, now) if prior else self._judge_all(number, now)
+            made = GenerationRow(number, blocks.milestones_block, blocks.corrections_block, micros(now), later)
+            self._queries.write_open_generation(self._definition, made)
+            self._queries.drop_open_generations(number - SERVES // timedelta(microseconds=1))
+            return number
+
+    def _judge_heard(self, number: int, prior: GenerationRow, now: datetime) -> int:
+        heard = self._queries.mark_heard(number, prior)
+        if heard:
+            self._judge(number, heard // HEARD_AT_A_TIME, now, heard_only=True)
+        self._queries.carry_open(number, prior.generation)
+        return self._queries.mark_foretold(number, now, heard_only=True) if heard else 0
+
+    def _judge_all(self, number: int, now: datetime) -> int:
+        stored = self._queries.milestones_stored()
+        log.info("open items are judged anew from %d milestones", stored)
+        self._judge(number, stored // SLICE, now, heard_only=False)
+        return self._queries.mark_foretold(number, now, heard_only=False)
+
+    def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool) -> None:
+        for first, last in _ranges(min(slices + 1, _SLICES)):
+            found = self._queries.open_items(self._params, number, first, last, now, heard_only=heard_only)
+            self._queries.write_open(COLUMNS, list(self._rows(number, found)))
+
+    def _rows(self, number: int, found: Iterable[OpenRow]) -> Iterator[tuple[object, ...]]:
+        for row in found:
+            watch = self._watches[row.watch - 1]
+            step = watch.step
+            due_us = 0
+            if step and step.due_from_hop and row.hop_due_us:
+                due_us = row.hop_due_us
+            elif step and (deadline := step.deadline_for(row.channel)):
+                due_us = micros(deadline.due(moment(row.since_us), self._calendar))
+            yield (
+                *(number, watch.name, bytes.fromhex(row.correlation_id), watch.start.partition(".")[0]),
+                *(row.entity_id, row.since_us, due_us, row.channel, row.location, row.provider),
+                *(row.owner or (step.owner if step else ""), row.amount_minor, row.currency),
+            )
+
+
+def _holds(prior: GenerationRow, blocks: BlocksRow) -> bool:
+    """False when blocks that were read are gone, whose numbers may come again."""
+    read, stored = _read(prior), _read(blocks)
+    return read[0] <= stored[0] and read[1] <= stored[1]
+
+
+def _read(of: GenerationRow | BlocksRow) -> tuple[int, int]:
+    return of.milestones_block, of.corrections_block
+
+
+def _ranges(many: int) -> Iterator[tuple[str, str]]:
+    """The space of correlation IDs in as many parts."""
+    whole = 1 << 128
+    for number in range(many):
+        first, after = whole * number // many, whole * (number + 1) // many
+        yield f"{first:032x}", f"{after - 1:032x}"
