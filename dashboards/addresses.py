@@ -1,5 +1,7 @@
 """The addresses of the pages: what a path and its query mean, and how to write one."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -19,13 +21,40 @@ class Promise(Struct, frozen=True):
 
 class Transaction(Struct, frozen=True):
     any_id: str  # "" before anything was looked up
+    trace: str = ""  # the technical trace that is drawn beside it
+
+
+class Desk(Struct, frozen=True):
+    """One of the pages that DESKS names, with what its address asks for; what is not asked for is ""."""
+
+    name: str
+    asked: Mapping[str, str] = MappingProxyType({})
+
+    def __getitem__(self, parameter: str) -> str:
+        return self.asked.get(parameter, "")
+
+    def but(self, **changed: str) -> str:
+        """The address of the same page that asks for something else."""
+        return desk(self.name, **{**self.asked, **changed})
 
 
 class Nowhere(Struct, frozen=True):
     path: str
 
 
-Address = Promises | Promise | Transaction | Nowhere
+Address = Promises | Promise | Transaction | Desk | Nowhere
+
+DESKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "exceptions": ("view", "owner", "kind", "severity", "id"),
+    "reconciliation": ("until", "currency", "day", "level", "provider", "period"),
+    "inventory": ("channel", "location"),
+    "returns": ("channel", "stage"),
+    "flow": ("by", "minutes"),
+    "alerts": ("view", "owner", "id"),
+}
+"""The parameters that each page understands."""
+
+LONGEST: Final = 200
 
 
 def parse(path: str, query: str) -> Address:
@@ -34,11 +63,13 @@ def parse(path: str, query: str) -> Address:
     head, _, tail = rest.partition("/")
     if not rest:
         return Promises()
-    asked = {name: values[0].strip() for name, values in parse_qs(query.removeprefix("?")).items()}
+    asked = {name: values[0].strip()[:LONGEST] for name, values in parse_qs(query.removeprefix("?")).items()}
     if head == "sla" and tail:
         return Promise(unquote(tail), asked.get("channel", ""))
     if head == "transaction":
-        return Transaction(asked.get("id") or unquote(tail).strip())
+        return Transaction(asked.get("id") or unquote(tail).strip(), asked.get("trace", ""))
+    if rest in DESKS:
+        return Desk(rest, {name: asked[name] for name in DESKS[rest] if asked.get(name)})
     return Nowhere(path)
 
 
@@ -50,5 +81,12 @@ def promise(name: str, channel: str = "") -> str:
     return f"{PREFIX}/sla/{quote(name, safe='')}" + (f"?{urlencode({'channel': channel})}" if channel else "")
 
 
-def transaction(any_id: str) -> str:
-    return f"{PREFIX}/transaction?{urlencode({'id': any_id})}"
+def transaction(any_id: str, trace: str = "") -> str:
+    asked = {"id": any_id, "trace": trace}
+    wanted = {name: value for name, value in asked.items() if value}
+    return f"{PREFIX}/transaction" + (f"?{urlencode(wanted)}" if wanted else "")
+
+
+def desk(name: str, **asked: str) -> str:
+    wanted = {parameter: value for parameter, value in asked.items() if value}
+    return f"{PREFIX}/{name}" + (f"?{urlencode(wanted)}" if wanted else "")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -16,12 +17,26 @@ from litestar import asgi
 from litestar.exceptions import NotFoundException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+from msgspec import Struct
 from plotly.utils import PlotlyJSONEncoder  # type: ignore[import-untyped]
 
-from dashboards import addresses, core_status
+from dashboards import acts, addresses, core_status, wording
+from dashboards.acts import Actor
 from dashboards.elements import Page
-from dashboards.pages import frame, promise, promises, transaction
+from dashboards.pages import (
+    alerts,
+    exceptions,
+    flow,
+    frame,
+    inventory,
+    promise,
+    promises,
+    reconciliation,
+    returns,
+    transaction,
+)
 from dashboards.reader import Clock, Reader
+from dashboards.remote import RefusedError, Remote, UnansweredError
 from lineage.queries import Filter
 
 LOG = logging.getLogger(__name__)
@@ -35,8 +50,21 @@ INDEX: Final = """<!DOCTYPE html>
 </html>"""
 
 
-def create(reader: Reader, *, core_url: str, clock: Clock) -> dash.Dash:
+class Sources(Struct, frozen=True):
+    """Where the pages have what they show: lineage, the sync core, and what of the plane is asked over HTTP."""
+
+    lineage: Reader
+    core: Remote
+    plane: Remote
+    clock: Clock
+
+
+def create(reader: Reader, *, core_url: str, plane_url: str, clock: Clock) -> dash.Dash:
     """The pages, ready to be served below ``/ui``: pass ``.server`` (WSGI) to ``serve_below``."""
+    client = httpx.Client(trust_env=False)  # both are ours, not behind a proxy of the environment
+    sources = Sources(
+        reader, Remote(client, core_url, "the sync core"), Remote(client, plane_url, "the lineage API"), clock
+    )
     app = dash.Dash(
         __name__,
         title="Tallytrace",
@@ -52,38 +80,62 @@ def create(reader: Reader, *, core_url: str, clock: Clock) -> dash.Dash:
     )
     app.index_string = INDEX.replace("SCHEME", app.get_asset_url("scheme.js"))
     app.layout = frame.frame
-    _show_pages(app, reader, clock)
-    _show_core(app, core_url)
+    _show_pages(app, sources)
+    _show_core(app, client, core_url)
+    _take_acts(app, Actor(sources.core, sources.plane, lambda: datetime.now(UTC)))
     _act_in_browser(app)
     _guard(app)
     _warm_up(app)
     return app
 
 
-def page_at(reader: Reader, path: str, query: str, clock: Clock) -> Page:
-    address = addresses.parse(path, query)
-    match address:
+def page_at(sources: Sources, path: str, query: str) -> Page:
+    lineage = sources.lineage
+    match addresses.parse(path, query):
         case addresses.Promises():
-            return promises.page(reader.tiles(), reader.overdue(), clock())
+            return promises.page(lineage.tiles(), lineage.overdue(), sources.clock())
         case addresses.Promise(name, channel):
-            return _promise(reader, name, channel, clock)
+            return _promise(sources, name, channel)
         case addresses.Transaction(""):
-            return transaction.ask(reader.overdue())
-        case addresses.Transaction(any_id):
-            return transaction.page(reader.journey(any_id))
+            return transaction.ask(lineage.overdue())
+        case addresses.Transaction(any_id, trace):
+            return transaction.page(lineage.journey(any_id), lineage.trace(trace) if trace else None)
+        case addresses.Desk() as desk:
+            return _desk(sources, desk)
         case addresses.Nowhere():
             return frame.nowhere(path)
 
 
-def _promise(reader: Reader, name: str, channel: str, clock: Clock) -> Page:
-    tiles = reader.tiles()
-    detail = reader.sla(name) if any(tile.name == name for tile in tiles) else None
+def _promise(sources: Sources, name: str, channel: str) -> Page:
+    lineage = sources.lineage
+    tiles = lineage.tiles()
+    detail = lineage.sla(name) if any(tile.name == name for tile in tiles) else None
     if detail is None:
         return promise.unknown(name, tiles)
-    return promise.page(detail, reader.items(name, Filter(channel=channel)), clock(), channel=channel)
+    return promise.page(detail, lineage.items(name, Filter(channel=channel)), sources.clock(), channel=channel)
 
 
-def _show_pages(app: dash.Dash, reader: Reader, clock: Clock) -> None:
+def _desk(sources: Sources, desk: addresses.Desk) -> Page:
+    lineage, core, plane, now = sources.lineage, sources.core, sources.plane, sources.clock()
+    try:
+        match desk.name:
+            case "exceptions":
+                return exceptions.page(desk, exceptions.ask(desk, lineage, core), now)
+            case "reconciliation":
+                return reconciliation.page(desk, reconciliation.ask(desk, core, plane, now), now)
+            case "inventory":
+                return inventory.page(desk, inventory.ask(desk, lineage, core, plane), now)
+            case "returns":
+                return returns.page(desk, returns.ask(desk, lineage, core, plane), now)
+            case "flow":
+                return flow.page(desk, flow.ask(desk, core, plane), now)
+            case _:
+                return alerts.page(desk, alerts.ask(desk, plane), now)
+    except UnansweredError as silent:
+        return frame.unanswered(silent.whose)
+
+
+def _show_pages(app: dash.Dash, sources: Sources) -> None:
     def unreadable(error: Exception) -> None:
         LOG.error("a page could not be made", exc_info=error)
         dash.set_props("trouble", {"children": frame.trouble()})
@@ -99,7 +151,7 @@ def _show_pages(app: dash.Dash, reader: Reader, clock: Clock) -> None:
         on_error=unreadable,
     )
     def show(path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None) -> tuple[Any, Any, Any]:
-        page = page_at(reader, path, query or "", clock)
+        page = page_at(sources, path, query or "")
         mark = _mark(page)
         if shown and shown["mark"] == mark and shown["at"] == path + (query or ""):
             return no_update, no_update, None
@@ -112,12 +164,50 @@ def _mark(page: Page) -> str:
     return blake2b(drawn.encode(), digest_size=12).hexdigest()
 
 
-def _show_core(app: dash.Dash, core_url: str) -> None:
-    client = httpx.Client(trust_env=False)  # the core is ours, not behind a proxy of the environment
-
+def _show_core(app: dash.Dash, client: httpx.Client, core_url: str) -> None:
     @app.callback(Output("core", "children"), Input("tick", "n_intervals"))
     def show(_tick: int | None) -> Any:
         return frame.core(core_status.read(client, core_url))
+
+
+def _take_acts(app: dash.Dash, actor: Actor) -> None:
+    """The form that asks who and why, and what comes of it."""
+
+    @app.callback(
+        Output("act-title", "children"),
+        Output("act-about", "children"),
+        Output("act-warning", "children"),
+        Output("act-ahead", "children"),
+        Output("act-refused", "children"),
+        Output("act-confirm", "children"),
+        *(Output(f"act-{field}-row", "hidden") for field in ("to", "hours", "accept")),
+        Input("act", "data"),
+        prevent_initial_call=True,
+    )
+    def ask(asked: object) -> tuple[Any, ...]:
+        act = acts.read(asked)
+        form = acts.FORMS[act.deed]
+        hidden = (field not in form.fields for field in ("to", "hours", "accept"))
+        return form.title, act.about, form.warning, actor.foresee(act), "", form.confirm, *hidden
+
+    @app.callback(
+        Output("acted", "data"),
+        Output("told", "children"),
+        Output("act-refused", "children", allow_duplicate=True),
+        Input("act-confirm", "n_clicks"),
+        State("act", "data"),
+        *(State(f"act-{field}", "value") for field in ("by", "reason", "to", "hours")),
+        State("act-accept", "checked"),
+        prevent_initial_call=True,
+    )
+    def do(clicks: int, asked: object, by: str, reason: str, to: str, hours: float, accept: bool) -> tuple[Any, ...]:
+        said = acts.Said(by=by or "", reason=reason or "", to=to or "", hours=float(hours or 0), accept=bool(accept))
+        if not (said.by.strip() and said.reason.strip()):
+            return no_update, no_update, "Say who you are and why; both are kept on record."
+        try:
+            return clicks, frame.told(actor.do(acts.read(asked), said)), ""
+        except (RefusedError, UnansweredError) as error:
+            return no_update, no_update, f"{wording.sentence(str(error))}."
 
 
 def _act_in_browser(app: dash.Dash) -> None:
@@ -130,6 +220,8 @@ def _act_in_browser(app: dash.Dash) -> None:
         Input("search", "n_submit"),
         prevent_initial_call=True,
     )
+    bind(ClientsideFunction("tallytrace", "acted"), Output("tick", "n_intervals"), Input("acted", "data"),
+         State("tick", "n_intervals"), prevent_initial_call=True)  # fmt: skip
     bind(ClientsideFunction("tallytrace", "describe"), Output("described", "data"), Input("shown", "data"))
     bind(ClientsideFunction("tallytrace", "remember"), Output("search", "value"), Input("address", "search"))
 

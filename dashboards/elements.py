@@ -1,15 +1,18 @@
 """The small pieces that every page is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from dash import dcc, html
 from dash.development.base_component import Component
 from msgspec import Struct
 
 from dashboards import wording
+from dashboards.acts import Act
 from dashboards.wording import State
+from lineage.model import Money
 
 Child = Component | str | None
 Content = Child | Sequence[Child]
@@ -87,10 +90,65 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
             for row in rows
         ]
     )
-    return html.Div(
+    drawn = html.Div(
         html.Table([html.Caption(caption, className="unseen"), head, body]),
         className="table-frame slim" if slim else "table-frame", role="region", tabIndex="0", **aria(label=caption),
     )  # fmt: skip
+    if slim:
+        return drawn
+    save = html.Button(
+        "CSV", className="save", title=f"Save as CSV: {caption}", **aria(label=f"Save as CSV: {caption}")
+    )
+    return html.Div([drawn, save], className="table-whole")
+
+
+def money(amount: Money | None) -> Child:
+    """As people read it; a saved table has it as ``1313.30 GBP``."""
+    return html.Data(wording.money(amount), value=_plain(amount)) if amount else wording.DASH
+
+
+def monies(amounts: Iterable[Money]) -> Child:
+    told = [amount for amount in amounts if amount.amount_minor]
+    return html.Data(wording.monies(told), value=" + ".join(map(_plain, told))) if told else wording.DASH
+
+
+def _plain(amount: Money) -> str:
+    return str(amount).replace(",", "")
+
+
+def computed(*how: Child, sql: str = "", watermark: Child = None) -> Component:
+    """The answer to "how is this computed?": the definition, the query, and how far the data reaches."""
+    query = [html.P("The query", className="sub"), html.Pre(html.Code(sql), tabIndex="0")] if sql else []
+    reach = [html.P(["Data until ", watermark], className="sub")] if watermark else []
+    return fold("How is this computed?", *[html.P(one) for one in how], *reach, *query, css="computed")
+
+
+class Choice(Struct, frozen=True):
+    title: str
+    href: str
+    chosen: bool
+    count: str = ""
+
+
+def choices(label: str, offered: Sequence[Choice], *, css: str = "chips") -> Component:
+    """Ways to look at the same page, each a link, so that every one of them can be sent."""
+    return html.Nav(
+        [
+            dcc.Link(
+                [one.title, html.Span(one.count, className="count") if one.count else None],
+                href=one.href, className="chip-link chosen" if one.chosen else "chip-link",
+            )
+            for one in offered
+        ],
+        className=css, **aria(label=label),
+    )  # fmt: skip
+
+
+def act_button(title: str, act: Act, *, quiet: bool = False) -> Component:
+    """Opens the form that asks who and why; nothing is done before it is confirmed."""
+    return html.Button(
+        title, className="button act quiet" if quiet else "button act", **data(act=msgspec.json.encode(act).decode())
+    )
 
 
 def fold(summary: Content, *children: Child, css: str = "") -> Component:

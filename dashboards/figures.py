@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots  # type: ignore[import-untyped]
 
 from dashboards import wording
 from lineage.model import Point
+from lineage.operations import Traffic
 
 # Okabe-Ito blue and vermilion; each of the three has at least 3:1 against the light and the dark ground, so one
 # picture serves both schemes.
@@ -94,6 +95,32 @@ def sparkline(points: Sequence[Point], target: float) -> str:
 def picture(svg: str) -> str:
     """As the source of an image, which needs no request and no script."""
     return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+
+
+RATE_WIDTH: Final = 960
+RATE_HEIGHT: Final = 120
+
+
+def bars(traffic: Traffic) -> str:
+    """SVG of runs per slice of time, the failed ones of each on top; a slice in which nothing ran is a gap."""
+    span = (traffic.as_of - traffic.since).total_seconds() or 1.0
+    most = max((one.runs for one in traffic.slices), default=0) or 1
+    width = max(1.0, RATE_WIDTH * traffic.slice_seconds / span - 1)
+    shapes = []
+    for one in traffic.slices:
+        x = RATE_WIDTH * max(0.0, (one.at - traffic.since).total_seconds()) / span
+        high, bad = (RATE_HEIGHT * count / most for count in (one.runs, one.failed))
+        top = RATE_HEIGHT - high
+        shapes.append(f'<rect x="{_number(x)}" y="{top:.2f}" width="{width:.2f}" height="{high:.2f}" fill="{BLUE}"/>')
+        if bad:
+            least = max(bad, 2.0)
+            shapes.append(
+                f'<rect x="{_number(x)}" y="{top:.2f}" width="{width:.2f}" height="{least:.2f}" fill="{VERMILION}"/>'
+            )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {RATE_WIDTH} {RATE_HEIGHT}" '
+        f'preserveAspectRatio="none">{"".join(shapes)}</svg>'
+    )
 
 
 def trend(points: Sequence[Point], target: float) -> str:

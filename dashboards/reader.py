@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from lineage.model import Answer, Overdue, SlaDetail, SlaItems, SlaTile
+from lineage.model import Answer, Overdue, SlaDetail, SlaItems, SlaTile, Trace
 from lineage.queries import Filter
 
 Clock = Callable[[], datetime]
@@ -13,6 +13,8 @@ Clock = Callable[[], datetime]
 
 class Reader(Protocol):
     def journey(self, any_id: str, /) -> Answer: ...
+
+    def trace(self, trace_id: str, /) -> Trace | None: ...
 
     def tiles(self) -> Sequence[SlaTile]: ...
 

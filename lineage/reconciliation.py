@@ -52,6 +52,27 @@ class Cell(Struct, frozen=True):
     unexplained_minor: int
 
 
+class Sum(Struct, frozen=True):
+    """The cells of a level of a day, one provider and currency; ``off_minor`` is what is unexplained, without signs."""
+
+    level: str
+    business_date: date
+    provider: str
+    currency: str
+    reconciled_at: datetime
+    cells: int
+    off: int  # cells with something unexplained
+    left_minor: int
+    right_minor: int
+    timing_minor: int
+    fees_minor: int
+    tax_minor: int
+    rounding_minor: int
+    known_minor: int
+    unexplained_minor: int
+    off_minor: int
+
+
 class Entry(Struct, frozen=True):
     """A part of a cell's difference: whose transaction it is, and why; a cause is named where nothing explains it."""
 
@@ -92,6 +113,14 @@ def route_handlers(storage: Storage) -> list[HTTPRouteHandler]:
                   "currency": currency, "unexplained": int(unexplained), "most": limit}  # fmt: skip
         return [Cell(*row) for row in asked("recon_cells", values, as_of)]
 
+    @get("/v1/reconciliation/sums", sync_to_thread=True, tags=["reconciliation"], exception_handlers=_ERRORS)
+    def sums(
+        since: Since = date(1970, 1, 2), until: Until = date(2149, 1, 1), as_of: AsOf = None, limit: Limit = 5000
+    ) -> list[Sum]:
+        """The cells added up by level, day, provider and currency, the latest day first."""
+        values = {"level": "", "since": since, "until": until, "most": limit}
+        return [Sum(*row) for row in asked("recon_sums", values, as_of)]
+
     @get("/v1/reconciliation/entries", sync_to_thread=True, tags=["reconciliation"], exception_handlers=_ERRORS)
     def entries(
         level: Wanted = "", since: Since = date(1970, 1, 2), until: Until = date(2149, 1, 1), channel: Wanted = "",
@@ -103,4 +132,4 @@ def route_handlers(storage: Storage) -> list[HTTPRouteHandler]:
                   "currency": currency, "kind": kind, "why": why, "most": limit}  # fmt: skip
         return [Entry(*row) for row in asked("recon_entries", values, as_of)]
 
-    return [cells, entries]
+    return [cells, sums, entries]

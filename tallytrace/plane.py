@@ -24,6 +24,7 @@ from psycopg_pool import PoolTimeout
 import alerts.api
 import lineage.api
 import lineage.audit
+import lineage.operations
 import lineage.reconciliation
 from alerts.schedule import Evaluator
 from alerts.store import Store as AlertStore
@@ -42,7 +43,7 @@ from tallytrace.alert_reader import Reader
 from tallytrace.canary import Canary
 from tallytrace.health import Metric
 from tallytrace.keys import Senders
-from tallytrace.settings import Settings
+from tallytrace.settings import Settings, local_url
 from tallytrace.ticks import Tick, ticking
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,8 @@ def _serving_lineage(
             own = [*_metrics(segments, taken), *_of_canary(canary), *_of_alerting(evaluator)]
             return own + sla_metrics.metrics(service.current)
 
-        api = _app(settings, storage, service, alerting_api, figures)
+        operations = lineage.operations.route_handlers(storage, by.slas, wall, service.now)
+        api = _app(settings, storage, service, [*alerting_api, *operations], figures)
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         yield
 
@@ -164,10 +166,11 @@ def _app(
     settings: Settings,
     storage: Storage,
     service: Lineage,
-    alerting_api: Sequence[HTTPRouteHandler],
+    more: Sequence[HTTPRouteHandler],
     metrics: Callable[[], list[Metric]],
 ) -> Litestar:
-    dash = pages.create(service, core_url=settings.core_base, clock=service.now)
+    own = local_url(settings.plane_host, settings.plane_port)
+    dash = pages.create(service, core_url=settings.core_base, plane_url=own, clock=service.now)
 
     def waiting_for() -> list[str]:
         return [] if storage.ping() else ["ClickHouse does not answer"]
@@ -179,7 +182,7 @@ def _app(
             *lineage.api.route_handlers(service),
             *lineage.audit.route_handlers(storage),
             *lineage.reconciliation.route_handlers(storage),
-            *alerting_api,
+            *more,
             *health.handlers(waiting_for, metrics),
         ],
         openapi_config=OPENAPI,

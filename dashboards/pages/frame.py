@@ -4,11 +4,22 @@ import dash_mantine_components as dmc  # type: ignore[import-untyped]
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards import addresses, core_status
+from dashboards import addresses, core_status, wording
 from dashboards.core_status import CoreStatus
 from dashboards.elements import Page, aria, icon, link, notice
 
 REFRESH_MILLISECONDS = 15_000
+
+PAGES = (
+    ("Promises", addresses.promises()),
+    ("Transactions", addresses.transaction("")),
+    ("Exceptions", addresses.desk("exceptions")),
+    ("Inventory", addresses.desk("inventory")),
+    ("Returns", addresses.desk("returns")),
+    ("Reconciliation", addresses.desk("reconciliation")),
+    ("Flow", addresses.desk("flow")),
+    ("Alerts", addresses.desk("alerts")),
+)
 
 
 def frame() -> Component:
@@ -18,11 +29,17 @@ def frame() -> Component:
             dcc.Interval(id="tick", interval=REFRESH_MILLISECONDS),
             dcc.Store(id="shown"),
             dcc.Store(id="described"),
+            dcc.Store(id="act"),
+            dcc.Store(id="acted"),
             html.A("Skip to the content", href="#page", className="skip"),
             _header(),
             html.Div(id="trouble", role="status", className="trouble"),
+            html.Div(id="told", role="status", className="told"),
+            _form(),
             html.Main(_waiting(), id="page", tabIndex="-1"),
-            html.Footer("All times are UTC. Amounts are exact; several currencies are never added together."),
+            html.Footer(
+                "Times are your computer's, with UTC under the pointer. Amounts are exact; currencies are never added."
+            ),
         ],
         defaultColorScheme="auto",
     )
@@ -46,15 +63,43 @@ def _header() -> Component:
         [
             dcc.Link([html.Span(className="logo", **aria(hidden="true")), "Tallytrace"],
                      href=addresses.promises(), className="brand"),
-            html.Nav(link("Promises", addresses.promises(), css="nav-link"), **aria(label="Pages")),
             html.Div(search, role="search", className="search"),
             html.Div(id="core", className="core", **aria(live="polite")),
             dmc.ColorSchemeToggle(
                 lightIcon=icon("sun"), darkIcon=icon("moon"), variant="subtle", color="gray", size="lg",
                 **aria(label="Switch between light and dark"),
             ),
+            html.Nav([link(title, href, css="nav-link") for title, href in PAGES], **aria(label="Pages")),
         ],
         className="top",
+    )  # fmt: skip
+
+
+def _form() -> Component:
+    """Asks who does something and why, before it is done."""
+    fields = [
+        dmc.TextInput(id="act-to", label="For whom"),
+        dmc.NumberInput(id="act-hours", label="For how many hours", value=4, min=0.1, max=720, allowNegative=False),
+        dmc.TextInput(id="act-by", label="Your name", persistence=True, required=True),
+        dmc.Textarea(id="act-reason", label="Reason, kept on record", autosize=True, minRows=2,
+                     required=True),
+        dmc.Checkbox(id="act-accept", label="Although something is left"),
+    ]  # fmt: skip
+    return html.Dialog(
+        [
+            html.H2(id="act-title"),
+            html.P(id="act-about"),
+            html.P(id="act-warning", className="sub"),
+            html.P(id="act-ahead", className="act-ahead", **aria(live="polite")),
+            *[html.Div(one, id=f"{one.id}-row") for one in fields],
+            html.P(id="act-refused", className="act-refused", role="alert"),
+            html.Div(
+                [html.Button("Cancel", id="act-cancel", className="button"),
+                 html.Button("Confirm", id="act-confirm", className="button chief")],
+                className="act-buttons",
+            ),
+        ],
+        id="act-form", className="act-form", **aria(labelledby="act-title"),
     )  # fmt: skip
 
 
@@ -75,6 +120,20 @@ def trouble() -> Component:
     """Says no time: the clock may be in the store that does not answer."""
     said = "The data cannot be read at the moment. What you see may be old; the page tries again every 15 seconds."
     return html.P([icon("warning"), said])
+
+
+def told(words: str) -> Component:
+    return html.P([icon("check"), words])
+
+
+def unanswered(whose: str) -> Page:
+    body = notice(
+        f"{wording.sentence(whose)} does not answer",
+        html.P("So nothing can be said here at the moment, good or bad. The page tries again every 15 seconds; "
+               "whoever runs Tallytrace finds the reason in the log of its processes."),
+        html.P(["What lineage has recorded so far is under ", link("Promises", addresses.promises()), "."]),
+    )  # fmt: skip
+    return Page("No answer", body)
 
 
 def nowhere(path: str) -> Page:

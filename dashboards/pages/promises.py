@@ -19,25 +19,64 @@ from dashboards.elements import (
     mark,
     meter,
     moment,
+    monies,
     section,
     table,
 )
-from lineage.model import Overdue, OverdueItem, SlaTile
+from dashboards.pages import obligations
+from lineage.model import Overdue, SlaTile
 
 LISTED = 25
+DERIVED = "derived"
+"""The kind of a promise that is the worst of others: a share of its own would say something else than its state."""
 WORST_FIRST = tuple(wording.SLA_STATES)
+
+
+ABOVE = 9
+"""Tiles; the other promises, and those of which nothing is known, are rows of a table."""
 
 
 def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
     ordered = sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
+    first = [tile for tile in ordered if tile.state != "no_data"][:ABOVE]
+    rest = [tile for tile in ordered if tile not in first]
+    head = html.Div(
+        [
+            html.Div(
+                [html.H1("Promises"),
+                 html.Button([icon("print"), html.Span("Print")], className="button print", title="As one page")],
+                className="title-row",
+            ),
+            html.P(summary(ordered, overdue), className="lead"),
+        ],
+        className="page-head",
+    )  # fmt: skip
     body = html.Div(
         [
-            html.Div([html.H1("Promises"), html.P(summary(ordered, overdue), className="lead")], className="page-head"),
-            html.Div([tile_card(tile, now) for tile in ordered], className="tiles") if ordered else _no_tiles(),
-            _overdue(overdue, now),
-        ]
+            head,
+            html.Div([tile_card(tile, now) for tile in first], className="tiles") if first else None,
+            _rest(rest, bool(first)) if rest else None,
+            None if ordered else html.P("No promises are declared. They live in lineage/slas.toml.", className="empty"),
+            obligations.overdue(overdue, now, listed=LISTED),
+        ],
+        className="board",
     )
     return Page("Promises", body)
+
+
+def _rest(tiles: Sequence[SlaTile], others: bool) -> Component:
+    columns = [Column("Promise"), Column("State"), Column("Value", True), Column("Target", True),
+               Column("Budget left", True), Column("At risk", True), Column("Overdue", True),
+               Column("Owner")]  # fmt: skip
+    rows: list[list[Content]] = [
+        [[link(tile.title, addresses.promise(tile.name)), html.Div(wording.sentence(tile.reason), className="sub")],
+         mark(wording.SLA_STATES[tile.state]), wording.share(tile.value), wording.target(tile.target),
+         wording.budget(tile.budget_left), monies(tile.at_risk),
+         f"{tile.overdue_open:,}" if tile.overdue_open else wording.DASH, tile.owner or "nobody"]
+        for tile in tiles
+    ]  # fmt: skip
+    return section("The other promises" if others else "Promises", table("Promises, the worst first", columns, rows),
+                   note="Worst first")  # fmt: skip
 
 
 def _spent(tile: SlaTile) -> float:
@@ -73,11 +112,13 @@ def tile_card(tile: SlaTile, now: datetime) -> Component:
     )
     value = html.Div(
         [
-            html.Span(wording.share(tile.value), className="value"),
-            html.Span([f"of {tile.unit}", html.Br(), f"target {wording.target(tile.target)}"], className="value-unit"),
+            html.Span("Worst of several" if tile.kind == DERIVED else wording.share(tile.value),
+                      className="words" if tile.kind == DERIVED else "value"),
+            html.Span([f"of {tile.unit}", html.Br(), f"target {wording.target(tile.target)}"], className="value-unit")
+            if tile.kind != DERIVED else None,
         ],
         className="tile-value",
-    )
+    )  # fmt: skip
     return html.Article(
         [head, value, sparkline(tile), tile_facts(tile), _tile_foot(tile, now)],
         className=f"tile tone-{state.tone}",
@@ -119,10 +160,16 @@ def freshness(tile: SlaTile, now: datetime) -> list[Child]:
     return ["as of ", moment(tile.as_of, now), f" ({old if not tile.watermark else 'data ' + old})"]
 
 
+def _reason(tile: SlaTile) -> str:
+    """Of a derived promise the reason begins with the name of the one that is worst."""
+    name, colon, rest = tile.reason.partition(": ")
+    return f"{wording.plain(name)}: {rest}" if tile.kind == DERIVED and colon else tile.reason
+
+
 def _tile_foot(tile: SlaTile, now: datetime) -> Component:
     return html.Div(
         [
-            html.P(wording.sentence(tile.reason), className="reason"),
+            html.P(wording.sentence(_reason(tile)), className="reason"),
             html.P(
                 [html.Span([icon("person"), tile.owner or "nobody owns this"], className="owner"),
                  html.Span(freshness(tile, now))],
@@ -131,42 +178,3 @@ def _tile_foot(tile: SlaTile, now: datetime) -> Component:
         ],
         className="tile-foot",
     )  # fmt: skip
-
-
-def _no_tiles() -> Component:
-    return html.P("No promises are declared. They live in lineage/slas.toml.", className="empty")
-
-
-def _overdue(overdue: Overdue, now: datetime) -> Component:
-    owners = [
-        html.Span([html.B(group.owner or "nobody"),
-                   f" {wording.count(group.count, 'item')} · {wording.monies(group.at_risk)}"])
-        for group in overdue.by_owner
-    ]  # fmt: skip
-    columns = [Column("What"), Column("Overdue by", True), Column("Due", True), Column("Worth", True), Column("Owner"),
-               Column("Where")]  # fmt: skip
-    rows = [_overdue_row(item, now) for item in overdue.items[:LISTED]]
-    total = sum(group.count for group in overdue.by_owner)
-    rest = f"The {LISTED} oldest of {total:,} are listed." if total > LISTED else ""
-    return section(
-        "Overdue now",
-        html.Div(owners, className="owners"),
-        table("Obligations past their deadline and still open", columns, rows, empty="Nothing is overdue."),
-        html.P(rest, className="more") if rest else None,
-        note="Oldest deadline first",
-    )
-
-
-def _overdue_row(item: OverdueItem, now: datetime) -> list[Content]:
-    said = wording.sentence(item.title)
-    title: Child = link(said, addresses.transaction(item.correlation_id)) if item.correlation_id else said
-    where = " · ".join(part for part in (item.channel, item.location, item.provider) if part)
-    reason = html.Div(item.reason, className="sub") if item.reason not in item.title else None
-    return [
-        [title, reason],
-        wording.duration(item.overdue_seconds),
-        moment(item.due_at, now),
-        wording.money(item.amount) if item.amount else wording.DASH,
-        item.owner or "nobody",
-        where or wording.DASH,
-    ]

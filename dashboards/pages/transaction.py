@@ -12,6 +12,7 @@ from dashboards.elements import (
     Content,
     Page,
     aria,
+    data,
     facts,
     fold,
     icon,
@@ -22,20 +23,33 @@ from dashboards.elements import (
     section,
     table,
 )
-from dashboards.pages import books, story
+from dashboards.pages import books, findings, graph, story, waterfall
 from dashboards.wording import State
-from lineage.model import Answer, BusinessObject, Choice, Header, Journey, Overdue, Parked, Related, StageMoney, Unknown
+from lineage.model import (
+    Answer,
+    BusinessObject,
+    Choice,
+    Header,
+    Journey,
+    Overdue,
+    Parked,
+    Related,
+    StageMoney,
+    Trace,
+    Unknown,
+)
 
 COPY_BUTTON = "copy-link"
 LISTED = 8
 
 
-def page(answer: Answer) -> Page:
+def page(answer: Answer, trace: Trace | None = None) -> Page:
+    """``trace``: the technical one that was asked for beside it."""
     if isinstance(answer, Choice):
         return choose(answer)
     if isinstance(answer, Unknown):
         return unknown(answer)
-    return journey(answer)
+    return journey(answer, trace)
 
 
 def ask(overdue: Overdue) -> Page:
@@ -133,14 +147,29 @@ def summary(told: Journey) -> str:
     return f"{said}. Nothing more is expected."
 
 
-def journey(told: Journey) -> Page:
+def chat(told: Journey) -> str:
+    """The summary with what is wrong, to be pasted into a chat."""
+    header = told.header
+    wrong = "".join(
+        f"\n- {wording.sentence(one.title)}{f': {one.cause}' if one.cause else ''} ({one.owner or 'nobody'})"
+        for one in told.findings
+    )
+    worth = f", {wording.money(header.amount)}" if header.amount else ""
+    return f"{name(header)}{worth}: {standing(told).word}. {summary(told)}{wrong}"
+
+
+def journey(told: Journey, trace: Trace | None = None) -> Page:
     told_in_time = section("What happened", story.timeline(told), note="Business time, UTC", css="story")
-    main: list[Child] = [told_in_time, _parked(told), books.lines(told.lines), books.journal(told.journal)]
+    main: list[Child] = [
+        told_in_time, _parked(told), graph.graph(told, name), waterfall.waterfall(trace) if trace else None,
+        books.lines(told.lines), books.journal(told.journal),
+    ]  # fmt: skip
     side: list[Child] = [_related(told), _objects(told), _keys(told)]
     body = html.Div(
         [
             _head(told),
             *[html.P([icon("warning"), note], className="remark") for note in told.notes],
+            findings.findings(told.findings, told.as_of),
             _money(told.money),
             html.Div([html.Div(main, className="main"), html.Div(side, className="side")], className="split"),
         ]
@@ -155,8 +184,15 @@ def _head(told: Journey) -> Component:
         [
             html.Div(
                 [html.H1(name(header)), mark(standing(told)),
-                 html.Button([icon("link"), html.Span("Copy link")], id=COPY_BUTTON, className="button",
-                             title="Copy the address of this page")],
+                 html.Div(
+                     [html.Button([icon("link"), html.Span("Copy link")], id=COPY_BUTTON, className="button",
+                                  title="Copy the address of this page"),
+                      html.Button([icon("flow"), html.Span("Copy summary")], className="button",
+                                  title="Copy what to tell a colleague", **data(copy=chat(told))),
+                      html.A("Export JSON", href=f"/v1/export/json?id={header.correlation_id}", className="button",
+                             download=f"{header.reference or header.correlation_id}.json")],
+                     className="buttons",
+                 )],
                 className="title-row",
             ),
             html.P(summary(told), className="lead"),
@@ -247,7 +283,10 @@ def _keys(told: Journey) -> Component:
             said += [" " if said else "", html.Code(value)]
         pairs.append((wording.sentence(wording.key_title(key)), said))
     pairs.append(("Transaction", html.Code(told.header.correlation_id)))
-    traces: list[Child] = [html.Code(trace, className="trace") for trace in told.header.trace_ids[:LISTED]]
+    traces: list[Child] = [
+        link(html.Code(trace), addresses.transaction(told.header.correlation_id, trace), css="trace")
+        for trace in told.header.trace_ids[:LISTED]
+    ]
     if len(told.header.trace_ids) > LISTED:
         traces.append(f"and {len(told.header.trace_ids) - LISTED:,} more")
     folded = fold(wording.count(len(told.header.trace_ids), "technical trace"), *traces) if traces else None

@@ -43,6 +43,9 @@ from lineage.model import (
     SlaTile,
     StageMoney,
     Suggestion,
+    Trace,
+    TraceEvent,
+    TraceSpan,
     Unknown,
     Verdict,
 )
@@ -299,6 +302,26 @@ def item(number: str, identity: str, verdict: Verdict, late_hours: float, minor:
     )  # fmt: skip
 
 
+def span(number: int, parent: int, offset_us: int, **changes: object) -> TraceSpan:
+    fields: dict[str, object] = {
+        "span_id": f"{number:016x}", "parent_span_id": f"{parent:016x}", "depth": number - 1, "name": "posting.send",
+        "service": "sync-core", "started_at": SOLD + timedelta(microseconds=offset_us), "offset_us": offset_us,
+        "duration_us": 1_000, "failed": False, "message": "", "outcome": "ok", "correlation_id": ORDER,
+        "orphan": False, "attrs": {}, "events": (),
+    }  # fmt: skip
+    return TraceSpan(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+TRACE = Trace(
+    trace_id="f" * 32, started_at=SOLD, duration_us=4_000, services=("sync-core", "erp"), failed=1, orphans=0,
+    spans=(
+        span(1, 0, 0, name="order.capture", duration_us=4_000),
+        span(2, 1, 1_500, failed=True, outcome="failed", service="erp", attrs={"http.status": "503"},
+             events=(TraceEvent(at=SOLD, name="exception", attrs={"type": "Busy"}),)),
+    ),
+)  # fmt: skip
+
+
 class Estate(Struct):
     """A Reader whose answers are all written down above."""
 
@@ -316,6 +339,9 @@ class Estate(Struct):
         near = Suggestion(key_value="537681", key_name="order_id", origin="webshop", correlation_id=ORDER,
                           why="1 character differs", distance=1)  # fmt: skip
         return Unknown(query=any_id, suggestions=(near,) if any_id.startswith("53") else ())
+
+    def trace(self, trace_id: str, /) -> Trace | None:
+        return TRACE if trace_id == TRACE.trace_id else None
 
     def tiles(self) -> Sequence[SlaTile]:
         if self.unreadable:
@@ -356,7 +382,7 @@ def served() -> Iterator[Served]:
     listening = socket.create_server(("127.0.0.1", 0))
     root = f"http://127.0.0.1:{listening.getsockname()[1]}"
     estate = Estate()
-    pages = create(estate, core_url=root, clock=lambda: NOW)
+    pages = create(estate, core_url=root, plane_url=root, clock=lambda: NOW)
     app = Litestar([status, serve_below("/ui", pages)], openapi_config=None)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -430,6 +456,15 @@ def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> 
     expect(page.locator(".related")).to_contain_text("−£35.40")  # noqa: RUF001 [a minus sign is meant]
     page.get_by_text("3 attempts").click()
     expect(page.get_by_text("503 from the ERP")).to_be_visible()
+
+
+def test_the_technical_trace_is_drawn_beside_its_transaction(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/transaction?id=537681")
+    page.get_by_text("2 technical traces").click()
+    page.get_by_role("link", name="f" * 32).click()
+    expect(page.get_by_text("2 spans in 4 ms, 1 failed span, sync-core, erp")).to_be_visible()
+    page.get_by_text("posting.send", exact=True).click()
+    expect(page.get_by_text("503", exact=True)).to_be_visible()
 
 
 def test_what_never_happened_is_on_the_timeline(served: Served, open_page: Opener) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from dashboards import addresses
-from dashboards.addresses import Address, Nowhere, Promise, Promises, Transaction
+from dashboards.addresses import Address, Desk, Nowhere, Promise, Promises, Transaction
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,9 @@ from dashboards.addresses import Address, Nowhere, Promise, Promises, Transactio
         ("/ui/transaction/537681", "", Transaction("537681")),
         ("/ui/transaction/2026-11-20/3/17", "", Transaction("2026-11-20/3/17")),
         ("/ui/transaction", "?id=%20537681+", Transaction("537681")),
+        ("/ui/transaction", "?id=1&trace=ab", Transaction("1", "ab")),
+        ("/ui/exceptions", "?kind=backorder&unknown=1", Desk("exceptions", {"kind": "backorder"})),
+        ("/ui/flow/", "", Desk("flow", {})),
         ("/ui/sla", "", Nowhere("/ui/sla")),
         ("/ui/nothing/here", "", Nowhere("/ui/nothing/here")),
     ],
@@ -28,3 +31,10 @@ def test_an_address_means_a_page(path: str, query: str, address: Address) -> Non
 def test_an_address_that_was_written_is_read_back(any_id: str) -> None:
     path, _, query = addresses.transaction(any_id).partition("?")
     assert addresses.parse(path, f"?{query}") == Transaction(any_id)
+
+
+def test_a_desk_asked_for_something_else_keeps_the_rest() -> None:
+    desk = addresses.parse("/ui/exceptions", "?owner=finance&kind=oversold")
+    assert isinstance(desk, Desk)
+    assert desk.but(kind="a b&c") == "/ui/exceptions?owner=finance&kind=a+b%26c"
+    assert desk.but(owner="", kind="") == "/ui/exceptions"
