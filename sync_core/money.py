@@ -7,6 +7,9 @@ from typing import Final
 MICROS_PER_MINOR: Final = 10_000  # currencies with two decimals: one minor unit is 10,000 millionths of the major
 _EXACT: Final = Context(prec=40, traps=[Inexact, InvalidOperation])
 
+MOST_DIGITS: Final = 20
+"""An amount of more digits in millionths is a mistake, and no database would keep it."""
+
 
 def micros(text: str) -> int:
     """A decimal amount in major units as millionths. Raises ValueError for more than six decimals or no number."""
@@ -14,7 +17,7 @@ def micros(text: str) -> int:
         value = _EXACT.scaleb(_EXACT.create_decimal(text), 6)
     except DecimalException as error:
         raise ValueError(f"{text!r} is not an amount") from error
-    if not value.is_finite() or value != value.to_integral_value():
+    if not value.is_finite() or value.adjusted() > MOST_DIGITS or value != value.to_integral_value():
         raise ValueError(f"{text!r} is not an amount of at most six decimals")
     return int(value)
 
@@ -84,7 +87,8 @@ def share_of_rest(rest: int, now: int, left: int) -> int:
     return (2 * rest * now + left) // (2 * left) if now != left else rest
 
 
-def text(amount_minor: int) -> str:
-    """Minor units as a decimal of the major unit: -1320 is '-13.20'."""
-    sign = "-" if amount_minor < 0 else ""
-    return f"{sign}{abs(amount_minor) // 100}.{abs(amount_minor) % 100:02d}"
+def text(amount_minor: int, currency: str = "") -> str:
+    """Minor units as a decimal of the major unit: -1320 is '-13.20', in JPY '-1320', in KWD '-1.320'."""
+    decimals = DECIMALS.get(currency, 2)
+    whole, part = divmod(abs(amount_minor), 10**decimals)
+    return f"{'-' if amount_minor < 0 else ''}{whole}{f'.{part:0{decimals}d}' if decimals else ''}"

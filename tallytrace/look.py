@@ -12,7 +12,7 @@ from lineage.reconciliation import Cell, Entry
 from lineage.text import moment, money, tiles
 from sync_core.answers import OpenException
 from sync_core.exceptions.exceptions import Acted, Record
-from sync_core.ledger.books_api import Statement
+from sync_core.ledger.books_api import Ages, Statement
 from sync_core.ledger.closing import PeriodStatus
 from sync_core.money import text
 from tallytrace.errors import RemoteError
@@ -56,11 +56,12 @@ def cells(body: bytes) -> Table:
     table = Table("level", "date", "of", "left", "right", "explained", "unexplained", "run", box=None)
     for one in msgspec.json.decode(body, type=list[Cell]):
         explained = {why: getattr(one, f"{why}_minor") for why in ("timing", "fees", "tax", "rounding", "known")}
-        words = ", ".join(f"{why} {text(minor)}" for why, minor in explained.items() if minor)
+        words = ", ".join(f"{why} {text(minor, one.currency)}" for why, minor in explained.items() if minor)
+        left, right = (text(minor, one.currency) for minor in (one.left_minor, one.right_minor))
         where = "/".join(filter(None, (one.channel, one.provider, one.location, one.kind, one.legal_entity)))
         table.add_row(
-            one.level, str(one.business_date), where, f"{text(one.left_minor)} {one.currency}", text(one.right_minor),
-            words, text(one.unexplained_minor), str(one.run),
+            one.level, str(one.business_date), where, f"{left} {one.currency}", right, words,
+            text(one.unexplained_minor, one.currency), str(one.run),
         )  # fmt: skip
     return table
 
@@ -70,9 +71,11 @@ def differences(body: bytes) -> Table:
     number = Column("number", overflow="fold")
     table = Table("level", "date", "of", number, "left", "right", "why", "amount", box=None)
     for one in msgspec.json.decode(body, type=list[Entry]):
+        minors = (one.left_minor, one.right_minor, one.amount_minor)
+        left, right, amount = (text(minor, one.currency) for minor in minors)
         table.add_row(
-            one.level, str(one.business_date), one.entity, one.entity_id, text(one.left_minor), text(one.right_minor),
-            one.cause or one.why, f"{text(one.amount_minor)} {one.currency}",
+            one.level, str(one.business_date), one.entity, one.entity_id, left, right, one.cause or one.why,
+            f"{amount} {one.currency}",
         )  # fmt: skip
     return table
 
@@ -131,7 +134,7 @@ def exceptions(body: bytes) -> Table:
     exception_id = Column("exception", overflow="fold")  # whole, as it is what one acts on
     table = Table(exception_id, "opened", "owner", "severity", "amount", "detail", "first", box=None)
     for one in msgspec.json.decode(body, type=list[OpenException]):
-        amount = f"{text(one.amount_minor)} {one.currency}" if one.amount_minor else ""
+        amount = f"{text(one.amount_minor, one.currency)} {one.currency}" if one.amount_minor else ""
         whose = f"{one.owner}: {one.assignee}" if one.assignee else one.owner
         opened_at = str(one.opened_at)[:16]
         table.add_row(one.exception_id, opened_at, whose, one.severity, amount, one.detail, one.playbook.first)
@@ -149,7 +152,7 @@ def history(body: bytes) -> Table:
 def acted(told: Acted) -> str:
     """What became of each exception, and what it comes to."""
     lines = [f"{one.outcome:<22} {one.exception_id}" for one in told.outcomes]
-    worth = ", ".join(f"{text(minor)} {currency}" for currency, minor in sorted(told.worth.items()))
+    worth = ", ".join(f"{text(minor, currency)} {currency}" for currency, minor in sorted(told.worth.items()))
     done = f"{told.done} {'would be done' if told.dry_run else 'done'}"
     lines.append(f"{done}, {worth}" if worth else done)
     if told.left:
@@ -164,7 +167,7 @@ def period(told: PeriodStatus) -> str:
     for point in told.points:
         lines.append(f"{point.count:>8} {point.name}")
         lines += [
-            f"{'':>9}{what}  {f'{text(minor)} {currency}' if currency else ''}"
+            f"{'':>9}{what}  {f'{text(minor, currency)} {currency}' if currency else ''}"
             for what, minor, currency in point.largest
         ]
     lines += [f"{one.at:%Y-%m-%d %H:%M} {one.by}: {one.action}, {one.reason}" for one in told.record]
@@ -175,12 +178,14 @@ def statement(told: Statement) -> Table:
     """What is open on an account, oldest first; in its caption, what it holds by age."""
     table = Table("date", "document", "reference", "order", "amount", "open", "days", title=told.account, box=None)
     for one in told.entries:
-        amounts = (f"{text(minor)} {one.currency}" for minor in (one.amount_minor, one.open_minor))
+        amounts = (f"{text(minor, one.currency)} {one.currency}" for minor in (one.amount_minor, one.open_minor))
         table.add_row(str(one.business_date), one.document, one.reference, one.order_id, *amounts, str(one.age_days))
-    table.caption = "\n".join(
-        f"{text(one.balance_minor)} {one.currency} held, {text(one.open_minor)} open: to 7 days"
-        f" {text(one.to_7_days_minor)}, to 30 {text(one.to_30_days_minor)}, to 90 {text(one.to_90_days_minor)}, older"
-        f" {text(one.older_minor)}"
-        for one in told.totals
-    )
+    table.caption = "\n".join(map(_by_age, told.totals))
     return table
+
+
+def _by_age(one: Ages) -> str:
+    minors = (one.balance_minor, one.open_minor, one.to_7_days_minor, one.to_30_days_minor, one.to_90_days_minor,
+              one.older_minor)  # fmt: skip
+    held, left, week, month, quarter, older = (text(minor, one.currency) for minor in minors)
+    return f"{held} {one.currency} held, {left} open: to 7 days {week}, to 30 {month}, to 90 {quarter}, older {older}"

@@ -170,4 +170,4 @@ def statement(payouts: Sequence[Payout], number: str) -> Iterator[str]:
 
 def _amount(minor: int, currency: str) -> str:
     side = "DBIT" if minor < 0 else "CRDT"
-    return f'<Amt Ccy="{currency}">{text(abs(minor))}</Amt><CdtDbtInd>{side}</CdtDbtInd>'
+    return f'<Amt Ccy="{currency}">{text(abs(minor), currency)}</Amt><CdtDbtInd>{side}</CdtDbtInd>'

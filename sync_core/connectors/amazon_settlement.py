@@ -54,7 +54,9 @@ def read(lines: Iterator[str], name: str) -> Iterator[SettlementLine]:
         if amount := row.amount("amount", currency, decimal):
             yield balance.add(_line(row, number, amount, currency, on))
     if (come := balance.sums.get((number, currency), 0)) != total:
-        raise last.wrong(f"the rows come to {text(come)} {currency}, the summary says {text(total)}")
+        raise last.wrong(
+            f"the rows come to {text(come, currency)} {currency}, the summary says {text(total, currency)}"
+        )
     yield from balance.payouts()
 
 

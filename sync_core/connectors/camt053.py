@@ -50,7 +50,7 @@ def _statement(statement: Element, name: str, line: int) -> Iterator[SettlementL
     opening, closing = None, None
     for balance in _children(statement, "Bal"):
         code = _text(balance, "Tp/CdOrPrtry/Cd")
-        amount, _ = _amount(balance, name, line)
+        amount, currency = _amount(balance, name, line)
         opening = amount if code in OPENING else opening
         closing = amount if code == "CLBD" else closing
     if opening is None or closing is None:
@@ -72,8 +72,10 @@ def _statement(statement: Element, name: str, line: int) -> Iterator[SettlementL
         )  # fmt: skip
     if come != closing:
         raise UnreadableFileError(
-            name, line, f"statement {identity}: entries lead to {text(come)}, its closing balance is {text(closing)}"
-        )
+            name, line,
+            f"statement {identity}: entries lead to {text(come, currency)}, its closing balance is"
+            f" {text(closing, currency)}",
+        )  # fmt: skip
 
 
 def _amount(element: Element, name: str, line: int) -> tuple[int, str]:

@@ -111,7 +111,7 @@ def _carry(mapping: Mapping, row: Row, line: SettlementLine, held: int | None) -
     if held is not None and held + line.amount_minor != now:
         raise UnreadableFileError(
             line.settlement_id, row.line,
-            f"{mapping.columns.balance} is {text(now)}, after the entry before it would be "
-            f"{text(held + line.amount_minor)}: entries are missing, or come twice",
+            f"{mapping.columns.balance} is {text(now, line.currency)}, after the entry before it would be "
+            f"{text(held + line.amount_minor, line.currency)}: entries are missing, or come twice",
         )  # fmt: skip
     return now

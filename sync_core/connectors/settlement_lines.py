@@ -146,7 +146,7 @@ class Balance:
         for (number, currency), rest in self.sums.items():
             if rest:
                 last = self.last[number, currency]
-                detail = f"settlement {number} does not add up: {text(rest)} {last.currency} are left over"
+                detail = f"settlement {number} does not add up: {text(rest, currency)} {currency} are left over"
                 raise UnreadableFileError(self._name, last.position, detail)
 
     def payouts(self, payout_of: Callable[[str], str] = str) -> Iterator[SettlementLine]:

@@ -69,8 +69,9 @@ def _amount(row: Row) -> str:
     """An amount, and in books of another currency what it is worth there."""
     amount, currency, worth, books = row[12], row[7], row[18], row[19]
     if books == currency:
-        return f"{text(amount)} {currency}"
-    return f"{text(amount)} {currency} @@ {text(abs(worth))} {books}" if amount else f"{text(worth)} {books}"
+        return f"{text(amount, currency)} {currency}"
+    in_books = f"{text(abs(worth), books)} {books}"
+    return f"{text(amount, currency)} {currency} @@ {in_books}" if amount else f"{text(worth, books)} {books}"
 
 
 def _account(account: str) -> str:

@@ -112,7 +112,7 @@ def checks(session: Session, rules: PostingRules | None = None) -> list[Check]:
     to_settle = session.rows("held_and_open", **held)
     settled = len(to_settle)
     unsettled = [
-        f"{account} holds {text(holds)} {currency}, open are {text(opened)}"
+        f"{account} holds {text(holds, currency)} {currency}, open are {text(opened, currency)}"
         for account, currency, holds, opened in to_settle
         if holds != opened
     ][:SHOWN]

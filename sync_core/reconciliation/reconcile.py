@@ -152,7 +152,7 @@ def _raise(unit: Unit, one: Entry, now: dt.datetime) -> None:
     pair, finding = one.pair, FINDINGS[one.pair.cause]
     key, origin = pair.key, pair.origin or ORIGIN
     step = _step(unit, f"wrong/{pair.about}", key.business_date, now)
-    left, right = (f"{text(amount)} {key.currency}" for amount in (pair.left_minor, pair.right_minor))
+    left, right = (f"{text(amount, key.currency)} {key.currency}" for amount in (pair.left_minor, pair.right_minor))
     about = pair.correlation_id or correlation_id(ORIGIN, pair.about)
     if finding.kind == "order_missing":  # nothing else is known of it
         step.tell(Hop("order.list", "source", about, origin, "order", pair.entity_id,

@@ -246,8 +246,8 @@ class Matcher:
             step.raise_exception(
                 "settlement_currency", origin=origin, correlation_id=identity, entity="item",
                 entity_id=f"{reference}/{item_id}", owner="payments", amount_minor=abs(left), currency=ours,
-                detail=f"{text(left)} {ours} are settled as {text(settled)} {theirs} in line {position} of "
-                       f"{about.settlement_id}",
+                detail=f"{text(left, ours)} {ours} are settled as {text(settled, theirs)} {theirs} in line {position} "
+                       f"of {about.settlement_id}",
             )  # fmt: skip
             lines[line_id] = items[item_id] = unit.exceptions[-1][0].exception_id
         if lines:
@@ -266,21 +266,21 @@ class Matcher:
         step.raise_exception(
             kind, origin=origin, correlation_id=identity, entity="item", entity_id=f"{reference}/{item_id}",
             owner=self._rules.owner(account), amount_minor=abs(open_minor), currency=currency,
-            detail=f"{text(abs(open_minor))} {currency} of {what} of {on} on {account} are not settled",
+            detail=f"{text(abs(open_minor), currency)} {currency} of {what} of {on} on {account} are not settled",
         )  # fmt: skip
         return unit.exceptions[-1][0].exception_id
 
     def _raise_line(self, unit: Unit, about: Settlement, row: Row) -> str:
         line_id, position, kind, currency, open_minor, reference, alternate, order_id, identity, origin, _ = row
         step = self._step(unit, about, f"line/{line_id}")
-        what = reference or order_id or alternate[:200]
+        what, given = reference or order_id or alternate[:200], f"{text(-open_minor, currency)} {currency}"
         named: ExceptionKind = "bank_line_unmatched" if about.kind == "bank" else "settlement_line_unmatched"
         detail = f"{kind} {what} in line {position} of {about.settlement_id} settles nothing that is known"
         if identity and about.kind == "bank":
-            named, detail = "payout_returned", f"the bank gave {text(-open_minor)} {currency} of payout {what} back"
+            named, detail = "payout_returned", f"the bank gave {given} of payout {what} back"
         elif identity:  # money went back for a sale of ours
             named = "refund_not_posted"
-            detail = f"{text(-open_minor)} {currency} were given back for {alternate} in {about.settlement_id}: {what}"
+            detail = f"{given} were given back for {alternate} in {about.settlement_id}: {what}"
         step.raise_exception(
             named, origin=origin or about.origin, correlation_id=identity or about.correlation_id,
             entity="settlement_line", entity_id=f"{about.settlement_id}/{line_id}", detail=detail,

@@ -24,7 +24,7 @@ from sync_core.settlements.matching import Matcher
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell
-from tests.factories import NOON, control_total, goods_back, goods_in, order, payment, shipment
+from tests.factories import NOON, adjustment, control_total, goods_back, goods_in, line, order, payment, shipment
 from tests.settlement_files import camt053, stripe
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -179,18 +179,38 @@ def test_what_is_wrong_is_named_until_it_is_right_and_each_run_can_be_asked_for_
 
 
 @pytest.mark.proves(153)
-def test_each_gift_card_is_compared_with_what_its_account_says(core: Core, estate: Estate, reconciled: Ask) -> None:
+def test_discounts_taxes_refunds_gift_cards_and_adjusted_stock_each_stand_in_two_books(
+    core: Core, estate: Estate, reconciled: Ask
+) -> None:
     issued = GiftCardIssued(origin="pos", card_id="G1", amount_minor=5000, currency="GBP", channel="web",
                             location="WH1", provider="stripe", payment_id="ch_g1")  # fmt: skip
-    estate.tell(issued, msgspec.structs.replace(issued, card_id="G2", payment_id="ch_g2"), goods_in(), order())
-    tender = Tender(kind="gift_card", amount_minor=1000, card_id="G1", issuer="pos")
-    estate.tell(payment("1", 1000, tenders=(tender,)))
+    discount = line("PROMO", price_minor=-100, kind="discount")
+    tender = Tender(kind="gift_card", amount_minor=1080, card_id="G1", issuer="pos")
+    estate.tell(goods_in(), adjustment(), issued, msgspec.structs.replace(issued, card_id="G2", payment_id="ch_g2"))
+    estate.tell(order("1", line(), discount, tax_minor=180), payment("1", 1080, tenders=(tender,)), shipment("1"))
+    stated = ControlDocument(number="1", amount_minor=900, tax_minor=180)
+    estate.tell(goods_back("R1", order_id="1"), control_total(documents=[stated]))
     later(core, days=1)
     figures = ("left_minor", "right_minor", "unexplained_minor")
-    assert ("L5", "gift_cards", 9000, 9000, 0) in cells(reconciled(level="L5"), *figures)
-    core.change("update core.gift_cards set balance_minor = balance_minor + 1 where card_id = 'G2'")
-    core.change("insert into core.touched_days (business_date) values ('2026-03-04')")
-    assert ("L5", "gift_cards", 9001, 9000, 1) in cells(reconciled(level="L5"), *figures)
-    assert ("subledger_differs", "finance", 1) in estate.exceptions()
-    [wrong] = reconciled("/entries", level="L5", why="unexplained")
-    assert (wrong["entity_id"], wrong["cause"], wrong["amount_minor"]) == ("pos:G2", "subledger_differs", 1)
+    both = cells(reconciled(until=NOON.date()), *figures)
+    assert {
+        ("L0", "tax", 180, 180, 0), ("L1", "order", 900, 900, 0), ("L5", "refunds", 1000, 1000, 0),
+        ("L5", "gift_cards", 8920, 8920, 0), ("L5", "good", 1200, 1200, 0),
+    } <= set(both)  # fmt: skip
+    core.change(
+        "alter table core.journal_lines disable trigger all",
+        "update core.journal_lines set amount_minor = amount_minor - 3 where kind = 'discount'",
+        "update core.gift_cards set balance_minor = balance_minor + 1 where card_id = 'G2'",
+        "update core.returns set approved_minor = approved_minor + 7",
+        "update core.stock set good = good + 1 where sku = 'A1'",
+        "insert into core.touched_days (business_date) values ('2026-03-02')",
+    )
+    estate.tell(control_total(documents=[msgspec.structs.replace(stated, tax_minor=150)], document_id="L2"))
+    later(core, days=1)
+    wrong = reconciled("/entries", until=NOON.date(), why="unexplained")
+    assert sorted((one["cause"], one["entity_id"], one["amount_minor"]) for one in wrong) == [
+        ("journal_differs", "1", -3), ("stock_value_differs", "WH1/good", 400), ("subledger_differs", "R1", 7),
+        ("subledger_differs", "pos:G2", 1), ("tax_differs", "1", -30),
+    ]  # fmt: skip
+    named = Counter(kind for kind, _, _ in estate.exceptions())
+    assert (named["subledger_differs"], named["journal_differs"], named["tax_differs"]) == (2, 1, 1)

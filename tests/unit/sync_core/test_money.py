@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync_core.money import at_rate, cumulative_share, face_value, micros, text
+from sync_core.money import at_rate, cumulative_share, face_value, micros, minor, text
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,16 @@ def test_shares_in_sequence_add_up_to_the_whole() -> None:
     assert cumulative_share(2027, 0, 6, 6) == 2027
 
 
-@pytest.mark.parametrize(("minor", "written"), [(-1320, "-13.20"), (5, "0.05"), (-5, "-0.05"), (100000, "1000.00")])
-def test_minor_units_are_written_as_a_decimal(minor: int, written: str) -> None:
-    assert text(minor) == written
+@pytest.mark.parametrize(("amount_minor", "currency", "written"), [
+    (-1320, "GBP", "-13.20"), (5, "GBP", "0.05"), (-5, "EUR", "-0.05"), (100000, "USD", "1000.00"),
+    (-1320, "JPY", "-1320"), (1320, "KWD", "1.320"),
+])  # fmt: skip
+def test_minor_units_are_written_as_a_decimal_and_read_again(amount_minor: int, currency: str, written: str) -> None:
+    assert text(amount_minor, currency) == written
+    assert minor(written, currency) == amount_minor
+
+
+@pytest.mark.parametrize("written", ["--1.00", "1_0.00", "1.234", "-", "1.2.3", " ", "1e9999"])
+def test_what_is_no_amount_of_a_currency_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"is not an amount|more decimals"):
+        minor(written, "GBP")
