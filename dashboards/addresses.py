@@ -38,11 +38,15 @@ class Desk(Struct, frozen=True):
         return desk(self.name, **{**self.asked, **changed})
 
 
+class Tour(Struct, frozen=True):
+    pass
+
+
 class Nowhere(Struct, frozen=True):
     path: str
 
 
-Address = Promises | Promise | Transaction | Desk | Nowhere
+Address = Promises | Promise | Transaction | Desk | Tour | Nowhere
 
 DESKS: Final[Mapping[str, tuple[str, ...]]] = {
     "exceptions": ("view", "owner", "kind", "severity", "id"),
@@ -70,11 +74,17 @@ def parse(path: str, query: str) -> Address:
         return Transaction(asked.get("id") or unquote(tail).strip(), asked.get("trace", ""))
     if rest in DESKS:
         return Desk(rest, {name: asked[name] for name in DESKS[rest] if asked.get(name)})
+    if rest == "tour":
+        return Tour()
     return Nowhere(path)
 
 
 def promises() -> str:
     return f"{PREFIX}/"
+
+
+def tour() -> str:
+    return f"{PREFIX}/tour"
 
 
 def promise(name: str, channel: str = "") -> str:

@@ -33,6 +33,7 @@ from dashboards.pages import (
     promises,
     reconciliation,
     returns,
+    tour,
     transaction,
 )
 from dashboards.reader import Clock, Reader
@@ -102,6 +103,8 @@ def page_at(sources: Sources, path: str, query: str) -> Page:
             return transaction.page(lineage.journey(any_id), lineage.trace(trace) if trace else None)
         case addresses.Desk() as desk:
             return _desk(sources, desk)
+        case addresses.Tour():
+            return tour.page(lineage.tiles(), lineage.overdue(), sources.clock())
         case addresses.Nowhere():
             return frame.nowhere(path)
 

@@ -207,8 +207,12 @@ async def put_file(
     connector: FromPath[str],
     name: FromPath[str],
     until_now: FromQuery[bool] = False,
+    generated: FromQuery[bool] = False,
 ) -> FileStatus:
-    """Keep a file and read it: ``until_now`` shifts its times by whole weeks so that it ends in the present."""
+    """Keep a file and read it: ``until_now`` shifts its times by whole weeks so that it ends in the present.
+
+    ``generated`` settlements were made up with their trade: each runs on its own clock, from the day it is dated.
+    """
     core = core_of(state)
     if not await anyio.to_thread.run_sync(core.files.knows, connector):
         known = ", ".join([online_retail.NAME, *SETTLEMENT_FILES])
@@ -218,13 +222,13 @@ async def put_file(
     try:
         async for chunk in request.stream():
             incoming.write(chunk)
-        return await anyio.to_thread.run_sync(_keep, core, connector, name, incoming, until_now)
+        return await anyio.to_thread.run_sync(_keep, core, connector, name, incoming, until_now, generated)
     finally:
         incoming.abandon()
 
 
-def _keep(core: Core, connector: str, name: str, incoming: Incoming, until_now: bool) -> FileStatus:
-    core.files.submit(connector, name, incoming.finish(), until_now=until_now)
+def _keep(core: Core, connector: str, name: str, incoming: Incoming, until_now: bool, generated: bool) -> FileStatus:
+    core.files.submit(connector, name, incoming.finish(), until_now=until_now, generated=generated)
     found = core.files.status(connector, name)
     assert found is not None
     return found

@@ -141,11 +141,11 @@ class FileReader:
         with self._db.transaction() as session:
             return connector == online_retail.NAME or staging.connector_of(session, connector) is not None
 
-    def submit(self, connector: str, name: str, sha256: str, *, until_now: bool) -> None:
+    def submit(self, connector: str, name: str, sha256: str, *, until_now: bool, generated: bool = False) -> None:
         """Queue a run over a kept file."""
         with self._db.transaction() as session:
             session.run("start_file", connector=connector, name=name, sha256=sha256, now=self._clock(),
-                        shift_weeks=-1 if until_now else 0)  # fmt: skip
+                        shift_weeks=-1 if until_now else 0, generated=generated)  # fmt: skip
 
     def status(self, connector: str, name: str) -> FileStatus | None:
         with self._db.transaction() as session:

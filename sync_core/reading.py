@@ -75,10 +75,11 @@ class Reader:
             finally:
                 session.run("unlock_run", run=run)
 
-    def _read(self, run: int, name: str, sha256: str, shift: int, done: int, connector: str) -> None:
+    def _read(self, run: int, name: str, sha256: str, shift: int, done: int, connector: str, generated: bool) -> None:
         path = self._folder / sha256
         if connector != online_retail.NAME:
-            staging.read(self._db, run, connector, name, lambda: text_lines(path, name), self._rules, self._clock)
+            staging.read(self._db, run, connector, name, lambda: text_lines(path, name), self._rules, self._clock,
+                         generated=generated)  # fmt: skip
             return
         known = online_retail.survey(online_retail.rows(text_lines(path, name), name))
         weeks = self._shift(shift, known.last_at)

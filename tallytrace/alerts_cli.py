@@ -12,7 +12,7 @@ app: Final = typer.Typer(no_args_is_help=True, help="What fires, acknowledgement
 
 By = Annotated[str, typer.Option(help="Who you are.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-UNITS: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @app.command("list")
@@ -168,12 +168,12 @@ def audit(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def seconds(text: str) -> float:
-    """``30m``, ``4h``, ``2d``. Refuses anything else."""
+    """``90s``, ``30m``, ``4h``, ``2d``. Refuses anything else."""
     from tallytrace.cli import refuse
 
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS or not number.isdigit():
-        refuse(f"{text}: give a length as 30m, 4h or 2d")
+        refuse(f"{text}: give a length as 90s, 30m, 4h or 2d")
     return int(number) * UNITS[unit]
 
 

@@ -18,9 +18,10 @@ from rich.table import Table
 import collector
 from collector.bench import Report
 from sync_core.answers import Status
-from tallytrace import order_load, query_load, replay, settlement_load, synthetic_trade
+from tallytrace import order_load, page_load, query_load, replay, settlement_load, synthetic_trade
 from tallytrace.errors import RemoteError
 from tallytrace.order_load import Waits
+from tallytrace.page_load import PageReport
 from tallytrace.query_load import QueryReport
 from tallytrace.remote import read
 from tallytrace.settings import Settings
@@ -35,6 +36,9 @@ WORKERS: Final = (1, 2, 4)
 ORDERS_PER_SECOND: Final = 200
 QUESTIONS_PER_SECOND: Final = 500
 SKUS_IN_A_QUESTION: Final = 100
+VIEWERS: Final = 50
+OFFERED_SPANS_PER_SECOND: Final = 50_000
+SHOWN_ORDERS: Final = 1_000
 DRAIN_SECONDS: Final = 900.0
 
 
@@ -221,6 +225,31 @@ def _drained(product: Product) -> Status:
         if time.monotonic() > deadline:
             raise RemoteError(f"not drained within {DRAIN_SECONDS:.0f} s: {found}")
         time.sleep(0.1)
+
+
+def viewed(*, seconds: float, console: Console) -> tuple[list[Figure], PageReport]:
+    """Measure the pages while they are watched and spans come in. Raises ServiceError and RuntimeError."""
+    console.print(f"{VIEWERS} viewers of the pages while {OFFERED_SPANS_PER_SECOND:,} spans/s come in")
+    with _settings(canary_seconds=0.0) as settings, running(settings) as product:
+        order_load.send(product.core_url, [*order_load.receipts(), *order_load.lifecycles(SHOWN_ORDERS, "shown")])
+        _drained(product)
+        found = page_load.measure(product, settings.directory / "offered", viewers=VIEWERS,
+                                  spans_per_s=OFFERED_SPANS_PER_SECOND, seconds=seconds)  # fmt: skip
+    return [
+        Figure("pages.acknowledged_p99_ms", found.acknowledged.p99_ms, 100, 50, most=True),
+        Figure("pages.callback_p95_ms", found.callbacks.p95_ms, 300, 100, most=True),
+        Figure("pages.first_page_ms", found.first_page_ms, 4_000, 2_000, most=True),
+    ], found
+
+
+def show_pages(report: PageReport, console: Console) -> None:
+    """What has no target: the middle of the answers, and what a first visit transfers."""
+    table = Table("pages", "measured", box=None)
+    for name, waits in (("acknowledgements", report.acknowledged), ("callbacks", report.callbacks)):
+        took = f"p50 {waits.p50_ms:,.1f} ms, p95 {waits.p95_ms:,.1f} ms, p99 {waits.p99_ms:,.1f} ms"
+        table.add_row(f"{name}, {waits.requests:,}", took)
+    table.add_row("first page, all that is sent", f"{report.first_page_bytes:,} bytes")
+    console.print(table)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from collector.retention import RetentionError
 from lineage.definitions import DefinitionError
 from tallytrace import alerts_cli
 from tallytrace.errors import RefusedError
+from tallytrace.estate.kinds import WHAT
 from tallytrace.settings import Settings, describe, load
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Bench(StrEnum):
     CORE = "core"
     SETTLEMENTS = "settlements"
     QUERY = "query"
+    PAGES = "pages"
 
 
 class Action(StrEnum):
@@ -545,7 +547,7 @@ def export_what(
 @app.command("bench")
 def run_bench(
     what: Annotated[
-        Bench, typer.Argument(help="replay, collector, core, settlements, query; all but query.")
+        Bench, typer.Argument(help="replay, collector, core, settlements, pages, query; all but query.")
     ] = Bench.ALL,
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Replay this file; default: generated lines.")
@@ -585,6 +587,11 @@ def run_bench(
             figures += measured
             extra["query.report"] = queries
             tables.append(partial(bench.show_queries, queries, out))
+        if what in (Bench.ALL, Bench.PAGES):
+            measured, viewed = bench.viewed(seconds=min(seconds, 20), console=err)
+            figures += measured
+            extra["pages.report"] = viewed
+            tables.append(partial(bench.show_pages, viewed, out))
         if what in (Bench.ALL, Bench.SETTLEMENTS):
             measured, settlements = bench.settled(lines=settled, console=err)
             figures += measured
@@ -620,16 +627,46 @@ def check_erp(context: typer.Context, as_json: JsonOption = False) -> None:
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command("demo")
+demo_app = typer.Typer(invoke_without_command=True)
+app.add_typer(demo_app, name="demo")
+FAULT: Final = "Have something go wrong in the demo that runs."
+HomeOption = Annotated[Path, typer.Option(help="Directory of the demo's state; wiped at the start.")]
+
+
+@demo_app.callback()
 def run_demo(
-    home: Annotated[Path, typer.Option(help="Directory of the demo's state; wiped at the start.")] = Path("var/demo"),
-    port_base: Annotated[int, typer.Option(help="First of five ports; pages are on it.")] = 8080,
+    context: typer.Context,
+    home: HomeOption = Path("var/demo"),
+    port_base: Annotated[int, typer.Option(help="First of seven ports; pages are on it.")] = 8080,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: until Ctrl-C.")] = None,
+    days: Annotated[int, typer.Option(help="Days of history, told first.", min=3, max=30)] = 30,
+    orders_per_second: Annotated[float, typer.Option(help="Live orders, in the mean of a week.", min=0, max=50)] = 2,
 ) -> None:
-    """Start the product with a small simulated retailer and show what is worth looking at."""
+    """Start the product with a simulated retailer of 400 stores and show what is worth looking at."""
     from tallytrace import demo
 
-    raise typer.Exit(demo.run(home, port_base=port_base, seconds=seconds))
+    if context.invoked_subcommand is None:
+        raise typer.Exit(
+            demo.run(home, port_base=port_base, seconds=seconds, days=days, orders_per_second=orders_per_second)
+        )
+
+
+@demo_app.command("fault", help="\n\n".join([FAULT, *(f"{kind}: {what}" for kind, what in WHAT.items())]))
+def cause_fault(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="One of those above.")],
+    for_: Annotated[str, typer.Option("--for", help="How long: 90s, 5m, 1h.")] = "1m",
+    home: Annotated[Path, typer.Option(help="Directory of the demo's state.")] = Path("var/demo"),
+) -> None:
+    from tallytrace import demo
+    from tallytrace.alerts_cli import seconds
+
+    if kind not in WHAT:
+        refuse(f"{kind}: no such fault; known: {', '.join(WHAT)}")
+    try:
+        begun = demo.cause(home, kind, seconds(for_))
+    except demo.DemoError as error:
+        refuse(str(error))
+    out.print(f"{WHAT[begun.kind]}: until {begun.ends:%H:%M:%S} UTC")
 
 
 def main() -> None:

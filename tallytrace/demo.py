@@ -1,4 +1,4 @@
-"""The whole product with a small simulated retailer, to look at: `make demo`."""
+"""The whole product with a simulated retailer of 400 stores, to look at: `make demo`."""
 
 import queue
 import shutil
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -19,9 +18,12 @@ from msgspec import Struct
 from rich.console import Console
 
 from alerts.page import Page, in_words
-from tallytrace import pager, postgres, supervisor
+from tallytrace import marketplace_stub, pager, postgres, presence, supervisor, traffic
 from tallytrace.errors import PostgresError, ServiceError
-from tallytrace.estate import Sights, sights
+from tallytrace.estate.incidents import EVERY, Incident
+from tallytrace.estate.kinds import WHAT, Kind
+from tallytrace.estate.story import DAYS, Sights
+from tallytrace.marketplace_stub import Marketplaces
 from tallytrace.pager import Pager
 from tallytrace.settings import Settings
 
@@ -29,7 +31,8 @@ MARKER: Final = ".tallytrace-demo"
 TOML: Final = Path(__file__).with_name("demo.toml")
 SEED: Final = 1
 STOP_SECONDS: Final = 30
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.5
+BEGIN_SECONDS: Final = 10.0
 
 
 class DemoError(RuntimeError):
@@ -43,10 +46,11 @@ class Ports(Struct, frozen=True):
     erp: int
     pager: int
     otlp_grpc: int
+    marketplaces: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
-        return cls(*range(base, base + 6))
+        return cls(*range(base, base + 7))
 
 
 class Seen(Struct):
@@ -56,6 +60,7 @@ class Seen(Struct):
     sights: bool = False
     pages: int = 0
     resolves: int = 0
+    incidents: int = 0
 
 
 class Child:
@@ -89,10 +94,11 @@ class Child:
 
 
 class Demo:
-    def __init__(self, home: Path, ports: Ports, console: Console, *, orders_per_second: float) -> None:
+    def __init__(self, home: Path, ports: Ports, console: Console, *, days: int, orders_per_second: float) -> None:
         self._home = home
         self._ports = ports
         self._console = console
+        self._days = days
         self._orders_per_second = orders_per_second
         self._started = time.monotonic()
         self._received: queue.SimpleQueue[Page] = queue.SimpleQueue()
@@ -106,15 +112,17 @@ class Demo:
         logs.mkdir()
         core, erp = f"http://127.0.0.1:{self._ports.core}", f"http://127.0.0.1:{self._ports.erp}"
         state = str(self._home / "erp.jsonl")
-        traffic = ["--seed", str(SEED), "--orders-per-second", str(self._orders_per_second)]
+        played = ["--home", str(self._home), "--seed", str(SEED), "--days", str(self._days),
+                  "--orders-per-second", str(self._orders_per_second)]  # fmt: skip
         with ExitStack() as stack:
             stack.callback(self._plane.close)
             pages_url = stack.enter_context(pager.serving(Pager(self._received.put), self._ports.pager))
+            sells = stack.enter_context(marketplace_stub.serving(Marketplaces(), self._ports.marketplaces))
             self._start(stack, "erp_stub", ["--port", str(self._ports.erp), "--state", state])
             stack.enter_context(supervisor.running(self._settings(erp, pages_url)))
             self._say("started; the estate opens its doors")
-            self._start(stack, "traffic", ["--core", core, "--erp", erp, *traffic])
-            self._show(seconds, sights(SEED, datetime.now(UTC)), pages_url)
+            self._start(stack, "traffic", ["--core", core, "--erp", erp, "--marketplaces", sells, *played])
+            self._show(seconds)
 
     def _start(self, stack: ExitStack, module: str, arguments: list[str]) -> None:
         child = Child(module, arguments, self._home / "logs" / f"{module}.log")
@@ -130,20 +138,23 @@ class Demo:
             otlp_port=self._ports.otlp,
             otlp_grpc_port=self._ports.otlp_grpc,
             erp_url=erp_url,
+            erp_requests_per_second=15,
+            erp_concurrency=2,
             webhook_url=pages_url,
             slas_override=str(TOML),
-            sla_tick_seconds=2,
+            sla_tick_seconds=5,
             alert_tick_seconds=2,
         )
 
-    def _show(self, seconds: float | None, named: Sights, pages_url: str) -> None:
+    def _show(self, seconds: float | None) -> None:
         """Tell, as it becomes true, what there is to see; then pass on what the pager hears."""
         while seconds is None or self._elapsed() < seconds:
             self._require_alive()
             if len(self.seen.slas) < 3:
                 self._tell_slas()
             elif not self.seen.sights:
-                self._tell_sights(named, pages_url)
+                self._tell_sights()
+            self._tell_incidents()
             self._tell_pages()
 
     def _tell_slas(self) -> None:
@@ -155,11 +166,15 @@ class Demo:
             words = ", ".join(f"{name} {state}" for name, state in measured.items())
             self._say(f"measured: {words}")
 
-    def _tell_sights(self, named: Sights, pages_url: str) -> None:
+    def _tell_sights(self) -> None:
+        path = self._home / traffic.SIGHTS
+        if not path.exists():
+            return
+        named = msgspec.json.decode(path.read_bytes(), type=Sights)
         numbers = {
             named.shipped_order: "an order, shipped and in the books",
             named.refunded_return: "a return, with its refund",
-            named.backordered_order: "an order that waits for stock, and whose it is",
+            named.waiting_order: "an order that waits for stock, and whose it is",
         }
         if not all(self._opens(number) for number in numbers):
             return
@@ -174,9 +189,14 @@ class Demo:
             f" OTLP/gRPC on {self._ports.otlp_grpc}."
         )
         self._console.print(
-            f"\nThe ERP will hold refunds for 30 s: finance is paged, and told when it is over. {pages_url}"
+            f"Something goes wrong every {EVERY:.0f} s; have it go wrong now: .venv/bin/tallytrace demo fault KIND"
+            f" --home {self._home}. Ctrl-C stops everything.\n"
         )
-        self._console.print("Ctrl-C stops everything.\n")
+
+    def _tell_incidents(self) -> None:
+        for incident in begun(self._home)[self.seen.incidents :]:
+            self.seen.incidents += 1
+            self._say(f"[bold]{incident.kind}[/] for {incident.seconds:.0f} s: {WHAT[incident.kind]}")
 
     def _tell_pages(self) -> None:
         try:
@@ -225,6 +245,29 @@ def sla_states(body: bytes) -> dict[str, str]:
     return {tile.name: tile.state for tile in msgspec.json.decode(body, type=list[Tile])}
 
 
+def begun(home: Path) -> list[Incident]:
+    """The incidents of a demo so far."""
+    path = home / traffic.BEGUN
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [msgspec.json.decode(line, type=Incident) for line in lines if line.endswith(b"\n")]
+
+
+def cause(home: Path, kind: Kind, seconds: float) -> Incident:
+    """Have something go wrong in the demo that runs in ``home``. Raises DemoError."""
+    if not (home / MARKER).exists() or presence.find(home.absolute(), "core") is None:
+        raise DemoError(f"no demo runs in {home}; start one with `tallytrace demo`, or name its directory with --home")
+    known = len(begun(home))
+    with (home / traffic.ASKED).open("ab") as asked:
+        asked.write(msgspec.json.encode(traffic.Asked(kind, seconds)) + b"\n")
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while time.monotonic() < deadline:
+        for incident in begun(home)[known:]:
+            if incident.kind == kind:
+                return incident
+        time.sleep(POLL_SECONDS)
+    raise DemoError(f"{kind} has not begun yet: it does when the demo's thirty days are told")
+
+
 def prepare_home(home: Path) -> None:
     """An empty directory with our marker. Raises DemoError instead of wiping one that is not ours."""
     if home.exists() and any(home.iterdir()):
@@ -260,7 +303,9 @@ def stop_on_signals() -> None:
         signal.signal(number, stop)
 
 
-def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_second: float = 3) -> int:
+def run(
+    home: Path, *, port_base: int, seconds: float | None = None, days: int = DAYS, orders_per_second: float = 2
+) -> int:
     """The exit status: 0 when there was something to see, 1 when not, with the reason on the terminal."""
     console = Console(highlight=False, soft_wrap=True)
     home, ports = home.absolute(), Ports.from_base(port_base)
@@ -269,7 +314,7 @@ def run(home: Path, *, port_base: int, seconds: float | None = None, orders_per_
         stop_on_signals()
         require_free(ports)
         prepare_home(home)
-        demo = Demo(home, ports, console, orders_per_second=orders_per_second)
+        demo = Demo(home, ports, console, days=days, orders_per_second=orders_per_second)
         demo.run(seconds)
     except (DemoError, ServiceError, PostgresError) as error:
         console.print(f"[red]{error}[/]")

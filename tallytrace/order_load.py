@@ -41,6 +41,7 @@ class Waits(Struct, frozen=True):
 
     requests: int
     p50_ms: float
+    p95_ms: float
     p99_ms: float
 
 
@@ -93,33 +94,33 @@ def send(core_url: str, bodies: Sequence[bytes]) -> None:
     connection.close()
 
 
-def at_rate(core_url: str, ask: Ask, *, per_second: float, seconds: float) -> Waits:
+def at_rate(url: str, ask: Ask, *, per_second: float, seconds: float, content: str = "application/json") -> Waits:
     """Send requests at a steady rate, whether or not earlier ones were answered. Raises RuntimeError for a refusal."""
     total = int(per_second * seconds)
     numbers = itertools.count()
     started = time.perf_counter() + 0.1
 
     def share(_: int) -> list[float]:
-        return list(_paced(core_url, ask, numbers, total, started, per_second))
+        return list(_paced(url, ask, numbers, total, started, per_second, content))
 
     with ThreadPoolExecutor(CONNECTIONS) as senders:
         waits = sorted(itertools.chain.from_iterable(senders.map(share, range(CONNECTIONS))))
-    p50, p99 = (round(waits[int(len(waits) * part)] * 1_000, 2) for part in (0.5, 0.99))
-    return Waits(len(waits), p50, p99)
+    return Waits(len(waits), *(round(waits[int(len(waits) * part)] * 1_000, 2) for part in (0.5, 0.95, 0.99)))
 
 
 def _paced(
-    core_url: str, ask: Ask, numbers: Iterator[int], total: int, started: float, per_second: float
+    url: str, ask: Ask, numbers: Iterator[int], total: int, started: float, per_second: float, content: str
 ) -> Iterator[float]:
-    connection = _connected(core_url)
+    connection = _connected(url)
     for number in numbers:
         if number >= total:
             break
         due = started + number / per_second
         time.sleep(max(0.0, due - time.perf_counter()))
-        status, answer, _ = _asked(connection, *ask(number))
-        if status not in (200, 201, 202):
-            raise RuntimeError(f"the core answered {status}: {answer.decode(errors='replace')[:300]}")
+        method, path, body = ask(number)
+        status, answer, _ = _asked(connection, method, path, body, content)
+        if status not in (200, 201, 202, 204):
+            raise RuntimeError(f"{path} answered {status}: {answer.decode(errors='replace')[:300]}")
         yield time.perf_counter() - due
     connection.close()
 
@@ -128,9 +129,11 @@ def _connected(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
 
 
-def _asked(connection: http.client.HTTPConnection, method: str, path: str, body: bytes) -> tuple[int, bytes, float]:
+def _asked(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes, content: str = "application/json"
+) -> tuple[int, bytes, float]:
     """Status, body and the pause that was asked for."""
-    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    connection.request(method, path, body, {"Content-Type": content} if body else {})
     answer = connection.getresponse()
     return answer.status, answer.read(), float(answer.headers.get("Retry-After", 0))
 

@@ -1,6 +1,8 @@
-"""Plays the simulated estate against a running product: history in one burst, then live, with an ERP that has bad days.
+"""Plays the simulated estate against a running product: thirty days in one burst, then live, with things that go wrong.
 
-Run alone with ``python -m tallytrace.traffic --core http://127.0.0.1:8081 --erp http://127.0.0.1:9400``.
+Run alone with ``python -m tallytrace.traffic --core http://127.0.0.1:8081 --erp http://127.0.0.1:9400
+--marketplaces http://127.0.0.1:9401 --home DIRECTORY``. Into the directory it writes every incident, in
+``incidents.jsonl``, and from ``asked.jsonl`` it reads those that somebody causes by hand.
 """
 
 import argparse
@@ -11,100 +13,171 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import httpx
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
-from tallytrace import estate
-from tallytrace.estate import Happening
+from tallytrace.estate import incidents, payouts, story
+from tallytrace.estate.incidents import Incident, Plan
+from tallytrace.estate.kinds import WHAT, Kind
+from tallytrace.estate.lives import Happening, Life, encode
+from tallytrace.estate.payouts import File
+from tallytrace.estate.retailer import MARKETPLACES
 from tallytrace.lifeline import end_with_parent
 
 log = logging.getLogger(__name__)
 
-MOST_EVENTS_PER_REQUEST: Final = 200
-FEEDS_BEFORE: Final = timedelta(minutes=45)
+ASKED: Final = "asked.jsonl"
+BEGUN: Final = "incidents.jsonl"
+SIGHTS: Final = "sights.json"
+MOST_EVENTS_PER_REQUEST: Final = 1_000
+FEEDS_BEFORE: Final = timedelta(minutes=16)
 POLL_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_INCIDENT_SECONDS: Final = 86_400.0
+ROUNDS: Final = 100
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
+LIMITS: Final[dict[str, object]] = {"requests_per_second": 20, "max_concurrent": 2}
+"""What the cloud ERP allows."""
+ERP_LIVE: Final[dict[str, object]] = {"latency_ms": 25, "fail_share": 0.04}
 
 
-class Weather(Struct, frozen=True):
-    """What the ERP is told to do wrong from a second of the live part on."""
+class Asked(Struct, frozen=True):
+    """An incident that somebody causes by hand."""
 
-    from_second: float
-    change: dict[str, object]
-
-
-BAD_DAYS: Final = (
-    Weather(0, {"latency_ms": 25, "fail_share": 0.04}),
-    Weather(3, {"hold_kinds": ["refund"]}),
-    Weather(33, {"hold_kinds": []}),
-    Weather(150, {"down_seconds": 6}),
-    Weather(300, {"fail_share": 0.15}),
-    Weather(330, {"fail_share": 0.04}),
-)
-"""Refunds are held once, for 30 s; everything else comes again every ten minutes."""
-AGAIN_AFTER_SECONDS: Final = 600
+    kind: Kind
+    seconds: Annotated[float, Meta(gt=0, le=LONGEST_INCIDENT_SECONDS)]
 
 
-def weather_between(since: float, until: float) -> Iterator[dict[str, object]]:
-    """The changes that begin in these seconds of the live part, since <= second < until."""
-    for each in BAD_DAYS:
-        repeats = range(int(until // AGAIN_AFTER_SECONDS) + 1) if "hold_kinds" not in each.change else range(1)
-        if any(since <= each.from_second + again * AGAIN_AFTER_SECONDS < until for again in repeats):
-            yield each.change
+class Systems(Struct, frozen=True):
+    """What the estate speaks to."""
+
+    core: httpx.Client
+    erp: httpx.Client
+    marketplaces: httpx.Client
 
 
 class Traffic:
     """``stop`` ends everything within a second; what was not sent is told again by the next run."""
 
     def __init__(
-        self, core: httpx.Client, erp: httpx.Client, *, seed: int, orders_per_second: float,
+        self, systems: Systems, home: Path, *, seed: int, days: int, orders_per_second: float,
         clock: Callable[[], datetime], stop: threading.Event,
     ) -> None:  # fmt: skip
-        self._core = core
-        self._erp = erp
+        """``days`` of history come first; of none, or of very few, there is nothing to see."""
+        self._systems = systems
+        self._home = home
         self._seed = seed
+        self._days = days
         self._orders_per_second = orders_per_second
         self._clock = clock
         self._stop = stop
         self._live_since = clock()
         self._ahead: list[tuple[datetime, str, str, Happening]] = []
+        self._files: list[tuple[datetime, str, File]] = []
+        self._past: list[Life] = []
+        self._active: list[tuple[Incident, Plan]] = []
+        self._disturbed: set[tuple[str, str]] = set()
+        self._asked = 0
 
     def run(self) -> None:
         self._await_core()
+        self._change_erp(LIMITS)
         began = self._live_since = self._clock()
         sent = 0
-        for chapter in self._past(began):
+        for chapter in self._history(began):
+            if isinstance(chapter, File):
+                self._put(chapter)
+                continue
             self._plan(chapter)
             sent += self._send(self._due(began))
             self._await_quiet()
+        (self._home / SIGHTS).write_bytes(msgspec.json.encode(story.sights(self._past, began)))
         log.info("history: %d events in %.1f s", sent, (self._clock() - began).total_seconds())
         self._live(began)
 
-    def _past(self, began: datetime) -> Iterator[Iterable[Happening]]:
+    def _history(self, began: datetime) -> Iterator[Iterable[Happening] | File]:
         """In chapters, each told when the core has worked off the one before: its workers run side by side."""
-        yield estate.opening(self._seed, began)
-        yield estate.history(self._seed, began)
-        minutes = range(int(FEEDS_BEFORE.total_seconds()) // 60, 0, -1)
-        yield (each for ago in minutes for each in estate.signs_of_life(began - timedelta(minutes=ago)))
+        yield story.opening(self._seed, began, self._days)
+        self._past = story.lives(self._seed, began, self._days)
+        yield story.store_weeks(self._seed, began, self._days)
+        yield from story.history(self._past, began)
+        yield story.order_lists(self._past, began)
+        self._insist("PUT", "/v1/mappings/bazaar", payouts.BAZAAR_MAPPING)
+        paid_out = payouts.payouts_of(self._past, (began - timedelta(days=self._days)).date(), began.date())
+        yield from payouts.files(paid_out, "history", generated=True)
+        yield from payouts.statement(paid_out, began.date(), "history")
+        seconds = range(int(FEEDS_BEFORE.total_seconds()), 0, -1)
+        yield (each for ago in seconds for each in story.signs_of_life(began - timedelta(seconds=ago)))
 
     def _live(self, began: datetime) -> None:
         started = self._clock()
-        self._plan(estate.steps_of_history(self._seed, began))
+        self._change_erp(ERP_LIVE)
+        base = str(self._systems.marketplaces.base_url).rstrip("/")
+        self._plan(story.connections(started, {one: f"{base}/stock/{one}" for one in MARKETPLACES}))
+        timetable = incidents.timetable(self._seed, started, ROUNDS)
         next_second = int(began.timestamp()) + 1
-        weathered = 0.0
         while not self._stop.wait(POLL_SECONDS):
             now = self._clock()
+            while timetable and timetable[0].begins <= now:
+                self._begin(timetable.pop(0))
+            for asked in self._newly_asked():
+                self._begin(Incident(asked.kind, now, asked.seconds))
+            self._end(now)
             while next_second <= now.timestamp():
-                self._plan(estate.live(self._seed, next_second, self._orders_per_second))
+                self._plan(story.live(self._seed, next_second, self._orders_per_second))
                 next_second += 1
-            self._send(self._due(now))
-            elapsed = (now - started).total_seconds()
-            for change in weather_between(weathered, elapsed):
-                self._change_erp(change)
-            weathered = elapsed
+            self._send([each for one in self._due(now) for each in self._as_told(one, now)])
+            while self._files and self._files[0][0] <= now:
+                self._put(heapq.heappop(self._files)[-1])
+
+    def _begin(self, incident: Incident) -> None:
+        plan = incidents.plan_of(incident, self._seed, self._past)
+        self._active.append((incident, plan))
+        self._plan(plan.happenings)
+        for at, file in plan.files:
+            heapq.heappush(self._files, (at, file.name, file))
+        if plan.erp:
+            self._change_erp(plan.erp)
+        if plan.throttle:
+            self._throttle(plan.throttle, incident.seconds)
+        with (self._home / BEGUN).open("ab") as begun:
+            begun.write(msgspec.json.encode(incident) + b"\n")
+        log.info("%s for %.0f s: %s", incident.kind, incident.seconds, WHAT[incident.kind])
+
+    def _end(self, now: datetime) -> None:
+        for incident, plan in [one for one in self._active if one[0].ends <= now]:
+            self._active.remove((incident, plan))
+            others = [other.erp for _, other in self._active]
+            if plan.erp_after and not any(plan.erp_after.keys() & other.keys() for other in others):
+                self._change_erp(plan.erp_after)
+        if not self._active:
+            self._disturbed.clear()
+
+    def _newly_asked(self) -> list[Asked]:
+        """What was asked for since the last look, line by line."""
+        path = self._home / ASKED
+        if not path.exists():
+            return []
+        lines = path.read_bytes().splitlines()[self._asked :]
+        self._asked += len(lines)
+        return [msgspec.json.decode(line, type=Asked) for line in lines]
+
+    def _as_told(self, one: Happening, now: datetime) -> list[Happening]:
+        """A happening as an incident has it told: once, later, twice or not at all."""
+        identity = (one.source, one.event_id)
+        for incident, _ in self._active:
+            told = None if identity in self._disturbed else incidents.disturbed(incident, one)
+            if told is not None:
+                self._disturbed.add(identity)
+                for at, each in told:
+                    if at > now:
+                        heapq.heappush(self._ahead, (at, each.source, each.event_id, each))
+                return [each for at, each in told if at <= now]
+        return [one]
 
     def _plan(self, happenings: Iterable[Happening]) -> None:
         for each in happenings:
@@ -118,16 +191,20 @@ class Traffic:
 
     def _send(self, happenings: list[Happening]) -> int:
         for batch in batches(happenings, MOST_EVENTS_PER_REQUEST):
-            body = b"[" + b",".join(estate.encode(each, live_since=self._live_since) for each in batch) + b"]"
-            self._insist("/v1/events", body)
+            body = b"[" + b",".join(encode(each, live_since=self._live_since) for each in batch) + b"]"
+            self._insist("POST", "/v1/events", body)
         return len(happenings)
 
-    def _insist(self, path: str, body: bytes) -> None:
-        """Until it is accepted: events have an identity, so sending one twice is harmless."""
+    def _put(self, file: File) -> None:
+        address = f"/v1/files/{file.connector}/{file.name}"
+        self._insist("PUT", f"{address}?generated=true" if file.generated else address, file.body)
+
+    def _insist(self, method: str, path: str, body: bytes) -> None:
+        """Until it is accepted: events and settlements have an identity, so sending one twice is harmless."""
         pause = POLL_SECONDS
         while not self._stop.is_set():
             try:
-                answer = self._core.post(path, content=body, headers={"Content-Type": BATCH_TYPE})
+                answer = self._systems.core.request(method, path, content=body, headers={"Content-Type": BATCH_TYPE})
             except httpx.HTTPError as error:
                 log.warning("core: %s: %s", type(error).__name__, error)
             else:
@@ -141,15 +218,21 @@ class Traffic:
 
     def _change_erp(self, change: dict[str, object]) -> None:
         try:
-            self._erp.post("/v1/chaos", json=change).raise_for_status()
-            log.info("the ERP from now on: %s", change)
+            self._systems.erp.post("/v1/chaos", json=change).raise_for_status()
         except httpx.HTTPError as error:
             log.warning("erp: %s: %s", type(error).__name__, error)
+
+    def _throttle(self, channel: str, seconds: float) -> None:
+        try:
+            asked = {"channel": channel, "seconds": seconds}
+            self._systems.marketplaces.post("/throttle", json=asked).raise_for_status()
+        except httpx.HTTPError as error:
+            log.warning("marketplaces: %s: %s", type(error).__name__, error)
 
     def _await_core(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             try:
-                if self._core.get("/readyz").is_success:
+                if self._systems.core.get("/readyz").is_success:
                     return
             except httpx.TransportError:
                 continue
@@ -158,7 +241,7 @@ class Traffic:
         """Until the core has worked off what it was sent."""
         while not self._stop.wait(POLL_SECONDS):
             try:
-                status = self._core.get("/v1/status").raise_for_status().json()
+                status = self._systems.core.get("/v1/status").raise_for_status().json()
             except httpx.HTTPError as error:
                 log.warning("core: %s: %s", type(error).__name__, error)
                 continue
@@ -174,7 +257,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tallytrace.traffic", description=__doc__)
     parser.add_argument("--core", required=True, help="base URL of the sync core")
     parser.add_argument("--erp", required=True, help="base URL of the stand-in ERP")
+    parser.add_argument("--marketplaces", required=True, help="base URL of the stand-in marketplaces")
+    parser.add_argument("--home", required=True, type=Path, help="directory of what is asked and what has begun")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--days", type=int, default=story.DAYS, help="of history")
     parser.add_argument("--orders-per-second", type=float, default=3)
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -189,10 +275,11 @@ def main(arguments: list[str] | None = None) -> None:
     with (
         httpx.Client(base_url=given.core, timeout=30, trust_env=False) as core,
         httpx.Client(base_url=given.erp, timeout=5, trust_env=False) as erp,
+        httpx.Client(base_url=given.marketplaces, timeout=5, trust_env=False) as marketplaces,
     ):
         Traffic(
-            core, erp, seed=given.seed, orders_per_second=given.orders_per_second, clock=lambda: datetime.now(UTC),
-            stop=stop,
+            Systems(core, erp, marketplaces), given.home, seed=given.seed, days=given.days,
+            orders_per_second=given.orders_per_second, clock=lambda: datetime.now(UTC), stop=stop,
         ).run()  # fmt: skip
 
 

@@ -19,6 +19,7 @@ PAGES = (
     ("Reconciliation", addresses.desk("reconciliation")),
     ("Flow", addresses.desk("flow")),
     ("Alerts", addresses.desk("alerts")),
+    ("Tour", addresses.tour()),
 )
 
 

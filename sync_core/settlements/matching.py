@@ -31,6 +31,8 @@ BATCH: Final = 2_000
 LONG_AGO: Final = dt.timedelta(days=30)
 """What a line of such a time settles is not on its way any more."""
 LOOK_AGAIN: Final = dt.timedelta(minutes=1)
+BOOKED_WITHIN: Final = dt.timedelta(minutes=15)
+"""A settlement that is not in the books after so long was refused."""
 MANUAL: Final = "by hand"
 WRITTEN_OFF: Final = "written off"
 
@@ -86,6 +88,7 @@ class Settlement(Struct, frozen=True):
     payout_id: str
     business_date: dt.date
     correlation_id: bytes
+    clock_offset: dt.timedelta
 
 
 class Told(Struct, frozen=True):
@@ -131,19 +134,21 @@ class Matcher:
         """Do what there is to do; returns how much that was. Deadlines alone are looked at once a minute."""
         with self._db.transaction() as session:
             stand = session.one("matching_stand")
+            settled = self._settled(session)
         if stand == self._idle_at and self._clock() < self._idle_since + LOOK_AGAIN:
             return 0
-        done = self._pass()
+        done = self._pass(settled)
         self._idle_at, self._idle_since = (stand if not done else ()), self._clock()
         return done
 
-    def _pass(self) -> int:
+    def _pass(self, settled: Row) -> int:
+        """``settled``: which settlements there were before it; nothing is passed over by one that came since."""
         done = self.match()
         while count := self.tell_matches():
             done += count
         while count := self._tell_lines():
             done += count
-        return done + self._tell_overdue()
+        return done + self._tell_overdue(settled)
 
     def match(self) -> int:
         """Apply every rule once, in one transaction; returns the number of matches."""
@@ -201,7 +206,7 @@ class Matcher:
             self._save(session, unit)
             return len(rows)
 
-    def _tell_overdue(self) -> int:
+    def _tell_overdue(self, settled: Row) -> int:
         now = self._clock()
         with self._db.transaction() as session:
             session.run("lock_matching")
@@ -210,10 +215,12 @@ class Matcher:
             items = session.rows("items_overdue", now=now, limit=self._batch)
             if len(items) < self._batch:
                 session.run("due_seen", now=now)
-                items += self._passed_over(session)
+                if self._settled(session) == settled and settled[0] == settled[1]:
+                    items += self._passed_over(session)
             since = now - dt.timedelta(days=self._rules.line_grace_days)
             long_ago = since.date() - LONG_AGO
-            lines = session.rows("lines_overdue", since=since, long_ago=long_ago, limit=self._batch)
+            overdue = {"since": since, "long_ago": long_ago, "limit": self._batch}
+            lines = session.rows("lines_overdue", **overdue) if self._settled(session) == settled else []
             raised = [self._raise_item(unit, row) for row in items]
             if raised:
                 session.run("items_raised", item_id=[row[0] for row in items], exception_id=raised)
@@ -223,6 +230,9 @@ class Matcher:
                 session.run("lines_raised", line_id=[row[0] for row in lines], exception_id=raised)
             self._save(session, unit)
             return foreign + len(items) + len(lines)
+
+    def _settled(self, session: Session) -> Row:
+        return session.one("settlements_stand", since=self._clock() - BOOKED_WITHIN)
 
     def _passed_over(self, session: Session) -> list[Row]:
         days = self._posting.expected_days
@@ -272,7 +282,8 @@ class Matcher:
 
     def _raise_line(self, unit: Unit, about: Settlement, row: Row) -> str:
         line_id, position, kind, currency, open_minor, reference, alternate, order_id, identity, origin, _ = row
-        step = self._step(unit, about, f"line/{line_id}")
+        named_by = f"{about.settlement_id}/{about.version}/line/{line_id}"
+        step = self._step_at(unit, about.origin, named_by, about.business_date)
         what, given = reference or order_id or alternate[:200], f"{text(-open_minor, currency)} {currency}"
         named: ExceptionKind = "bank_line_unmatched" if about.kind == "bank" else "settlement_line_unmatched"
         detail = f"{kind} {what} in line {position} of {about.settlement_id} settles nothing that is known"
@@ -289,10 +300,15 @@ class Matcher:
         return unit.exceptions[-1][0].exception_id
 
     def _step(self, unit: Unit, about: Settlement, what: str) -> Step:
-        return self._step_at(unit, about.origin, f"{about.settlement_id}/{about.version}/{what}", about.business_date)
+        """On the settlement's own clock."""
+        named = f"{about.settlement_id}/{about.version}/{what}"
+        return self._step_at(unit, about.origin, named, about.business_date, about.clock_offset)
 
-    def _step_at(self, unit: Unit, origin: str, what: str, on: dt.date) -> Step:
-        return Step(unit, cause(origin, what, on, self._clock()), self._clock(), dt.timedelta())
+    def _step_at(
+        self, unit: Unit, origin: str, what: str, on: dt.date, clock_offset: dt.timedelta = dt.timedelta()
+    ) -> Step:
+        now = self._clock()
+        return Step(unit, cause(origin, what, on, now), now + clock_offset, clock_offset)
 
     def _save(self, session: Session, unit: Unit) -> None:
         save(session, unit, self._clock())

@@ -62,6 +62,8 @@ def read(
     lines: Callable[[], Iterator[str]],
     rules: PostingRules,
     clock: Clock,
+    *,
+    generated: bool = False,
 ) -> None:
     """Bring a run over a file to its end, in one transaction: a reader that is killed leaves nothing behind."""
     with db.transaction() as session:
@@ -71,7 +73,7 @@ def read(
         with db.transaction() as session, db.transaction() as numbers:
             session.run("lock_staging")
             heads = _keep(session, numbers, how, name, lines(), rules)
-            _book(session, run, how, name, heads, clock())
+            _book(session, run, how, name, heads, clock(), generated=generated)
     except UnreadableFileError as error:
         with db.transaction() as session:
             session.run("finish_file", run=run, state="failed", error=str(error)[:2000], now=clock())
@@ -130,7 +132,9 @@ def _add(head: Head, line: SettlementLine, name: str) -> None:
     head.digest.update(f"{said}\x1f{line.fee_type}".encode())
 
 
-def _book(session: Session, run: int, how: Connector, name: str, heads: Sequence[Head], now: dt.datetime) -> None:
+def _book(
+    session: Session, run: int, how: Connector, name: str, heads: Sequence[Head], now: dt.datetime, *, generated: bool
+) -> None:
     """Have what is new booked by the core; what is known is dropped again."""
     counts: defaultdict[str, int] = defaultdict(int)
     currencies = Counter((head.origin, head.number) for head in heads)
@@ -145,13 +149,15 @@ def _book(session: Session, run: int, how: Connector, name: str, heads: Sequence
             detail = f"statement {number} is known of {known[3]}: it has other entries, of {head.on}"
             raise UnreadableFileError(name, head.position, detail)
         event = _received(how, origin, number, head, known[0] + 1 if known else 1, name)
+        at = dt.datetime.combine(head.on, dt.time(), dt.UTC)
         session.run(
             "add_settlement", settlement=head.settlement, origin=origin, settlement_id=number, version=event.version,
             kind=how.kind, currency=head.currency, payout_id=head.payout_id, business_date=head.on, digest=digest,
             correlation_id=correlation_id(origin, number), file=name, lines=head.lines, now=now,
+            clock_offset=at - now if generated else dt.timedelta(),
         )  # fmt: skip
-        at = dt.datetime.combine(head.on, dt.time(), dt.UTC)
-        told = message(event, source=f"{SOURCE}.{origin}", event_id=f"{number}/{event.version}", occurred_at=at)
+        told = message(event, source=f"{SOURCE}.{origin}", event_id=f"{number}/{event.version}", occurred_at=at,
+                       provenance="generated" if generated else "live")  # fmt: skip
         inbox.accept(session, [told], now)
         counts["accepted"] += head.lines
     total = sum(head.lines for head in heads)

@@ -46,6 +46,7 @@ create table core.files (
     sha256         text not null,
     state          text not null default 'reading' check (state in ('reading', 'read', 'failed')),
     shift_weeks    integer not null default 0,
+    generated      boolean not null default false,
     messages_read  bigint not null default 0,
     lines_read     bigint not null default 0,
     lines_total    bigint not null default 0,
@@ -666,6 +667,7 @@ create table core.settlements (
     file            text not null,
     lines           integer not null,
     received_at     timestamptz not null,
+    clock_offset    interval not null default '0',
     state           text not null default 'received' check (state in ('received', 'posted', 'matched', 'superseded')),
     told_through    bigint not null default 0,
     unique (origin, settlement_id, version)

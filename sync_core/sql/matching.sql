@@ -7,6 +7,11 @@ select (select coalesce(max(line_id), 0) from core.settlement_lines), (select co
        (select count(*) from core.settlements where state in ('received', 'posted')),
        (select count(*) from core.settlements where state in ('received', 'posted') and state = 'posted')
 
+-- name: settlements_stand
+-- How many settlements were kept, how many of them are in the books, or will not be, and the newest.
+select count(*), count(*) filter (where state <> 'received' or received_at < %(since)s), coalesce(max(settlement), 0)
+from core.settlements
+
 -- name: lines_to_match
 -- How many lines of settlements in the books nothing is matched with.
 select count(*) from core.settlements join core.settlement_lines using (settlement)
@@ -156,7 +161,7 @@ update core.matching set told_through = %(through)s
 
 -- name: settlements_of
 -- Settlements by number.
-select settlement, origin, settlement_id, version, kind, currency, payout_id, business_date, correlation_id
+select settlement, origin, settlement_id, version, kind, currency, payout_id, business_date, correlation_id, clock_offset
 from core.settlements where settlement = any(%(settlements)s::bigint[])
 
 -- name: settlements_to_tell
@@ -246,7 +251,7 @@ from unnest(%(item_id)s::bigint[], %(exception_id)s::text[]) as new (item_id, ex
 where open_items.item_id = new.item_id
 
 -- name: lines_overdue
--- Lines that nothing was found for in time, and nobody knows.
+-- Lines that nothing was found for in time, on their settlement's own clock, and nobody knows.
 select line_id, position, settlement_lines.kind, settlement_lines.currency, open_minor, reference, alternate, order_id,
        coalesce(back.correlation_id, sold.correlation_id), coalesce(back.origin, sold.origin), settlement
 from core.settlement_lines join core.settlements using (settlement)
@@ -264,7 +269,7 @@ left join lateral (
     order by opened_at limit 1
 ) as back on true
 where open_minor <> 0 and exception_id = '' and state = 'posted'
-  and (received_at <= %(since)s or settlement_lines.business_date <= %(long_ago)s)
+  and (received_at + clock_offset <= %(since)s or settlement_lines.business_date <= %(long_ago)s)
 order by line_id limit %(limit)s for update of settlement_lines
 
 -- name: lines_raised

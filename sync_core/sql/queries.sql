@@ -1305,8 +1305,8 @@ select (select count(*) from core.inbox where state = 'queued'),
 
 -- name: start_file
 -- A run over a file begins.
-insert into core.files (connector, name, sha256, shift_weeks, started_at)
-values (%(connector)s, %(name)s, %(sha256)s, %(shift_weeks)s, %(now)s) returning run
+insert into core.files (connector, name, sha256, shift_weeks, generated, started_at)
+values (%(connector)s, %(name)s, %(sha256)s, %(shift_weeks)s, %(generated)s, %(now)s) returning run
 
 -- name: unfinished_files
 -- Runs that have not ended.
@@ -1322,7 +1322,7 @@ select pg_advisory_unlock(7404, %(run)s::integer)
 
 -- name: run
 -- Where a run over a file stands.
-select name, sha256, shift_weeks, messages_read, connector from core.files where run = %(run)s
+select name, sha256, shift_weeks, messages_read, connector, generated from core.files where run = %(run)s
 
 -- name: file_progress
 -- How far a run over a file has come.
@@ -1566,9 +1566,9 @@ delete from core.settlement_lines where settlement = %(settlement)s
 -- name: add_settlement
 -- A settlement whose lines are kept.
 insert into core.settlements (settlement, origin, settlement_id, version, kind, currency, payout_id, business_date,
-                              correlation_id, digest, file, lines, received_at)
+                              correlation_id, digest, file, lines, received_at, clock_offset)
 values (%(settlement)s, %(origin)s, %(settlement_id)s, %(version)s, %(kind)s, %(currency)s, %(payout_id)s,
-        %(business_date)s, %(correlation_id)s, %(digest)s, %(file)s, %(lines)s, %(now)s)
+        %(business_date)s, %(correlation_id)s, %(digest)s, %(file)s, %(lines)s, %(now)s, %(clock_offset)s)
 
 -- name: save_control_total
 -- What somebody says a day came to; the latest statement of it counts.

@@ -1,73 +1,55 @@
-"""The demo alone, as a newcomer starts it: promises measured, numbers that open, a page, its resolve, a clean stop."""
+"""The demo as a newcomer starts it: promises measured, numbers that open, pages, faults by hand, a clean stop."""
 
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from collections.abc import Callable
 
+import httpx
 import pytest
 
-PATIENCE_SECONDS = 400  # on a busy machine; alone it takes a minute
+from tests.demos import PATIENCE_SECONDS, PORTS, Demo, is_free, running
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="demo-"))
-    yield directory / "home"
-    shutil.rmtree(directory, ignore_errors=True)
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(2)
 
 
-def free_port_base() -> int:
-    """The first of five neighbouring ports that nobody holds."""
-    return next(base for base in range(21_000, 60_000, 50) if all(map(is_free, range(base, base + 5))))
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-@contextmanager
-def demo(home: Path, port_base: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tallytrace", "demo", "--home", str(home), "--port-base", str(port_base)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    impatience = threading.Timer(PATIENCE_SECONDS, process.terminate)
-    impatience.start()
-    with process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            impatience.cancel()
+def exceptions(demo: Demo, kind: str) -> list[str]:
+    """What exceptions of a kind are about, resolved ones too."""
+    url, found = f"http://127.0.0.1:{demo.port_base + 1}/v1/exceptions", []
+    for state in ("open", "resolved"):
+        answer = httpx.get(url, timeout=60, params={"kind": kind, "state": state, "limit": 1000})
+        assert answer.status_code == 200, answer.text
+        found += [one["entity_id"] for one in answer.json()]
+    return found
 
 
 @pytest.mark.long
-def test_a_newcomer_sees_promises_numbers_and_an_alert(home: Path) -> None:
-    port_base = free_port_base()
-    printed = ""
-    with demo(home, port_base) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed += line
-            if "RESOLVED" in line:
-                process.send_signal(signal.SIGINT)
-    for promise in ("stock_freshness", "refund_to_ledger", "reconciliation_variance"):
-        assert re.search(rf"measured:.*{promise} (?!no_data)", printed), printed
+@pytest.mark.proves(288, 291, 298)
+def test_a_newcomer_sees_promises_numbers_and_an_alert() -> None:
+    with running(days=4) as demo:
+        demo.awaits("RESOLVED refund not in the ledger")
+        segments = httpx.get(f"{demo.url}/v1/slas/order_to_posting", timeout=60).json()["segments"]
+        assert len({one["location"] for one in segments if one["channel"] == "store" and one["location"]}) >= 300
+        assert {"web", "amazon", "bazaar"} <= {one["channel"] for one in segments}
+        for kind in ("pickup-still-shown", "promotion-early", "refund-unposted"):
+            caused = demo.faults(kind, "--for", "20s")
+            assert caused.returncode == 0, caused.stderr
+            demo.awaits(f"{kind} for 20 s")
+        until(lambda: any(one.startswith("BZ") for one in exceptions(demo, "backorder")))
+        until(lambda: len(exceptions(demo, "backorder")) > 10)
+        until(lambda: len(exceptions(demo, "refund_not_posted")) == 1)
+        assert demo.command("verify").returncode == 0
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(120) == 0
+        assert not (demo.home / "postgres" / "postmaster.pid").exists()
+        assert all(map(is_free, range(demo.port_base, demo.port_base + PORTS)))
+        printed = demo.printed
+    assert re.search(r"measured:.*refund_to_ledger (?!no_data)", printed), printed
     assert printed.count("/ui/transaction/") == 3, printed
     assert "PAGE for Finance operations: refund not in the ledger by its deadline" in printed
     assert re.search(r"[1-9]\d* pages, [1-9]\d* resolved", printed), printed
-    assert process.returncode == 0
-    assert not (home / "postgres" / "postmaster.pid").exists()
-    assert all(map(is_free, range(port_base, port_base + 5)))

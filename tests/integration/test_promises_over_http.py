@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from litestar import Litestar
+from typer.testing import CliRunner
 
 from collector.segments import SegmentLog
 from collector.semconv import correlation_id
 from collector.storage import Storage
+from dashboards import app as pages
+from dashboards.pages import promises as promises_page
 from lineage import flows, slas
+from lineage.api import route_handlers
 from lineage.measure import Measurer
+from lineage.model import SlaTile
 from lineage.queries import Queries
 from lineage.service import Lineage
 from sync_core.erp.http import ErpClient
 from sync_core.outbox import ErpRelay
-from tallytrace import sla_metrics
-from tallytrace.health import exposition
+from tallytrace import health, sla_metrics, webserver
+from tallytrace.cli import app as cli
 from tests.core import Core, database, opened
 from tests.erp import Erp
 from tests.estate import Estate
@@ -269,23 +276,68 @@ def test_the_health_of_systems_is_the_worst_of_their_promises(lineage: httpx.Cli
     assert health["state"] == min((tiles[name]["state"] for name in parts), key=order_of.index)
 
 
-def test_tile_report_export_and_metrics_say_the_same(lineage: httpx.Client, storage: Storage) -> None:
-    tiles = {one["name"]: one for one in lineage.get("/v1/slas").json()}
-    service = Lineage(Queries(storage), flows.load(promises=slas.load()), slas.load(), lambda: END)
-    exposed = exposition(sla_metrics.metrics(service.current))
-    documents = lineage.get("/v1/export/openslo").text.split("---\n")[1:]
+@pytest.fixture(scope="module")
+def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    """The same measurements as the plane serves them: API, pages and metrics at one address."""
+    promises = slas.load()
+    service = Lineage(Queries(storage), flows.load(promises=promises), promises, lambda: END)
+    port = free_port()
+    shown = pages.create(service, core_url="", plane_url=f"http://127.0.0.1:{port}", clock=lambda: END)
+    metrics = health.handlers(lambda: [], lambda: sla_metrics.metrics(service.current))
+    app = Litestar([*route_handlers(service), *metrics, pages.serve_below("/ui", shown)])
+    with (
+        webserver.serving(app, "127.0.0.1", port, name="plane"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client,
+    ):
+        yield client
+
+
+def page_of_promises(plane: httpx.Client) -> str:
+    """What the browser is given for the first page, as the callback answers it."""
+    described = next(
+        one for one in plane.get("/ui/_dash-dependencies").json() if one["output"].startswith("..page.children")
+    )
+    asked = {
+        "output": described["output"],
+        "outputs": [{"id": part.rpartition(".")[0], "property": part.rpartition(".")[2]}
+                    for part in described["output"].strip(".").split("...")],
+        "inputs": [{"id": one["id"], "property": one["property"], "value": value}
+                   for one, value in zip(described["inputs"], ("/ui/", "", 1), strict=True)],
+        "state": [{**one, "value": None} for one in described["state"]],
+        "changedPropIds": ["address.pathname"],
+    }  # fmt: skip
+    answer = plane.post("/ui/_dash-update-component", json=asked)
+    assert answer.status_code == 200, answer.text
+    return str(msgspec.json.encode(answer.json()["response"]["page"]["children"]).decode())
+
+
+def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: httpx.Client) -> None:
+    tiles = {one["name"]: one for one in plane.get("/v1/slas").json()}
+    exposed, page = plane.get("/metrics").text, page_of_promises(plane)
+    url = str(plane.base_url)
+    told = CliRunner().invoke(cli, ["sla", "--json"], env={"TALLYTRACE_PLANE_URL": url, "TALLYTRACE_CORE_URL": url})
+    assert told.exit_code == 0, told.output
+    printed = {one["name"]: one for one in json.loads(told.stdout)}
+    assert printed == tiles
+    documents = plane.get("/v1/export/openslo").text.split("---\n")[1:]
     assert len(documents) == len(tiles) == len(slas.load())
     for document in map(json.loads, documents):
         name = document["metadata"]["name"].replace("-", "_")
-        tile, told = tiles[name], document["metadata"]["annotations"]
+        tile, annotated = tiles[name], document["metadata"]["annotations"]
         assert document["spec"]["objectives"][0]["target"] == tile["target"]
         assert document["spec"]["timeWindow"] == [{"duration": f"{tile['window_days']}d", "isRolling": True}]
         for figure in ("good", "bad", "pending", "overdue_open", "state"):
-            assert told[f"tallytrace/{figure}"] == str(tile[figure])
+            assert annotated[f"tallytrace/{figure}"] == str(tile[figure])
+        shown = promises_page.described(msgspec.convert(tile, SlaTile, strict=False))
+        assert msgspec.json.encode(shown).decode() in page, name
         if tile["as_of"]:
             place = f'channel="",kind="",location="",provider="",sla="{name}"'
-            assert f'tallytrace_sla_items{{{place},verdict="good"}} {tile["good"]}\n' in exposed
+            for figure in ("good", "bad", "pending", "excused", "refused"):
+                assert f'tallytrace_sla_items{{{place},verdict="{figure}"}} {tile[figure]}\n' in exposed
             assert f"tallytrace_sla_overdue_items{{{place}}} {float(tile['overdue_open'])}\n" in exposed
+            assert f'tallytrace_sla_state{{{place},state="{tile["state"]}"}} 1.0\n' in exposed
+            if tile["budget_left"] is not None:
+                assert f"tallytrace_sla_budget_left_ratio{{{place}}} {tile['budget_left']}\n" in exposed
 
 
 @pytest.mark.proves(215)

@@ -7,9 +7,12 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from alerts.page import Page
-from tallytrace.demo import MARKER, DemoError, Ports, prepare_home, require_free, sla_states
+from tallytrace.cli import app
+from tallytrace.demo import MARKER, DemoError, Ports, cause, prepare_home, require_free, sla_states
+from tallytrace.estate.kinds import KINDS
 from tallytrace.pager import Pager, serving
 
 
@@ -32,9 +35,17 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = Ports(0, 0, 0, 0, taken.getsockname()[1], 0)
+        ports = Ports(0, 0, 0, 0, taken.getsockname()[1], 0, 0)
         with pytest.raises(DemoError, match=rf"port {ports.pager} \(pager\) is taken"):
             require_free(ports)
+
+
+def test_a_fault_needs_a_demo_that_runs(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match="no demo runs in"):
+        cause(tmp_path, "erp-outage", 60)
+    told = CliRunner().invoke(app, ["demo", "fault", "erp-crash"])
+    assert told.exit_code == 2
+    assert all(kind in told.output for kind in KINDS)
 
 
 def test_states_of_promises() -> None:

@@ -1,0 +1,251 @@
+"""What happens in the estate: thirty days, then second by second.
+
+Everything is a function of the seed and the time, so a restart tells the same story under the same identities. Nothing
+here sends anything. The estate lives fast: a live parcel takes seconds, a return follows at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+from typing import Final
+
+from msgspec import Struct
+
+from sync_core.messages import (
+    ChannelConnected,
+    ChannelServed,
+    ChannelTermsSet,
+    ControlDocument,
+    ControlTotalStated,
+    Event,
+    FeedReported,
+    LocationRegistered,
+    StockAdjusted,
+    StockLine,
+    StockReceived,
+)
+from sync_core.returns.messages import RefundIssued, ReturnReceived
+from tallytrace.estate import rhythm
+from tallytrace.estate.lives import LIVE, PAST, Happening, Life, draw, draw_scarce, happenings_of
+from tallytrace.estate.retailer import (
+    CURRENCY,
+    FLAGSHIP,
+    LOCATIONS,
+    MARKETPLACES,
+    ONLINE,
+    STORES,
+    WAREHOUSES,
+    Product,
+    assortment,
+    keeper,
+    promoted,
+    shown_in,
+)
+
+DAYS: Final = 30
+ORDERS_A_DAY: Final = 500
+HOUR: Final = 3_600
+DETAILED: Final = timedelta(days=3)
+"""Of older orders only those steps are told that something depends on."""
+DELIVERED_AT: Final = time(6)
+SCARCE_EVERY_HOURS: Final = 12
+FEED_SECONDS: Final = {"wms": 10, "pos": 120}
+ADJUSTMENT_SECONDS: Final = 15
+RECEIPT_SECONDS: Final = 120
+OPENING: Final = {True: 20_000, False: 120}
+"""Units of each product in a warehouse, and in a store: more than thirty days sell."""
+PROMOTED_UNITS: Final = 20
+ACKNOWLEDGE_SECONDS: Final = 60
+MASTER_DATA: Final = "master-data"
+
+
+class Sights(Struct, frozen=True):
+    """Numbers worth looking up: what they are, and the number."""
+
+    shipped_order: str
+    refunded_return: str
+    waiting_order: str
+
+
+def opening(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
+    """Who there is and what stood on the shelves before these days: the first thing to be told."""
+    at = _first_hour(now, days) - timedelta(hours=1)
+    told = [_master(at, f"location/{location}", _location(location)) for location in LOCATIONS]
+    for channel in ONLINE:
+        places = (*WAREHOUSES, FLAGSHIP) if channel == MARKETPLACES[-1] else WAREHOUSES
+        served = ChannelServed(origin=MASTER_DATA, channel=channel, locations=places)
+        told.append(_master(at, f"served/{channel}", served))
+    for channel in MARKETPLACES:
+        terms = ChannelTermsSet(origin=MASTER_DATA, channel=channel, acknowledge_seconds=ACKNOWLEDGE_SECONDS)
+        told.append(_master(at, f"terms/{channel}", terms))
+    told += [_receipt(seed, at, location, OPENING[location in WAREHOUSES], opening=True) for location in LOCATIONS]
+    line = StockLine(sku=promoted(seed).sku, quantity=PROMOTED_UNITS, unit_cost_minor=promoted(seed).cost_minor)
+    return [*told, received(at, "DC1", (line,), "OP-PROMO", opening=True)]
+
+
+def lives(seed: int, now: datetime, days: int = DAYS, orders_a_day: float = ORDERS_A_DAY) -> list[Life]:
+    """The orders of so many days before ``now``."""
+    first = int(_first_hour(now, days).timestamp()) // HOUR
+    found = (life for hour in range(first, first + days * 24 + 1) for life in _hour(seed, hour, orders_a_day))
+    return [life for life in found if life.captured_at < now]
+
+
+def history(told: Iterable[Life], now: datetime) -> tuple[list[Happening], list[Happening]]:
+    """What was told of orders, and of what came back of them, each oldest first; the rest of it lies after ``now``."""
+    since = now - DETAILED
+    found = (each for life in told for each in happenings_of(life, in_detail=life.captured_at >= since))
+    sold: list[Happening] = []
+    back: list[Happening] = []
+    for each in found:
+        (back if isinstance(each.event, ReturnReceived | RefundIssued) else sold).append(each)
+    return sorted(sold, key=lambda each: each.at), sorted(back, key=lambda each: each.at)
+
+
+def store_weeks(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
+    """Each store's delivery in the morning and its cycle count in the evening, on one day of each week."""
+    first = _first_hour(now, days).date()
+    told = []
+    for day in (first + timedelta(days=number) for number in range(1, days + 1)):
+        for place in range(day.toordinal() % 7, len(STORES), 7):
+            store = STORES[place]
+            morning = datetime.combine(day, DELIVERED_AT, UTC) + timedelta(seconds=place)
+            chance = Random(f"{seed}:{store}:{day}")
+            lines = tuple(_stock_line(each, 2) for each in chance.sample(assortment(seed, store), 3))
+            told.append(received(morning, store, lines, f"GR-{store}-{day:%Y%m%d}"))
+            told.append(_adjustment(seed, chance, morning + timedelta(hours=12), store))
+    return sorted((each for each in told if each.at < now), key=lambda each: each.at)
+
+
+def order_lists(told: Iterable[Life], now: datetime) -> list[Happening]:
+    """Each online channel's list of the orders of each day that is over."""
+    days: defaultdict[tuple[date, str, str], list[Life]] = defaultdict(list)
+    for life in told:
+        if life.channel in ONLINE and life.captured_at.date() < now.date():
+            days[life.captured_at.date(), life.channel, life.origin].append(life)
+    return [_order_list(on, channel, origin, some) for (on, channel, origin), some in sorted(days.items())]
+
+
+def connections(at: datetime, urls: dict[str, str]) -> list[Happening]:
+    """The marketplaces are told what they may sell from now on."""
+    return [
+        Happening(at, MASTER_DATA, f"connected/{channel}/{at:%Y%m%dT%H%M%S}",
+                  ChannelConnected(origin=MASTER_DATA, channel=channel, url=url, requests_per_second=2))
+        for channel, url in urls.items()
+    ]  # fmt: skip
+
+
+def live(seed: int, second: int, orders_per_second: float) -> list[Happening]:
+    """All that begins in one second (of the Unix epoch); its consequences lie up to three minutes later."""
+    at = datetime.fromtimestamp(second, UTC)
+    chance = Random(f"{seed}:{second}")
+    told: list[Happening] = []
+    for number in range(_count(chance, orders_per_second * rhythm.live_share(at))):
+        captured_at = at + timedelta(milliseconds=chance.randrange(1000))
+        told.extend(happenings_of(draw(seed, chance, captured_at, second * 100 + number, LIVE)))
+    told.extend(signs_of_life(at))
+    if second % ADJUSTMENT_SECONDS == 0:
+        told.append(_adjustment(seed, chance, at, chance.choice(LOCATIONS)))
+    if second % RECEIPT_SECONDS == 0:
+        told.extend(_receipt(seed, at, location, 20, opening=False) for location in WAREHOUSES)
+    return sorted(told, key=lambda each: each.at)
+
+
+def signs_of_life(at: datetime) -> Iterator[Happening]:
+    """The feeds that report in this second: each store in its turn."""
+    second = int(at.timestamp())
+    if second % FEED_SECONDS["wms"] == 0:
+        for location in WAREHOUSES:
+            yield from _reports(at, location)
+    every = FEED_SECONDS["pos"]
+    for location in STORES[second % every :: every]:
+        yield from _reports(at, location)
+
+
+def received(
+    at: datetime, location: str, lines: tuple[StockLine, ...], document_id: str, *, opening: bool = False
+) -> Happening:
+    """Goods from a supplier."""
+    source = keeper(location)
+    event = StockReceived(
+        origin=source, document_id=document_id, location=location, currency=CURRENCY, opening=opening, lines=lines
+    )
+    return Happening(at, source, f"receipt/{document_id}", event)
+
+
+def sights(told: Sequence[Life], now: datetime) -> Sights:
+    """A shipped order, a refunded return and an order that waits for stock, of the web shop, before ``now``."""
+    recent = [life for life in reversed(told) if life.channel == "web"]
+    shipped = next(each for each in recent if each.keeps_goods and not each.returned and each.delivered_at < now)
+    returned = next(each for each in recent if each.keeps_goods and each.returned and each.refunded_at < now)
+    waiting = next(each for each in recent if each.scarce and each.cancelled_at and each.cancelled_at > now)
+    return Sights(shipped.order_id, returned.return_id, waiting.order_id)
+
+
+def _first_hour(now: datetime, days: int) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
+
+
+def _hour(seed: int, hour: int, orders_a_day: float) -> Iterator[Life]:
+    chance = Random(f"{seed}:past:{hour}")
+    start = datetime.fromtimestamp(hour * HOUR, UTC)
+    for number in range(_count(chance, orders_a_day / 24 * rhythm.share(start))):
+        captured_at = start + timedelta(milliseconds=chance.randrange(HOUR * 1000))
+        yield draw(seed, chance, captured_at, (hour * HOUR + number) * 100 + 99, PAST)
+    if hour % SCARCE_EVERY_HOURS == 0:
+        yield draw_scarce(seed, chance, start + timedelta(minutes=1), hour * HOUR * 100 + 98, PAST)
+
+
+def _count(chance: Random, mean: float) -> int:
+    return int(mean) + (chance.random() < mean % 1)
+
+
+def _location(location: str) -> LocationRegistered:
+    is_store = location not in WAREHOUSES
+    return LocationRegistered(origin=MASTER_DATA, location=location, kind="store" if is_store else "warehouse")
+
+
+def _master(at: datetime, what: str, event: Event) -> Happening:
+    return Happening(at, MASTER_DATA, what, event)
+
+
+def _order_list(on: date, channel: str, origin: str, told: Sequence[Life]) -> Happening:
+    documents = tuple(
+        ControlDocument(number=life.order_id, amount_minor=life.amount_minor - life.tax_minor, tax_minor=life.tax_minor)
+        for life in told
+    )
+    event = ControlTotalStated(
+        origin=origin, document_id=f"{channel}-{on}", kind="order_list", business_date=on, channel=channel,
+        currency=CURRENCY, count=len(documents), amount_minor=sum(one.amount_minor for one in documents),
+        tax_minor=sum(one.tax_minor for one in documents), documents=documents,
+    )  # fmt: skip
+    at = datetime.combine(on + timedelta(days=1), datetime.min.time(), UTC) - timedelta(seconds=1)
+    return Happening(at, origin, f"list/{channel}/{on}", event)
+
+
+def _reports(at: datetime, location: str) -> Iterator[Happening]:
+    feed = keeper(location)
+    for channel in shown_in(location):
+        event = FeedReported(feed=feed, channel=channel, location=location, source_at=at)
+        yield Happening(at, feed, f"feed/{feed}/{channel}/{location}/{at:%Y%m%dT%H%M%S}", event)
+
+
+def _receipt(seed: int, at: datetime, location: str, quantity: int, *, opening: bool) -> Happening:
+    document = f"{'OP' if opening else 'GR'}-{location}-{at:%Y%m%d-%H%M%S}"
+    lines = tuple(_stock_line(each, quantity) for each in assortment(seed, location))
+    return received(at, location, lines, document, opening=opening)
+
+
+def _stock_line(product: Product, quantity: int) -> StockLine:
+    return StockLine(sku=product.sku, quantity=quantity, unit_cost_minor=product.cost_minor)
+
+
+def _adjustment(seed: int, chance: Random, at: datetime, location: str) -> Happening:
+    product, source = chance.choice(assortment(seed, location)), keeper(location)
+    quantity, reason = chance.choice(((-1, "damaged"), (-2, "not found in the count"), (1, "found in the count")))
+    event = StockAdjusted(
+        origin=source, document_id=f"CC-{location}-{at:%Y%m%d-%H%M%S}", location=location,
+        channel=shown_in(location)[0], currency=CURRENCY, lines=(StockLine(sku=product.sku, quantity=quantity),),
+        reason=reason,
+    )  # fmt: skip
+    return Happening(at, source, f"count/{location}/{at:%Y%m%dT%H%M%S}", event)
