@@ -16,6 +16,7 @@ from collector.segments import SegmentLog
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from dashboards import app as pages
+from dashboards import wording
 from dashboards.pages import promises as promises_page
 from lineage import flows, slas
 from lineage.api import route_handlers
@@ -292,6 +293,11 @@ def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int])
         yield client
 
 
+def quoted(words: str) -> str:
+    """As the page's JSON has it."""
+    return msgspec.json.encode(words).decode()
+
+
 def page_of_promises(plane: httpx.Client) -> str:
     """What the browser is given for the first page, as the callback answers it."""
     described = next(
@@ -321,6 +327,7 @@ def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: htt
     assert printed == tiles
     documents = plane.get("/v1/export/openslo").text.split("---\n")[1:]
     assert len(documents) == len(tiles) == len(slas.load())
+    cards = 0
     for document in map(json.loads, documents):
         name = document["metadata"]["name"].replace("-", "_")
         tile, annotated = tiles[name], document["metadata"]["annotations"]
@@ -328,8 +335,8 @@ def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: htt
         assert document["spec"]["timeWindow"] == [{"duration": f"{tile['window_days']}d", "isRolling": True}]
         for figure in ("good", "bad", "pending", "overdue_open", "state"):
             assert annotated[f"tallytrace/{figure}"] == str(tile[figure])
-        shown = promises_page.described(msgspec.convert(tile, SlaTile, strict=False))
-        assert msgspec.json.encode(shown).decode() in page, name
+        assert quoted(wording.share(tile["value"])) in page, name
+        cards += quoted(promises_page.described(msgspec.convert(tile, SlaTile, strict=False))) in page
         if tile["as_of"]:
             place = f'channel="",kind="",location="",provider="",sla="{name}"'
             for figure in ("good", "bad", "pending", "excused", "refused"):
@@ -338,6 +345,7 @@ def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: htt
             assert f'tallytrace_sla_state{{{place},state="{tile["state"]}"}} 1.0\n' in exposed
             if tile["budget_left"] is not None:
                 assert f"tallytrace_sla_budget_left_ratio{{{place}}} {tile['budget_left']}\n" in exposed
+    assert cards == promises_page.ABOVE, "the tiles; the others are rows"
 
 
 @pytest.mark.proves(215)
