@@ -34,8 +34,8 @@ class Calendar(Struct, frozen=True, kw_only=True):
     def hours(self, day: date) -> tuple[datetime, datetime]:
         """From when to when work is done on a local day; both the same on a day off."""
         zone = ZoneInfo(self.zone)
-        opens = _at(day, clock_seconds(self.opens), zone)
-        return opens, _at(day, clock_seconds(self.closes), zone) if self.works_on(day) else opens
+        opens = at_clock(day, clock_seconds(self.opens), zone)
+        return opens, at_clock(day, clock_seconds(self.closes), zone) if self.works_on(day) else opens
 
 
 class Deadline(Struct, frozen=True, kw_only=True):
@@ -91,11 +91,12 @@ class Deadline(Struct, frozen=True, kw_only=True):
             while self.business and not calendar.works_on(due_day):
                 due_day += timedelta(days=1)
         if self.clock_seconds is None:
-            return int((_at(due_day, _NOON, zone) - _at(day, _NOON, zone)).total_seconds())
-        return int(_at(due_day, self.clock_seconds, zone).timestamp())
+            return int((at_clock(due_day, _NOON, zone) - at_clock(day, _NOON, zone)).total_seconds())
+        return int(at_clock(due_day, self.clock_seconds, zone).timestamp())
 
 
-def _at(day: date, seconds: int, zone: ZoneInfo) -> datetime:
+def at_clock(day: date, seconds: int, zone: ZoneInfo) -> datetime:
+    """When local clocks show so many seconds after midnight."""
     days, seconds = divmod(seconds, 86400)
     clock = time(seconds // 3600, seconds // 60 % 60)
     return datetime.combine(day + timedelta(days=days), clock, zone).astimezone(UTC)
@@ -103,7 +104,7 @@ def _at(day: date, seconds: int, zone: ZoneInfo) -> datetime:
 
 def midnight(day: date, zone: str) -> datetime:
     """The first instant of a local day."""
-    return _at(day, 0, ZoneInfo(zone))
+    return at_clock(day, 0, ZoneInfo(zone))
 
 
 def clock_seconds(text: str) -> int:

@@ -19,12 +19,20 @@ _DAYS_OFF: Final = 60
 """No more days than this follow each other in which so much work is done as on one day."""
 
 
+RECENT: Final = timedelta(days=1)
+"""The end of a window by which the burn of its budget is told."""
+
+
 class Window(NamedTuple):
     """``now``, the start of the window that ends now, and the oldest moment of the store."""
 
     now: datetime
     since: datetime
     oldest: datetime
+
+    @property
+    def recent(self) -> datetime:
+        return max(self.since, self.now - RECENT)
 
 
 def of_sla(sla: Sla, window: Window) -> Params:

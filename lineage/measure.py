@@ -5,15 +5,19 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+from msgspec import Struct
+
 from lineage.deadlines import midnight
 from lineage.derived import derive
 from lineage.item_params import Window
 from lineage.model import Sample
 from lineage.queries import Queries
-from lineage.rolling import DayRow, boundaries, by_segment, current
-from lineage.rows import micros, moment
+from lineage.rolling import DayRow, Measure, boundaries, by_segment, current
+from lineage.rows import ArrivalRow, micros, moment
 from lineage.samples import COLUMNS, naming_the_silent, read, sample, stored
 from lineage.slas import Sla
+from lineage.unchanged import SETTLED_AFTER, TRUSTED_FOR, Arrivals, Found, facts_of, found
 
 MOST_DAYS: Final = 400
 """Midnights that are caught up with; older history is left as it is."""
@@ -23,7 +27,8 @@ _EPOCH_DAY: Final = date(1970, 1, 1)
 class Measurer:
     """``clock`` gives the wall time that a measurement is stamped with; the time it is *of* is an argument.
 
-    ``paced``: a promise is measured again only when its ``measured_every`` has passed, and not at each tick.
+    ``paced``: a promise is measured again only when its ``measured_every`` has passed, and not at each tick. Of one
+    about which nothing new came and no moment passed, what was found before is stored again, and nothing is read.
     """
 
     def __init__(
@@ -41,10 +46,7 @@ class Measurer:
         self._clock = clock
         self._catch_up_every = catch_up_every
         self._paced = paced
-        self._caught_up_at: dict[str, datetime] = {}
-        self._measured_at: dict[str, datetime] = {}
-        self._seen: set[str] = set()  # milestones that something has reached
-        self._current: dict[str, list[Sample]] = {}
+        self._measured: dict[str, _Measured] = {}
 
     def tick(self, now: datetime) -> tuple[Sample, ...]:
         """Judge every promise as of ``now``, whole and by segment, and store it. Returns what was stored.
@@ -52,42 +54,69 @@ class Measurer:
         Every ``catch_up_every`` the midnights since the first data are measured too: those that are missing, or that
         late facts have changed, are stored again with their own time of measurement.
         """
-        measured_at = self._clock()
+        at = self._clock()
+        arrivals = self._queries.arrivals()
         oldest_us, newest_us = self._queries.extent(now)
         oldest = moment(oldest_us) if oldest_us else now
-        due = [sla for sla in self._slas if self._is_due(sla, measured_at)]
-        if any(sla.start not in self._seen for sla in due if sla.start):
-            self._seen = self._queries.milestones_reached()
-        found: list[Sample] = []
-        for sla in due:
-            found += self._measure(sla, Window(now, sla.window_start(now), oldest), newest_us, measured_at)
-            self._measured_at[sla.name] = measured_at
+        current: list[Sample] = []
+        midnights: list[Sample] = []
+        for sla in self._slas:
+            last = self._measured.get(sla.name)
+            if last and self._paced and at - last.at < timedelta(seconds=sla.measured_every.seconds):
+                continue
+            window = Window(now, sla.window_start(now), oldest)
+            one = self._measured[sla.name] = self._measure(sla, window, arrivals, newest_us, at, last)
+            current += one.samples
+            midnights += self._catch_up(sla, one, now, newest_us, at)
         for sla in self._derived:
-            found += self._store(derive(sla, [self._current.get(name, []) for name in sla.of]), measured_at)
-        return tuple(found)
+            parts = [self._measured[name].samples if name in self._measured else [] for name in sla.of]
+            current += derive(sla, parts)
+        self._store(current, at)
+        self._store(midnights, at, daily=True)
+        return (*current, *midnights)
 
-    def _is_due(self, sla: Sla, wall: datetime) -> bool:
-        last = self._measured_at.get(sla.name)
-        return not (self._paced and last) or wall - last >= timedelta(seconds=sla.measured_every.seconds)
-
-    def _measure(self, sla: Sla, window: Window, newest_us: int, measured_at: datetime) -> list[Sample]:
-        reached = not sla.start or sla.start in self._seen
+    def _measure(
+        self, sla: Sla, window: Window, arrivals: Arrivals, newest_us: int, at: datetime, last: "_Measured | None"
+    ) -> "_Measured":
+        arrived = arrivals.of(facts_of(sla))
+        if last and last.serves(window, arrived, at):
+            measures = [msgspec.structs.replace(one, as_of_us=micros(window.now)) for one in last.measures]
+            return msgspec.structs.replace(
+                last, at=at, measures=measures, samples=self._samples(sla, measures, newest_us)
+            )
+        reached = not sla.start or arrivals.has(sla.start)
         rows = self._queries.day_counts(sla, window) if reached else []
-        segments = by_segment(rows, sla.segments)
-        found = [sample(sla, current(segment, of, window.now), newest_us) for segment, of in segments.items()]
-        self._current[sla.name] = naming_the_silent(found) if sla.kind == "freshness" else found
-        kept = self._store(self._current[sla.name], measured_at)
-        last = self._caught_up_at.get(sla.name)
-        if last is None or measured_at - last >= self._catch_up_every:
-            missing = self._missing(sla, _midnights(sla, rows, window.now, newest_us), window.now)
-            kept += self._store(missing, measured_at, daily=True)
-            self._caught_up_at[sla.name] = measured_at
-        return kept
+        measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
+        same = last and last.found.arrived == arrived
+        return _Measured(
+            at=at,
+            read_at=at,
+            arrived_at=last.arrived_at if last and same else at,
+            found=found(sla, window, arrived, rows),
+            rows=rows,
+            measures=measures,
+            samples=self._samples(sla, measures, newest_us),
+            caught_up=last.caught_up if last else None,
+        )
 
-    def _store(self, samples: Sequence[Sample], measured_at: datetime, *, daily: bool = False) -> list[Sample]:
+    @staticmethod
+    def _samples(sla: Sla, measures: Sequence[Measure], newest_us: int) -> list[Sample]:
+        samples = [sample(sla, one, newest_us) for one in measures]
+        return naming_the_silent(samples) if sla.kind == "freshness" else samples
+
+    def _catch_up(self, sla: Sla, one: "_Measured", now: datetime, newest_us: int, at: datetime) -> list[Sample]:
+        zone = ZoneInfo(sla.calendar.zone)
+        today = (now - timedelta(microseconds=1)).astimezone(zone).toordinal() - _EPOCH_DAY.toordinal()
+        seen = CaughtUp(at, one.read_at, today, min(newest_us, micros(_instant(sla, today))))
+        last = one.caught_up
+        if last and (at - last.at < self._catch_up_every or last.same_as(seen)):
+            return []
+        one.caught_up = seen
+        return self._missing(sla, _midnights(sla, one.rows, today, newest_us), now)
+
+    def _store(self, samples: Sequence[Sample], measured_at: datetime, *, daily: bool = False) -> None:
         if samples:
             self._queries.write_samples(COLUMNS, [stored(one, measured_at, daily=daily) for one in samples])
-        return list(samples)
 
     def _missing(self, sla: Sla, midnights: Iterable[Sample], now: datetime) -> list[Sample]:
         since = now - timedelta(days=MOST_DAYS + 1)
@@ -95,10 +124,42 @@ class Measurer:
         return [one for one in midnights if _figures(one) not in known]
 
 
-def _midnights(sla: Sla, rows: Sequence[DayRow], now: datetime, newest_us: int) -> Iterable[Sample]:
+class CaughtUp(Struct, frozen=True):
+    """What the midnights were measured by."""
+
+    at: datetime
+    read_at: datetime
+    today: int
+    newest_us: int  # up to the last midnight
+
+    def same_as(self, other: "CaughtUp") -> bool:
+        return (self.read_at, self.today, self.newest_us) == (other.read_at, other.today, other.newest_us)
+
+
+class _Measured(Struct):
+    """One promise as it was measured last. ``read_at`` is when the store was read for it, ``arrived_at`` when what had
+    arrived by then was first seen."""
+
+    at: datetime
+    read_at: datetime
+    arrived_at: datetime
+    found: Found
+    rows: Sequence[DayRow]
+    measures: Sequence[Measure]
+    samples: list[Sample]
+    caught_up: CaughtUp | None
+
+    def serves(self, window: Window, arrived: tuple[ArrivalRow, ...], at: datetime) -> bool:
+        return (
+            self.read_at - self.arrived_at >= SETTLED_AFTER
+            and at - self.read_at < TRUSTED_FOR
+            and self.found.holds(window, arrived)
+        )
+
+
+def _midnights(sla: Sla, rows: Sequence[DayRow], today: int, newest_us: int) -> Iterable[Sample]:
     """One for each local midnight since the first data, of the window that ends there."""
     zone = ZoneInfo(sla.calendar.zone)
-    today = (now - timedelta(microseconds=1)).astimezone(zone).toordinal() - _EPOCH_DAY.toordinal()
     first = max(min((row.day for row in rows), default=today) + 1, today - MOST_DAYS + 1)
     days = range(first, today + 1)
     instants = {day: _instant(sla, day) for day in range(first, today + 2)}

@@ -13,6 +13,7 @@ from lineage.findings import CLOCKS_DIFFER
 from lineage.item_params import Params, Window, of_freshness, of_sla
 from lineage.rolling import DayRow
 from lineage.rows import (
+    ArrivalRow,
     BlocksRow,
     CountedRow,
     DisorderRow,
@@ -39,6 +40,7 @@ from lineage.rows import (
 )
 from lineage.search import Criteria
 from lineage.slas import Sla
+from lineage.unchanged import Arrivals
 
 SQL: Final = Path(__file__).with_name("sql")
 MOST_SPANS: Final = 20_000
@@ -49,8 +51,6 @@ _MONTH: Final = timedelta(days=31)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ANY_AMOUNT: Final = 2**62
 _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
-RECENT: Final = timedelta(days=1)
-"""The end of a window by which the burn of its budget is told."""
 _PARTS: Final = ("judged", "fresh_stretches", "samples", "recon_last_run")
 LONG: Final = 60.0
 """Seconds that a query over every item of a promise may take."""
@@ -150,6 +150,10 @@ class Queries:
 
     # --- promises ---
 
+    def arrivals(self) -> Arrivals:
+        """How often each kind of fact ever came: each milestone, and each table that promises read beside."""
+        return Arrivals(tuple(sorted(self._rows("arrivals", ArrivalRow, {}))))
+
     def extent(self, now: datetime) -> tuple[int, int]:
         """Microseconds of the oldest and the newest event up to ``now``; 0 when the store is empty."""
         oldest, newest = self._rows("extent", lambda oldest, newest: (oldest, newest), {})[0]
@@ -160,12 +164,8 @@ class Queries:
     def _newest(self, now: datetime, since: datetime) -> int:
         return self._rows("extent_until", int, {"now_us": micros(now), "from_us": micros(since)})[0]
 
-    def milestones_reached(self) -> set[str]:
-        """Every ``<entity>.<milestone>`` that something has reached."""
-        return set(self._rows("milestones_reached", str, {}))
-
     def day_counts(self, sla: Sla, window: Window) -> list[DayRow]:
-        recent = {"recent_us": micros(max(window.since, window.now - RECENT))}
+        recent = {"recent_us": micros(window.recent)}
         if sla.kind == "freshness":
             return self._rows("fresh_day_counts", DayRow, of_freshness(sla, window) | recent, LONG)
         return self._judged("day_counts", DayRow, _items(sla), of_sla(sla, window) | recent)

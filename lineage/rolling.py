@@ -46,6 +46,8 @@ class DayRow(NamedTuple):
     amount_out: int
     oldest_due_us: int  # of those overdue and still open; 0 = none
     last_us: int  # newest sign of life among the items; 0 where the store's newest event stands for all
+    first_us: int  # when the first of those inside was decided; 0 = none
+    due_us: int  # when the first of those pending is due; 0 = none
 
 
 class Measure(Struct, frozen=True):

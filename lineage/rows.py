@@ -28,6 +28,12 @@ def money(amount_minor: int, currency: str) -> Money | None:
     return Money(amount_minor, currency) if currency else None
 
 
+class ArrivalRow(NamedTuple):
+    fact: str  # ``<entity>.<milestone>``, or the name of a table
+    arrived: int
+    newest_us: int
+
+
 class EventRow(NamedTuple):
     at_us: int
     name: str

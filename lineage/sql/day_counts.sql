@@ -1,65 +1,84 @@
--- day_counts: what changed on each local day, by segment and currency; apart what is of the window that begins at
--- {since_us} (1), and of its end that begins at {recent_us} (2).
+-- day_counts: what changed on each local day, by segment and currency; apart what was decided in the window that begins
+-- at {since_us} (1), and in its end that begins at {recent_us} (2).
 SELECT
-    change.1 AS day,
-    change.2 AS inside,
+    day,
+    inside,
     channel,
     location,
     provider,
     kind,
     currency,
-    sumIf(items, change.3 = 'decided' AND verdict = 'good'),
-    sumIf(items, change.3 = 'decided' AND verdict = 'bad'),
-    sumIf(items, change.3 = 'decided' AND verdict = 'excused'),
-    sumIf(items, change.3 = 'decided' AND verdict = 'refused'),
-    sumIf(items, change.3 = 'opened'),
-    sumIf(items, change.3 = 'decided' AND verdict != 'refused'),
-    sumIf(items, change.3 = 'decided' AND verdict = 'bad'),
-    sumIf(items, change.3 = 'closed'),
-    sumIf(amount, change.3 = 'decided' AND verdict = 'bad'),
-    sumIf(amount, change.3 = 'closed'),
-    minIf(oldest_us, change.3 = 'decided' AND overdue),
-    toInt64(0)
+    sumIf(items, change = 'good'),
+    sumIf(items, change = 'bad'),
+    sumIf(items, change = 'excused'),
+    sumIf(items, change = 'refused'),
+    sumIf(items, change = 'opened'),
+    sumIf(items, change IN ('good', 'bad', 'excused')),
+    sumIf(items, change = 'bad'),
+    sumIf(items, change = 'closed'),
+    sumIf(amount, change = 'bad'),
+    sumIf(amount, change = 'closed'),
+    minIf(due_us, change = 'bad' AND overdue),
+    toInt64(0),
+    minIf(first_us, inside != 0),
+    minIf(due_us, change = 'opened' AND pending)
 FROM
 (
-    -- items that went the same way on the same days, counted first: what follows sees days, not items
     SELECT
-        toInt64(toDate(fromUnixTimestamp64Micro(start_us - 1, 'UTC'), {zone:String})) AS start_day,
-        toInt64(toDate(fromUnixTimestamp64Micro(counted_us, 'UTC'), {zone:String})) AS decided_day,
-        verdict = 'bad' AND closed_us != 0
-            ? toInt64(toDate(fromUnixTimestamp64Micro(greatest(closed_us - 1, counted_us), 'UTC'), {zone:String})) : -1
-            AS closed_day,
-        (start_us > {since_us:Int64}) + (start_us > {recent_us:Int64}) AS start_inside,
-        (counted_us >= {since_us:Int64}) + (counted_us >= {recent_us:Int64}) AS decided_inside,
-        (closed_us > {since_us:Int64}) + (closed_us > {recent_us:Int64}) AS closed_inside,
-        channel,
-        location,
-        provider,
-        kind,
-        currency,
-        verdict,
-        overdue,
-        sum(weight) AS items,
-        sum(amount_minor) AS amount,
-        min(due_us) AS oldest_us
+        channel, location, provider, kind, currency, overdue, pending, items, amount, due_us, first_us,
+        changes.1 AS day,
+        changes.2 AS inside,
+        changes.3 AS change
     FROM
     (
-        -- a deadline is missed after it, all else happens up to its moment: midnight ends the day before
         SELECT
-            channel, location, provider, kind, currency, verdict, overdue, weight, amount_minor, start_us, closed_us,
-            due_us, verdict = 'bad' AND NOT spoiled ? due_us : decided_us - 1 AS counted_us
+            channel, location, provider, kind, currency, overdue, items, amount, due_us, first_us,
+            verdict = 'pending' AS pending,
+            arrayJoin(arrayFilter(one -> one.3 != '', [
+                (start_day, 0, verdict = 'refused' ? '' : 'opened'),
+                (decided_day, inside, pending ? '' : verdict),
+                (closed_day, 0, closed_day = 0 ? '' : 'closed')])) AS changes
         FROM
         (
+            -- items that went the same way on the same days, counted first: what follows sees days, not items
+            SELECT
+                channel, location, provider, kind, currency, verdict, overdue, start_day, decided_day, closed_day,
+                inside,
+                sum(weight) AS items,
+                sum(amount_minor) AS amount,
+                min(least_due_us) AS due_us,
+                min(counted_us) AS first_us
+            FROM
+            (
+                SELECT
+                    channel, location, provider, kind, currency, verdict, overdue, weight, amount_minor, counted_us,
+                    due_us AS least_due_us,
+                    toInt64(toDate(fromUnixTimestamp64Micro(start_us - 1, 'UTC'), {zone:String})) AS start_day,
+                    toInt64(toDate(fromUnixTimestamp64Micro(counted_us, 'UTC'), {zone:String})) AS decided_day,
+                    toInt64(toDate(fromUnixTimestamp64Micro(over_us, 'UTC'), {zone:String})) AS closed_day,
+                    (counted_us >= {since_us:Int64}) + (counted_us >= {recent_us:Int64}) AS inside
+                FROM
+                (
+                    SELECT
+                        *, verdict = 'bad' AND closed_us != 0 ? greatest(closed_us - 1, counted_us) : 0 AS over_us
+                    FROM
+                    (
+                        -- a deadline is missed after it, all else happens up to its moment: midnight ends the day before
+                        SELECT
+                            channel, location, provider, kind, currency, verdict, overdue, weight, amount_minor,
+                            start_us, closed_us, due_us,
+                            verdict = 'bad' AND NOT spoiled ? due_us : decided_us - 1 AS counted_us
+                        FROM
+                        (
 /*judged*/
+                        )
+                    )
+                )
+            )
+            GROUP BY channel, location, provider, kind, currency, verdict, overdue, start_day, decided_day, closed_day,
+                     inside
         )
     )
-    GROUP BY start_day, decided_day, closed_day, start_inside, decided_inside, closed_inside, channel, location,
-             provider, kind, currency, verdict, overdue
 )
-ARRAY JOIN arrayConcat(
-    verdict = 'refused' ? [] : [(start_day, start_inside, 'opened')],
-    verdict = 'pending' ? [] : [(decided_day, decided_inside, 'decided')],
-    closed_day < 0 ? [] : [(closed_day, closed_inside, 'closed')]
-) AS change
 GROUP BY day, inside, channel, location, provider, kind, currency
 ORDER BY day, inside

@@ -10,7 +10,9 @@ SELECT
     sum(fresh),
     sum(counted - fresh),
     0, 0, 0, 0, 0, 0, 0, 0, 0,
-    max(life_us)
+    max(life_us),
+    min(begin_minute) * 60000000 - 1,
+    0
 FROM
 (
 /*fresh_stretches*/

@@ -517,3 +517,64 @@ def test_each_midnight_equals_a_measurement_at_that_midnight(
         for one in live.tick(midnight(date.fromisoformat(day), "Europe/London")):
             then = midnights[one.as_of, one.channel]
             assert (counts(then), then.at_risk) == (counts(one), one.at_risk), (day, one.channel)
+
+
+class Asked(Storage):
+    """Counts what is asked of a storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._asked = storage
+        self.queries: list[str] = []
+
+    def query(self, sql: str, *args: Any, **also: Any) -> list[tuple[Any, ...]]:
+        self.queries.append(sql.partition(":")[0].removeprefix("-- "))
+        return self._asked.query(sql, *args, **also)
+
+    def insert(self, *args: Any) -> None:
+        self._asked.insert(*args)
+
+
+def test_what_is_not_read_again_is_as_if_it_were(
+    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]]
+) -> None:
+    """Moments just before, at and after a deadline and an edge of the window, and such at which nothing happens."""
+    sla, made = delivery
+    asked = Asked(storage)
+    wall = at("2026-01-01 00:00:00")
+    patient = timedelta(days=9999)
+
+    def clock() -> datetime:
+        return wall
+
+    measurer = Measurer(Queries(asked), [sla], clock, catch_up_every=patient)
+    reached(storage, "LAST", "released", at("2011-04-20 09:00:00"))
+    begin = at("2011-04-20 10:00:00")
+    window = Window(begin, sla.window_start(begin), at("2010-12-01 00:00:00"))
+    items = Queries(storage).items(sla, window, Filter(most=1000))
+    micro = timedelta(microseconds=1)
+    due = moment(min(row.due_us for row in items if row.entity_id == "LAST"))
+    first = min(row.decided_us for row in items if row.decided_us > micros(window.since))
+    leaves = moment(first) + (begin - window.since)
+    nothing = [begin + timedelta(seconds=1), begin + timedelta(seconds=2)]
+    read: list[bool] = []
+    for now in [begin, *nothing, *sorted([due - micro, due, due + micro, leaves - micro, leaves, leaves + micro])]:
+        wall += timedelta(minutes=1)
+        asked.queries.clear()
+        kept = measurer.tick(now)
+        read.append("day_counts" in asked.queries)
+        fresh = Measurer(Queries(storage), [sla], clock, catch_up_every=patient).tick(now)
+        now_only = [one for one in fresh if one.as_of == now]
+        assert [one for one in kept if one.as_of == now] == now_only, now
+    assert read[:3] == [True, True, False]  # the second makes sure that all of an insert was seen
+    assert 0 < sum(read[3:]) < 6
+    reached(storage, made[0]["id"], "delivered", now)
+    wall += timedelta(minutes=1)
+    asked.queries.clear()
+    measurer.tick(now + micro)
+    assert "day_counts" in asked.queries
+
+
+def reached(storage: Storage, entity_id: str, milestone: str, when: datetime) -> None:
+    columns = "entity entity_id correlation_id milestone occurred_at channel"
+    row = ("fulfilment", entity_id, bytes(16), milestone, when, "web")
+    storage.insert("milestones", columns.split(), [row])
