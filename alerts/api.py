@@ -18,7 +18,7 @@ from alerts.page import Alert
 from alerts.reader import SampleReader
 from alerts.register import Owner, owner_of, things
 from alerts.routing import Routes, matches
-from alerts.rule import AnyRule
+from alerts.rule import EVERY, AnyRule
 from alerts.rulebook import Promise, Refusal, RulesRefusedError, explained, load_rules
 from alerts.silence import Line, Silence, Wanted, fault
 from alerts.store import DeliveryRecord, RuleRun, Store, StoreUnavailableError
@@ -202,8 +202,8 @@ def desk_handlers(
             names = ", ".join(rule.name for rule in book.rules)
             raise RulesRefusedError([Refusal(0, data.name, f"give one rule, by its text or its name: {names}")])
         rule = found[0]
-        if not sla_of(rule):
-            raise RulesRefusedError([Refusal(0, rule.name, "only rules on a promise have measurements to replay")])
+        if sla_of(rule) in ("", EVERY):
+            raise RulesRefusedError([Refusal(0, rule.name, "only a rule on one promise has measurements to replay")])
         return Response(_replayed(rule, book, samples, now(), data.since_seconds))
 
     @get("/v1/alerts/audit", sync_to_thread=True, tags=["alerts"], exception_handlers=_ERRORS)
@@ -240,10 +240,9 @@ def owned(routes: Routes, asked: Collection[str]) -> Ownership:
 def _replayed(rule: AnyRule, book: Book, samples: SampleReader, now: datetime, since_seconds: float) -> Backtest:
     sla = sla_of(rule)
     since = now - timedelta(seconds=since_seconds)
-    window_seconds = book.promises[sla].window_seconds
-    begins = since - timedelta(seconds=reach_back(rule, window_seconds))
+    begins = since - timedelta(seconds=reach_back(rule))
     stored = samples.history(sla, begins, now, located="location" in rule.levels)
-    found = replayed(rule, stored, since, now, window_seconds)
+    found = replayed(rule, stored, since, now)
     return msgspec.structs.replace(found, explained=explained(rule, book.promises))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from alerts.condition import Counted, Place, windows
+from alerts.condition import Counted, Place, counts_silence, windows
 from alerts.evaluate import AlertState, step
 from alerts.readings import Segment, of_samples
 from alerts.recent import counted, instants
@@ -17,6 +17,7 @@ from alerts.rule import AnyRule
 from lineage.model import Money, Sample
 
 PAUSE: Final = timedelta(minutes=5)
+MIDNIGHT_SECONDS: Final = 25 * 3600.0  # from one to the next, at most
 
 
 class Fired(Struct, frozen=True, kw_only=True):
@@ -50,26 +51,24 @@ class History:
             self.moments[one.as_of].append(one)
             segment = (one.channel, one.location, one.provider)
             self._times[segment].append(one.as_of)
-            self._counts[segment].append(Counted(one.good, one.bad))
+            self._counts[segment].append(Counted(one.all_good, one.all_bad))
 
     def at(self, segment: Segment, instant: datetime) -> Counted | None:
         place = bisect_right(self._times[segment], instant)
         return self._counts[segment][place - 1] if place else None
 
 
-def replayed(
-    rule: AnyRule, samples: Sequence[Sample], since: datetime, until: datetime, window_seconds: float
-) -> Backtest:
+def replayed(rule: AnyRule, samples: Sequence[Sample], since: datetime, until: datetime) -> Backtest:
     """``samples`` may begin before ``since``, for the windows that reach back."""
     history = History(samples)
     states: dict[str, AlertState] = {}
     open_now: dict[str, Fired] = {}
     done: list[Fired] = []
     judged = 0
-    for moment, samples_then in _moments(history, since, until):
+    for moment, samples_then in _moments(rule, history, since, until):
         judged += len(samples_then) if samples_then is history.moments.get(moment) else 0
         known = {key: state.place for key, state in states.items()}
-        recent = _recent(rule, history, samples_then, window_seconds)
+        recent = _recent(rule, history, samples_then)
         for key, (place, reading) in of_samples(samples_then, rule.levels, known, recent).items():
             before = states.get(key) or AlertState(rule=rule.name, group=key, place=place)
             taken = step(before, reading, rule, moment)
@@ -85,35 +84,37 @@ def replayed(
     return Backtest(rule=rule.name, since=since, until=until, measurements=judged, fired=tuple(fired))
 
 
-def _moments(history: History, since: datetime, until: datetime) -> Iterator[tuple[datetime, list[Sample]]]:
-    """Every moment of measurement, and in longer pauses the last one again, since a rule may be about silence."""
+def _moments(
+    rule: AnyRule, history: History, since: datetime, until: datetime
+) -> Iterator[tuple[datetime, list[Sample]]]:
+    """Every moment of measurement, and in longer pauses the last one again, as long as it says something."""
+    about_silence = counts_silence(rule) or rule.no_data != "keep"
+    says_something = timedelta(seconds=rule.stale_after_seconds) + PAUSE
     last: list[Sample] = []
-    reached = since
+    reached = measured = since
     for moment in [*(each for each in history.moments if since <= each <= until), until]:
-        while moment - reached > PAUSE:
+        while moment - reached > PAUSE and (about_silence or reached - measured <= says_something):
             reached += PAUSE
             yield reached, last
         reached = moment
         if moment in history.moments:
-            last = history.moments[moment]
+            last, measured = history.moments[moment], moment
             yield moment, last
 
 
-def _recent(
-    rule: AnyRule, history: History, samples: Sequence[Sample], window_seconds: float
-) -> dict[Segment, dict[float, Counted]]:
+def _recent(rule: AnyRule, history: History, samples: Sequence[Sample]) -> dict[Segment, dict[float, Counted]]:
     wanted = windows(rule)
     if not wanted or not samples:
         return {}
     now = samples[0].as_of
-    asked = instants(now, wanted, window_seconds)
+    asked = instants(now, wanted)
     found = {}
     for one in samples:
         if one.kind:
             continue
         segment = (one.channel, one.location, one.provider)
         stored = {instant: count for instant in asked if (count := history.at(segment, instant))}
-        found[segment] = counted(now, Counted(one.good, one.bad), stored, wanted, window_seconds)
+        found[segment] = counted(now, Counted(one.all_good, one.all_bad), stored, wanted)
     return found
 
 
@@ -121,7 +122,7 @@ def _in_words(place: Place) -> str:
     return place.key if place.key != "*" else "all of it"
 
 
-def reach_back(rule: AnyRule, window_seconds: float) -> float:
-    """Seconds before the first moment that a rule looks at: what falls off the back of the promise's window counts."""
+def reach_back(rule: AnyRule) -> float:
+    """Seconds before the first moment that a rule looks at; midnights are always measured."""
     wanted = windows(rule)
-    return max(wanted) + window_seconds if wanted else 0.0
+    return max(wanted) + MIDNIGHT_SECONDS if wanted else 0.0

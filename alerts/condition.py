@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
 from alerts.rule import (
     Absence,
     AnyRule,
+    BadCount,
     BadRatio,
     BurnRate,
     Level,
@@ -24,13 +25,15 @@ from lineage.model import Money
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """What a reading is of; an empty field means all. ``subject`` is a thing of the register of owners."""
+    """What a reading is of; an empty field means all. ``subject`` is a thing of the register of owners,
+    ``promise`` a whole promise of a rule on all of them."""
 
-    level: Level = "all"
+    level: Level | Literal["promise"] = "all"
     channel: str = ""
     location: str = ""
     provider: str = ""
     subject: str = ""
+    promise: str = ""
 
     @property
     def key(self) -> str:
@@ -46,6 +49,8 @@ class Place(Struct, frozen=True, kw_only=True):
                 return f"provider {self.provider}"
             case "location":
                 return f"{self.channel}/{self.location}"
+            case "promise":
+                return f"promise {self.promise}"
 
 
 class Counted(Struct, frozen=True):
@@ -67,6 +72,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     place: Place
     as_of: datetime
+    decided: int = 0  # in the window of the promise
     overdue_open: int = 0
     at_risk: tuple[Money, ...] = ()
     oldest_due_at: datetime | None = None
@@ -85,7 +91,10 @@ class Verdict(Struct, frozen=True):
 def judged(rule: AnyRule, reading: Reading, now: datetime) -> Verdict:
     match rule:
         case Overdue():
-            return _overdue(rule, reading)
+            return _overdue(rule, reading, now)
+        case BadCount():
+            bad = reading.recent[rule.within_seconds].bad
+            return Verdict(bad >= rule.bad_at_least, f"{bad} bad in {in_words(rule.within_seconds)}")
         case BurnRate() | BadRatio():
             return _burning(rule, reading)
         case Staleness():
@@ -106,6 +115,8 @@ def counts_silence(rule: AnyRule) -> bool:
 
 def windows(rule: AnyRule) -> frozenset[float]:
     """Lengths of the windows in which a rule counts what was decided."""
+    if isinstance(rule, BadCount):
+        return frozenset({rule.within_seconds})
     pairs = thresholds(rule, 0.0) if isinstance(rule, BurnRate | BadRatio) else ()
     return frozenset(seconds for one in pairs for seconds in (one.long_seconds, one.short_seconds))
 
@@ -114,15 +125,31 @@ def sla_of(rule: AnyRule) -> str:
     return rule.sla if isinstance(rule, SlaRule) else ""
 
 
-def _overdue(rule: Overdue, reading: Reading) -> Verdict:
+def least_bad(rule: AnyRule) -> int:
+    """Bad items in the window of the promise below which a rule that counts in windows cannot hold."""
+    return (
+        rule.bad_at_least
+        if isinstance(rule, BadCount)
+        else rule.min_bad
+        if isinstance(rule, BurnRate | BadRatio)
+        else 0
+    )
+
+
+def _overdue(rule: Overdue, reading: Reading, now: datetime) -> Verdict:
     count = reading.overdue_open
-    if rule.overdue_at_least and count >= rule.overdue_at_least:
+    few = rule.decided_under is None or reading.decided < rule.decided_under
+    if rule.overdue_at_least and few and count >= rule.overdue_at_least:
         return Verdict(True, f"{count} overdue and still open")
     if worth := _beyond(reading, rule.value_at_least):
         return Verdict(True, f"{count} overdue and still open, {worth}")
-    wanted = [f"fewer than {rule.overdue_at_least}"] if rule.overdue_at_least else []
+    late = (now - reading.oldest_due_at).total_seconds() if reading.oldest_due_at else 0.0
+    if count and rule.oldest_seconds and late >= rule.oldest_seconds:
+        return Verdict(True, f"{count} overdue and still open, the oldest for {in_words(late)}")
+    wanted = [f"fewer than {rule.overdue_at_least}"] if rule.overdue_at_least and few else []
+    wanted += [f"{reading.decided} decided, so that a number says nothing"] if rule.overdue_at_least and not few else []
     wanted += [f"less than {Money(least, currency)}" for currency, least in rule.value_at_least.items()]
-    return Verdict(False, f"{count} overdue, {' and '.join(wanted)}")
+    return Verdict(False, f"{count} overdue, {' and '.join(wanted)}".removesuffix(", "))
 
 
 def _beyond(reading: Reading, value_at_least: Mapping[str, int]) -> str:

@@ -2,26 +2,43 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from alerts.register import Escalation
-from alerts.rule import COARSER
 
 Transition = Literal["page", "update", "escalate", "remind", "acknowledge", "resolve", "heartbeat"]
 REMIND_AFTER: Final = timedelta(hours=1)
 REPEAT: Final = timedelta(hours=4)
+LINGER: Final = timedelta(minutes=10)  # after what hid it is over: mostly both are
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """One alert of an incident, as far as telling is concerned. ``hidden``: why it is not told; "" when it is."""
+    """One alert of an incident, as far as telling is concerned. ``hidden``: why it is not told; "" when it is.
+
+    ``inhibited``: another alert hides it, and no silence.
+    """
 
     alert_id: str
     firing: bool
     told: bool
     hidden: str = ""
+    inhibited: bool = False
+
+
+class Where(NamedTuple):
+    """The place of an alert; an empty field means all."""
+
+    level: str
+    channel: str = ""
+    location: str = ""
+    provider: str = ""
+    subject: str = ""
+
+
+ALL: Final = Where("all")
 
 
 class Incident(Struct, frozen=True, kw_only=True):
@@ -49,6 +66,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     remind_at: datetime | None = None
     step: int = 0
     notices: int = 0
+    inhibited_at: datetime | None = None  # when another alert hid all of it last
     standing: str = ""  # why nothing was told when it was looked at last
 
 
@@ -72,11 +90,13 @@ def decide(incident: Incident, members: Sequence[Member], path: Escalation | Non
     if not firing:
         return _over(incident, now)
     if not shown:
-        return _quiet(incident, firing[0].hidden, None)
+        return _quiet(_inhibited(incident, firing, now), firing[0].hidden, None)
     if incident.paged_at is None:
         page_at = incident.opened_at + timedelta(seconds=incident.group_wait_seconds)
         if now < page_at:
             return _quiet(incident, "waits for what belongs to it", page_at)
+        if incident.inhibited_at and now < incident.inhibited_at + LINGER:
+            return _quiet(incident, "waits for its end, since what hid it is over", incident.inhibited_at + LINGER)
         paged = _told(incident, now, paged_at=now)
         return Decided(_with_next(paged, path, now), Notice("page", f"{len(shown)} firing"))
     if incident.remind_at and now >= incident.remind_at:
@@ -86,6 +106,13 @@ def decide(incident: Incident, members: Sequence[Member], path: Escalation | Non
     if incident.acknowledged_at:
         return _quiet(incident, f"acknowledged by {incident.acknowledged_by}", incident.remind_at)
     return _unanswered(incident, shown, path, now)
+
+
+def _inhibited(incident: Incident, firing: Sequence[Member], now: datetime) -> Incident:
+    """With the time, to the minute, so that it need not be kept each time."""
+    if not any(one.inhibited for one in firing):
+        return incident
+    return msgspec.structs.replace(incident, inhibited_at=now.replace(second=0, microsecond=0))
 
 
 def _unanswered(incident: Incident, shown: Sequence[Member], path: Escalation | None, now: datetime) -> Decided:
@@ -116,17 +143,35 @@ def acknowledged(incident: Incident, by: str, note: str, until: datetime, now: d
     )  # fmt: skip
 
 
-def inhibited(level: str, key: tuple[str, str, str], firing: Collection[tuple[str, str, str, str]]) -> str:
-    """The coarser place of the same rule that fires already, "" when there is none.
+def covering(where: Where) -> list[Where]:
+    """The place itself and those that it is part of, from the narrowest."""
+    found = [where]
+    if where.channel and (where.location or where.subject):
+        found.append(Where("channel", where.channel))
+    if where != ALL:
+        found.append(ALL)
+    return found
 
-    ``key``: rule, channel, provider of the alert; ``firing``: rule, level, channel, provider of all that fire.
+
+def inhibited(rule: str, where: Where, firing: Collection[tuple[str, Where]], hidden_by: Sequence[str] = ()) -> str:
+    """Why nobody is told: the rule fires for more than this place, or one of ``hidden_by`` for as much; else "".
+
+    ``firing``: rule and place of all that fires.
     """
-    rule, channel, _ = key
-    for coarser in COARSER.get(level, ()):  # type: ignore[call-overload]
-        source = (rule, coarser, channel if coarser == "channel" else "", "")
-        if source in firing:
-            return f"the same rule fires for {channel if coarser == 'channel' else 'all of it'}"
+    places = covering(where)
+    for more in places[1:]:
+        if (rule, more) in firing:
+            return f"the same rule fires for {_in_words(more)}"
+    for other in hidden_by:
+        for more in places:
+            if (other, more) in firing:
+                return f"{other} fires for {_in_words(more)}"
     return ""
+
+
+def _in_words(where: Where) -> str:
+    named = "/".join(filter(None, (where.subject, where.channel, where.location, where.provider)))
+    return named or ("all of it" if where == ALL else "no channel")
 
 
 def _told(incident: Incident, now: datetime, **changed: object) -> Incident:

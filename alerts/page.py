@@ -54,6 +54,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         """In words."""
+        if self.level == "promise":
+            return self.sla
         return "/".join(filter(None, (self.subject, self.channel, self.location, self.provider)))
 
 

@@ -10,8 +10,8 @@ from lineage.model import OverdueItem, Sample
 
 
 class SampleReader(Protocol):
-    def newest_samples(self, sla: str, /) -> Sequence[Sample]:
-        """The newest stored measurement of each segment of the SLA; the one without any segment covers all."""
+    def newest_samples(self) -> Mapping[str, Sequence[Sample]]:
+        """By SLA the newest stored measurement of each segment; the one without any segment covers all."""
         ...
 
     def overdue_items(self, sla: str, channel: str, limit: int, /) -> Sequence[OverdueItem]:

@@ -66,6 +66,16 @@ def of_samples(
     return found
 
 
+def of_promises(slas: Iterable[str], newest: Mapping[str, Sequence[Sample]]) -> Placed:
+    """The measurement of the whole of each promise, by promise."""
+    found: Placed = {}
+    for sla in slas:
+        place = Place(level="promise", promise=sla)
+        whole = (one for one in newest.get(sla, ()) if not (one.channel or one.location or one.provider or one.kind))
+        found[place.key] = (place, next((_reading(one, place) for one in whole), None))
+    return found
+
+
 def of_exceptions(
     undecided: Sequence[Undecided], rule: OpenExceptions, known: Mapping[str, Place], now: datetime
 ) -> Placed:
@@ -118,6 +128,7 @@ def _reading(sample: Sample, place: Place, recent: Mapping[Segment, Mapping[floa
     return Reading(
         place=place,
         as_of=sample.as_of,
+        decided=sample.good + sample.bad,
         overdue_open=sample.overdue_open,
         at_risk=sample.at_risk,
         oldest_due_at=sample.oldest_due_at,
@@ -129,7 +140,9 @@ def _reading(sample: Sample, place: Place, recent: Mapping[Segment, Mapping[floa
 
 def _nothing_open(whole: Reading, place: Place) -> Reading:
     nothing = {seconds: Counted(0, 0) for seconds in whole.recent}
-    return msgspec.structs.replace(whole, place=place, overdue_open=0, at_risk=(), oldest_due_at=None, recent=nothing)
+    return msgspec.structs.replace(
+        whole, place=place, decided=0, overdue_open=0, at_risk=(), oldest_due_at=None, recent=nothing
+    )
 
 
 def _without_channel(whole: Reading, channels: Collection[Sample]) -> Reading:

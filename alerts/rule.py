@@ -16,9 +16,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400 * 30)]
 Positive = Annotated[float, Meta(gt=0, le=86_400 * 30)]
 Count = Annotated[int, Meta(ge=1)]
 
-COARSER: Final[dict[Level, tuple[Level, ...]]] = {
-    "all": (), "channel": ("all",), "provider": ("all",), "location": ("channel", "all"),
-}  # fmt: skip
+EVERY: Final = "*"
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -27,7 +25,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     ``owner`` names whose it is; ``about`` names a thing of the register of owners instead, whose owner it then has.
     ``for_seconds``: how long the condition must hold before somebody is told. ``keep_firing_for_seconds``: how long it
     must be over before the alert resolves. An older measurement than ``stale_after_seconds`` is none, and ``no_data``
-    says what none means: keep the state, alert, or resolve. Severity "record" is kept and shown, and never sent.
+    says what none means: keep the state, alert, or resolve. Severity "record" is kept and shown, and never sent. While
+    a rule of ``hidden_by`` fires for the same place, or for more of it, this one is not told: it is the same trouble.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -42,20 +41,37 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     keep_firing_for_seconds: Seconds = 0
     no_data: NoData = "keep"
     levels: Annotated[tuple[Level, ...], Meta(min_length=1)] = ("channel",)
+    hidden_by: tuple[str, ...] = ()
     enabled: bool = True
 
 
 class SlaRule(Rule, frozen=True, kw_only=True):
-    """A rule on the stored measurements of one promise, judged for every segment of ``levels`` apart."""
+    """A rule on the stored measurements of one promise, judged for every segment of ``levels`` apart.
+
+    Without ``owner`` and ``about`` it is the promise's owner's.
+    """
 
     sla: Text
 
 
 class Overdue(SlaRule, frozen=True, kw_only=True, tag="overdue"):
-    """At least so many items past their deadline and open, or at least such a value (minor units by currency)."""
+    """At least so many items past their deadline and open, such a value (minor units by currency), or one so old.
+
+    With ``decided_under`` the number tells only where the window of the promise has decided fewer: a few late ones of
+    many say nothing, and there a share can tell.
+    """
 
     overdue_at_least: Count | None = None
+    decided_under: Count | None = None
     value_at_least: dict[str, Count] = {}
+    oldest_seconds: Positive | None = None  # since its deadline
+
+
+class BadCount(SlaRule, frozen=True, kw_only=True, tag="bad_count"):
+    """At least so many items were bad in the last seconds: for what must never be, and for what is rare."""
+
+    bad_at_least: Count
+    within_seconds: Positive
 
 
 class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +110,7 @@ class Staleness(SlaRule, frozen=True, kw_only=True, tag="staleness"):
 
 
 class Absence(SlaRule, frozen=True, kw_only=True, tag="absence"):
-    """The promise has not been measured for so long."""
+    """The promise has not been measured for so long; with the SLA "*", each of the promises."""
 
     silent_for_seconds: Positive
 
@@ -113,7 +129,7 @@ class OpenExceptions(Rule, frozen=True, kw_only=True, tag="exceptions"):
     oldest_seconds: Positive | None = None
 
 
-AnyRule = Overdue | BurnRate | BadRatio | Staleness | Absence | OpenExceptions
+AnyRule = Overdue | BadCount | BurnRate | BadRatio | Staleness | Absence | OpenExceptions
 
 
 class Threshold(Struct, frozen=True):

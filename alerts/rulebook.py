@@ -8,11 +8,26 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from alerts.rule import AnyRule, BadRatio, BurnRate, OpenExceptions, Overdue, SlaRule, Threshold, detection, thresholds
+from alerts.rule import (
+    EVERY,
+    Absence,
+    AnyRule,
+    BadRatio,
+    BurnRate,
+    OpenExceptions,
+    Overdue,
+    SlaRule,
+    Threshold,
+    detection,
+    thresholds,
+)
 
 
 class Promise(Struct, frozen=True, kw_only=True):
-    """What rules need to know of an SLA. ``deadline`` in words, "" when nothing of it is ever overdue."""
+    """What rules need to know of an SLA. ``deadline`` in words, "" when nothing of it is ever overdue.
+
+    ``targets``: others than ``target``, that some segments have.
+    """
 
     deadline: str
     target: float
@@ -20,6 +35,8 @@ class Promise(Struct, frozen=True, kw_only=True):
     levels: frozenset[str]
     rolling: bool = True
     measured_every_seconds: float = 0
+    owner: str = ""
+    targets: frozenset[float] = frozenset()
 
 
 class Refusal(Struct, frozen=True):
@@ -70,6 +87,7 @@ def load_rules(
     lines = headers if len(headers) == len(tables) else [0] * len(tables)
     rules: list[AnyRule] = []
     refusals: list[Refusal] = []
+    placed: dict[str, int] = {}
     for line, table in zip(lines, tables, strict=True):
         name = str(table.get("name", "without a name"))
         if any(name == rule.name for rule in instead):
@@ -79,12 +97,45 @@ def load_rules(
         except msgspec.ValidationError as error:
             refusals.append(Refusal(line, name, str(error)))
             continue
+        rule = _owned(rule, promises)
         faults = _faults(rule, rules, owners, things) + _of_promise(rule, promises)
         refusals += [Refusal(line, name, reason) for reason in faults]
         rules.append(rule)
+        placed[name] = line
+    if not refusals:
+        refusals = _of_all((*rules, *instead), placed)
     if refusals:
         raise RulesRefusedError(refusals)
     return (*rules, *instead)
+
+
+def _owned(rule: AnyRule, promises: Mapping[str, Promise]) -> AnyRule:
+    """Without an owner of its own a rule on a promise is the promise's."""
+    if rule.owner or rule.about or not isinstance(rule, SlaRule) or rule.sla not in promises:
+        return rule
+    return msgspec.structs.replace(rule, owner=promises[rule.sla].owner)
+
+
+def _of_all(rules: Sequence[AnyRule], lines: Mapping[str, int]) -> list[Refusal]:
+    """What is wrong with how rules hide each other."""
+    hides = {rule.name: rule.hidden_by for rule in rules}
+    found = []
+    for rule in rules:
+        reached: set[str] = set()
+        ahead = list(rule.hidden_by)
+        while ahead:
+            name = ahead.pop()
+            if name not in reached and name in hides:
+                reached.add(name)
+                ahead += hides[name]
+        faults = [f"hidden_by: no rule is named {name!r}" for name in rule.hidden_by if name not in hides]
+        untold = {one.name for one in rules if one.severity == "record"}
+        faults += [
+            f"hidden_by: {name!r} is only recorded, so nobody would hear" for name in rule.hidden_by if name in untold
+        ]
+        faults += ["it would be hidden by itself"] if rule.name in reached else []
+        found += [Refusal(lines.get(rule.name, 0), rule.name, reason) for reason in faults]
+    return found
 
 
 def explained(rule: AnyRule, promises: Mapping[str, Promise]) -> str:
@@ -129,8 +180,10 @@ def _faults(rule: AnyRule, before: list[AnyRule], owners: Collection[str], thing
         faults.append(f"unknown owner {rule.owner!r}; known: {', '.join(sorted(owners)) or 'none'}")
     if rule.about and rule.about not in things:
         faults.append(f"nothing in the register of owners is named {rule.about!r}")
-    if isinstance(rule, Overdue) and not (rule.overdue_at_least or rule.value_at_least):
-        faults.append("it can never fire: give overdue_at_least, value_at_least or both")
+    if isinstance(rule, Overdue) and not (rule.overdue_at_least or rule.value_at_least or rule.oldest_seconds):
+        faults.append("it can never fire: give overdue_at_least, value_at_least or oldest_seconds")
+    if isinstance(rule, Overdue) and rule.decided_under and not rule.overdue_at_least:
+        faults.append("decided_under says nothing without overdue_at_least")
     if isinstance(rule, OpenExceptions) and not (rule.open_at_least or rule.value_at_least or rule.oldest_seconds):
         faults.append("it can never fire: give open_at_least, value_at_least or oldest_seconds")
     return faults
@@ -139,6 +192,11 @@ def _faults(rule: AnyRule, before: list[AnyRule], owners: Collection[str], thing
 def _of_promise(rule: AnyRule, promises: Mapping[str, Promise]) -> list[str]:
     if not isinstance(rule, SlaRule):
         return []
+    if rule.sla == EVERY and isinstance(rule, Absence):
+        slowest = max((each.measured_every_seconds for each in promises.values()), default=0)
+        return (
+            [] if rule.silent_for_seconds > slowest else [f"it would always fire: one is measured every {slowest:g} s"]
+        )
     promise = promises.get(rule.sla)
     if promise is None:
         return [f"unknown SLA {rule.sla!r}; known: {', '.join(sorted(promises)) or 'none'}"]
@@ -151,20 +209,26 @@ def _of_promise(rule: AnyRule, promises: Mapping[str, Promise]) -> list[str]:
         faults.append(f"SLA {rule.sla!r} has no deadline, so nothing of it is ever overdue")
     if rule.stale_after_seconds <= promise.measured_every_seconds:
         faults.append(f"its measurements would always be stale: one is made every {promise.measured_every_seconds:g} s")
+    if isinstance(rule, Absence) and rule.silent_for_seconds <= promise.measured_every_seconds:
+        faults.append(f"it would always fire: the SLA is measured every {promise.measured_every_seconds:g} s")
     if isinstance(rule, BurnRate | BadRatio):
         faults += _infeasible(rule, promise)
     return faults
 
 
+def _impossible(one: Threshold, target: float) -> str:
+    most = 1 / (1 - target)
+    return (
+        f"a factor of {one.bad_share * most:.4g} can never fire: all bad is {most:.4g} at a target of {target:.4%}; "
+        "use a lower factor, or a bad_ratio rule"
+    )
+
+
 def _infeasible(rule: BurnRate | BadRatio, promise: Promise) -> list[str]:
     faults = [] if promise.rolling else [f"the window of SLA {rule.sla!r} is the calendar's: it has no burn rate"]
+    for target in sorted({promise.target, *promise.targets}, reverse=True):
+        faults += [_impossible(one, target) for one in thresholds(rule, target) if one.bad_share >= 1]
     for one in thresholds(rule, promise.target):
-        if one.bad_share >= 1:
-            most = 1 / (1 - promise.target)
-            faults.append(
-                f"a factor of {one.bad_share * most:.4g} can never fire: all bad is {most:.4g} at a target of "
-                f"{promise.target:.4%}; use a lower factor, or a bad_ratio rule"
-            )
         if one.short_seconds >= one.long_seconds:
             faults.append(f"the short window, {one.short_seconds:g} s, is not shorter than {one.long_seconds:g} s")
         if one.long_seconds > promise.window_seconds:

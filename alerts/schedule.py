@@ -1,36 +1,40 @@
 """One tick: judge every rule, write down whom to tell, tell them."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 
-from alerts.condition import Counted, Place, sla_of, windows
+from alerts.condition import Counted, least_bad, sla_of, windows
 from alerts.delivery import Delivery, Reply, Sender, settle
 from alerts.evaluate import AlertState, Step, step
 from alerts.incident import Transition
 from alerts.page import Alert, link_to
 from alerts.reader import SampleReader
-from alerts.readings import Placed, Segment, of_exceptions, of_samples, of_unowned
+from alerts.readings import Segment, of_exceptions, of_promises, of_samples, of_unowned
 from alerts.recent import counted, instants
 from alerts.register import owner_of
 from alerts.routing import Contact, Routes, route
-from alerts.rule import AnyRule, OpenExceptions
+from alerts.rule import EVERY, AnyRule, OpenExceptions
 from alerts.rulebook import RESERVED
 from alerts.store import Desk, RuleRun, Store
 from alerts.telling import MOST_AT_ONCE, Teller
 from alerts.watch import Audit, audit, gap, heartbeat
 from lineage.model import OverdueItem, Sample
 
+Answer = TypeVar("Answer")
+
 log = logging.getLogger(__name__)
 
 ITEMS_ON_A_PAGE: Final = 5
 PAGES_WITH_ITEMS: Final = 50  # of one tick; the rest say where the items are
+FORGOTTEN: Final = timedelta(hours=1)  # of a rule that no evaluator judges any more
 LEASE: Final = timedelta(seconds=60)
 ROUNDS: Final = 20  # of messages in one tick; a resolve goes in the round after its page
 TELLINGS: Final = 100  # in one tick, each of up to MOST_AT_ONCE incidents
@@ -61,10 +65,19 @@ class Report(Struct, frozen=True, kw_only=True):
     failed: int
 
 
+class Present:
+    """What the rules of one tick look at; each question is asked once, and one that failed is not asked again."""
+
+    def __init__(self, samples: SampleReader, alerts: Callable[[], Sequence[Alert]]) -> None:
+        self.newest = _once(samples.newest_samples)
+        self.undecided = _once(samples.undecided)
+        self.alerts = _once(alerts)
+
+
 class Evaluator:
     """``clock`` is the wall's: it times messages and runs, while promises are judged in the time of ``tick``.
 
-    ``window_seconds`` of each SLA; ``interval_seconds`` between two ticks; ``heartbeat_to`` is the contact that hears a
+    ``promises``: the names of all; ``interval_seconds`` between two ticks; ``heartbeat_to`` is the contact that hears a
     heartbeat after each tick that the auditor found nothing wrong with, "" for none.
     """
 
@@ -78,7 +91,7 @@ class Evaluator:
         clock: Callable[[], datetime],
         *,
         public_url: str = "",
-        window_seconds: Mapping[str, float] | None = None,
+        promises: Collection[str] = (),
         interval_seconds: float = 15,
         heartbeat: Contact | None = None,
     ) -> None:
@@ -90,32 +103,27 @@ class Evaluator:
         self._senders = senders
         self._clock = clock
         self._public_url = public_url
-        self._window_seconds = window_seconds or {}
+        self._promises = promises
         self._interval = timedelta(seconds=interval_seconds)
         self._heartbeat = heartbeat
         self._contacts = dict(routes.contacts) | ({heartbeat.name: heartbeat} if heartbeat else {})
         self._receivers = ThreadPoolExecutor(RECEIVERS_AT_ONCE, thread_name_prefix="alert-sender")
         self._items_left = 0
-        self.teller = Teller(routes, self._items, public_url)
+        self._counted: dict[str, tuple[datetime, dict[Segment, Mapping[float, Counted]]]] = {}
+        hidden_by = {rule.name: rule.hidden_by for rule in self._rules if rule.hidden_by}
+        self.teller = Teller(routes, self._items, public_url, hidden_by)
 
     def tick(self, now: datetime) -> Report:
         """Judge as of ``now``, the business present. Several evaluators over one store do what one would."""
-        skipped = failed = 0
-        last = {run.rule: run for run in self._store.last_runs()}
-        for rule in self._rules:
-            try:
-                skipped += not self._judge(rule, now, last.get(rule.name))
-            except Exception as error:  # a rule that fails must not keep the others and the waiting messages back
-                log.exception("rule %s failed", rule.name)
-                failed += 1
-                self._store.record(self._run(rule, now, now, (), f"{type(error).__name__}: {error}"))
+        judged = self._judge_all(now)
+        failed = sum(run.outcome == "failed" for run in judged or ())
         told, delivered, undelivered = self._tell(alive=not failed)
         return Report(
             paged=told.count("page"),
             resolved=told.count("resolve"),
             delivered=delivered,
             undelivered=undelivered,
-            skipped=skipped,
+            skipped=len(self._rules) if judged is None else 0,
             failed=failed,
         )
 
@@ -168,65 +176,105 @@ class Evaluator:
             self.deliver()
         return told, delivered, undelivered
 
-    def _judge(self, rule: AnyRule, now: datetime, last: RuleRun | None) -> bool:
-        """False when another evaluator was at it."""
+    def _judge_all(self, now: datetime) -> list[RuleRun] | None:
+        """None when another evaluator was at it."""
         started_at = self._clock()
         with self._store.evaluation() as desk:
             if desk is None:
-                return False
-            if missed := gap(rule.name, last, now, self._interval):
-                desk.record(missed)
-            samples = self._samples.newest_samples(sla_of(rule)) if sla_of(rule) else ()
-            states = desk.states(rule.name)
-            known = {key: state.place for key, state in states.items()}
-            if rule is self._unowned:
-                readings = of_unowned(desk.alerts(), known, now)
-            else:
-                readings = self._readings(rule, samples, known, now)
-            steps = []
-            for key, (place, reading) in readings.items():
-                before = states.get(key) or AlertState(rule=rule.name, group=key, place=place)
-                steps.append((before, step(before, reading, rule, now)))
-            self._keep(desk, rule, steps, now)
-            times = [now] if isinstance(rule, OpenExceptions) else [one.as_of for one in samples]
-            desk.record(self._run(rule, now, started_at, times, None))
-        return True
+                return None
+            last, states, runs = desk.last_runs(), desk.states(), []
+            present = Present(self._samples, desk.alerts)
+            taken: list[tuple[AnyRule, AlertState, Step]] = []
+            for rule in self._rules:
+                before = states.get(rule.name, {})
+                try:
+                    steps, times = self._judged(rule, before, present, now)
+                    runs.append(self._run(rule, now, started_at, times, None))
+                except Exception as error:  # a rule that fails must not keep the others from being judged
+                    log.exception("rule %s failed", rule.name)
+                    runs.append(self._run(rule, now, started_at, (), f"{type(error).__name__}: {error}"))
+                    continue
+                taken += [(rule, state, after) for state, after in steps]
+            self._keep(desk, taken, now)
+            self._end(desk, states, last, now)
+            missed = (gap(rule.name, last.get(rule.name), now, self._interval) for rule in self._rules)
+            desk.record([*filter(None, missed), *runs], now)
+        return runs
 
-    def _readings(self, rule: AnyRule, samples: Sequence[Sample], known: Mapping[str, Place], now: datetime) -> Placed:
-        if isinstance(rule, OpenExceptions):
-            return of_exceptions(self._samples.undecided(), rule, known, now)
-        return of_samples(samples, rule.levels, known, self._recent(rule, samples))
+    def _judged(
+        self, rule: AnyRule, before: Mapping[str, AlertState], present: "Present", now: datetime
+    ) -> tuple[list[tuple[AlertState, Step]], Sequence[datetime]]:
+        """What each place of a rule comes to, and the times of what it looked at."""
+        known = {key: state.place for key, state in before.items()}
+        samples: Sequence[Sample] = ()
+        if rule is self._unowned:
+            readings, times = of_unowned(present.alerts(), known, now), [now]
+        elif isinstance(rule, OpenExceptions):
+            readings, times = of_exceptions(present.undecided(), rule, known, now), [now]
+        elif sla_of(rule) == EVERY:
+            readings = of_promises(self._promises, present.newest())
+            times = [reading.as_of for _, reading in readings.values() if reading]
+        else:
+            samples = present.newest().get(sla_of(rule), ())
+            times = [one.as_of for one in samples]
+            readings = of_samples(samples, rule.levels, known, self._recent(rule, samples))
+        steps = []
+        for key, (place, reading) in readings.items():
+            state = before.get(key) or AlertState(rule=rule.name, group=key, place=place)
+            steps.append((state, step(state, reading, rule, now)))
+        return steps, times
+
+    def _end(
+        self, desk: Desk, states: Mapping[str, Mapping[str, AlertState]], last: Mapping[str, RuleRun], now: datetime
+    ) -> None:
+        """What fired by a rule that nobody has loaded for a while is over."""
+        kept = {rule.name for rule in self._rules}
+        gone = {name for name, run in last.items() if name not in kept and now - run.due_at > FORGOTTEN}
+        firing = [one for name in gone for one in states.get(name, {}).values() if one.phase == "firing"]
+        if firing:
+            desk.save([msgspec.structs.replace(one, phase="resolved", since=now) for one in firing])
+            desk.resolve({one.alert_id: "its rule is not judged any more" for one in firing}, now)
 
     def _recent(self, rule: AnyRule, samples: Sequence[Sample]) -> dict[Segment, Mapping[float, Counted]]:
         wanted = windows(rule)
         whole = next((one for one in samples if not (one.channel or one.location or one.provider or one.kind)), None)
         if not wanted or whole is None:
             return {}
-        sla = sla_of(rule)
-        window_seconds = self._window_seconds[sla]
-        stored = self._samples.counted_at(sla, instants(whole.as_of, wanted, window_seconds))
-        return {
-            segment: counted(whole.as_of, Counted(one.good, one.bad), stored.get(segment, {}), wanted, window_seconds)
+        counts = {
+            (one.channel, one.location, one.provider): Counted(one.all_good, one.all_bad)
             for one in samples
             if not one.kind
-            for segment in [(one.channel, one.location, one.provider)]
         }
+        if max(one.bad for one in samples) < least_bad(rule):  # nothing can hold, whatever was before
+            return {segment: dict.fromkeys(wanted, Counted(0, 0)) for segment in counts}
+        before = self._counted.get(rule.name)
+        if before is None or before[0] != whole.as_of:
+            stored = self._samples.counted_at(sla_of(rule), instants(whole.as_of, wanted))
+            found: dict[Segment, Mapping[float, Counted]] = {
+                segment: counted(whole.as_of, count, stored.get(segment, {}), wanted)
+                for segment, count in counts.items()
+            }
+            self._counted[rule.name] = (whole.as_of, found)
+        return self._counted[rule.name][1]
 
-    def _keep(self, desk: Desk, rule: AnyRule, steps: Sequence[tuple[AlertState, Step]], now: datetime) -> None:
-        desk.save([after.state for before, after in steps if after.state != before])
-        desk.open([self._alert(after, rule, now) for _, after in steps if after.change == "firing"])
-        desk.resolve({after.state.alert_id: after.reason for _, after in steps if after.change == "resolved"}, now)
+    def _keep(self, desk: Desk, taken: Sequence[tuple[AnyRule, AlertState, Step]], now: datetime) -> None:
+        """A place where nothing is the matter leaves nothing behind."""
+        steps = [after for _, before, after in taken if after.change or after.state != before]
+        desk.save([one.state for one in steps if one.change or one.state.phase in ("pending", "firing")])
+        desk.open([self._alert(after, rule, now) for rule, _, after in taken if after.change == "firing"])
+        desk.resolve({one.state.alert_id: one.reason for one in steps if one.change == "resolved"}, now)
         desk.refresh(  # what was at stake stays to be read afterwards
             [
-                after.state
-                for _, after in steps
-                if after.change is None and after.state.phase == "firing" and after.state.true_at == now
+                one.state
+                for one in steps
+                if one.change is None and one.state.phase == "firing" and one.state.true_at == now
             ]
         )
 
     def _alert(self, fired: Step, rule: AnyRule, now: datetime) -> Alert:
         state = fired.state
-        place, sla = state.place, sla_of(rule)
+        place = state.place
+        sla = place.promise or sla_of(rule)
         owner = self._owner(rule, state)
         routed = route(owner, self._routes)
         return Alert(
@@ -314,3 +362,17 @@ class Evaluator:
 def _by_contact(deliveries: list[Delivery]) -> list[list[Delivery]]:
     ordered = sorted(deliveries, key=lambda each: (each.contact, each.priority, each.delivery_id))
     return [list(group) for _, group in groupby(ordered, key=lambda each: each.contact)]
+
+
+def _once(ask: Callable[[], Answer]) -> Callable[[], Answer]:
+    answer: Future[Answer] = Future()
+
+    def answered() -> Answer:
+        if not answer.done():
+            try:
+                answer.set_result(ask())
+            except Exception as error:  # noqa: BLE001  # raised for each that asks
+                answer.set_exception(error)
+        return answer.result()
+
+    return answered

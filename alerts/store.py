@@ -93,8 +93,12 @@ class Desk:
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
 
-    def states(self, rule: str) -> dict[str, AlertState]:
-        return {row["group"]: msgspec.convert(row, AlertState) for row in self._rows("states", rule=rule)}
+    def states(self) -> dict[str, dict[str, AlertState]]:
+        """By rule and group."""
+        found: dict[str, dict[str, AlertState]] = {}
+        for row in self._rows("states"):
+            found.setdefault(row["rule"], {})[row["group"]] = msgspec.convert(row, AlertState)
+        return found
 
     def save(self, states: Sequence[AlertState]) -> None:
         self._many("save_state", states)
@@ -108,6 +112,8 @@ class Desk:
     def resolve(self, reasons: Mapping[str, str], now: datetime) -> None:
         """``reasons`` by ID of the alert."""
         rows = [{"alert_id": each, "reason": why, "resolved_at": now} for each, why in reasons.items()]
+        if not rows:
+            return
         with self._connection.cursor() as cursor:
             cursor.executemany(QUERIES["resolve_alert"], rows)
 
@@ -152,15 +158,26 @@ class Desk:
         self._connection.execute(QUERIES["drop_heartbeats"], {"now": now})
         self.send([message], now)
 
-    def record(self, run: RuleRun) -> None:
-        self._connection.execute(QUERIES["record_run"], _parameters(run))
+    def last_runs(self) -> dict[str, RuleRun]:
+        return {row["rule"]: msgspec.convert(row, RuleRun) for row in self._rows("last_runs")}
+
+    def record(self, runs: Sequence[RuleRun], now: datetime) -> None:
+        """The newest run of each rule; what failed or was missed stays in the ledger."""
+        newest = [one for one in runs if one.outcome != "missed"]
+        named = {field: [getattr(one, field) for one in newest] for field in RuleRun.__struct_fields__}
+        self._connection.execute(QUERIES["record_last_runs"], named)
+        ledger = [one for one in runs if one.outcome in ("failed", "missed")]
+        if ledger:
+            self._many("record_run", ledger)
+            self._connection.execute(QUERIES["drop_runs"], {"now": now})
 
     def _rows(self, query: str, **named: object) -> list[DictRow]:
         return self._connection.execute(QUERIES[query], named).fetchall()
 
     def _many(self, query: str, values: Sequence[Struct]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(QUERIES[query], [_parameters(each) for each in values])
+        if values:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(QUERIES[query], [_parameters(each) for each in values])
 
 
 class Store:
@@ -224,11 +241,6 @@ class Store:
         """A desk for what a person does."""
         with self._connection() as connection, connection.transaction():
             yield Desk(connection)
-
-    def record(self, run: RuleRun) -> None:
-        """A run that left nothing else behind."""
-        with self.desk() as desk:
-            desk.record(run)
 
     def claim(
         self, now: datetime, lease_until: datetime, contacts: Sequence[Contact], *, limit: int = 100

@@ -1,13 +1,13 @@
 """What is told of the alerts that fire: routes, groups, silences, roll-ups and escalations, applied to all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from alerts.incident import Decided, Incident, Member, Transition, acknowledged, decide, inhibited
+from alerts.incident import Decided, Incident, Member, Transition, Where, acknowledged, covering, decide, inhibited
 from alerts.page import Alert, Page, page
 from alerts.register import told_from
 from alerts.routing import Labels, Routed, Routes, group_key, plan_for, route
@@ -31,12 +31,18 @@ class Told(Struct, frozen=True):
 
 
 class Teller:
-    """``items`` finds the items that a page names, ``public_url`` is where its links lead."""
+    """``items`` finds the items that a page names, ``public_url`` is where its links lead.
 
-    def __init__(self, routes: Routes, items: Items, public_url: str) -> None:
+    ``hidden_by``: the rules that tell already what a rule would, by its name.
+    """
+
+    def __init__(
+        self, routes: Routes, items: Items, public_url: str, hidden_by: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._routes = routes
         self._items = items
         self._public_url = public_url
+        self._hidden_by = hidden_by or {}
 
     def tell(self, desk: Desk, now: datetime) -> list[Told]:
         """Decide about every open alert and incident, and put into the outbox what is to be told.
@@ -47,7 +53,7 @@ class Teller:
         incidents = desk.incidents()
         if not alerts and not incidents:
             return []
-        shown = self._hidden(desk, alerts, now)
+        shown, by_alerts = self._hidden(desk, alerts, now)
         placed, opened = self._placed(shown, incidents, now)
         members: dict[str, list[Alert]] = {}
         for alert in placed:
@@ -59,7 +65,7 @@ class Teller:
             if len(told) == MOST_AT_ONCE:
                 break
             mine = members.get(before.incident_id, [])
-            decided = self._decided(before, mine, now)
+            decided = self._decided(before, mine, by_alerts, now)
             if decided.notice.send:
                 desk.send(self._messages(desk, decided, mine, now), now)
                 told.append(Told(decided.notice.send, before.incident_id, decided.notice.reason))
@@ -89,40 +95,61 @@ class Teller:
         desk.keep([after])
         return True
 
-    def _hidden(self, desk: Desk, alerts: Sequence[Alert], now: datetime) -> list[Alert]:
-        """The same alerts, with what each is hidden by."""
-        firing = {(one.rule, one.level, one.channel, one.provider) for one in alerts if one.resolved_at is None}
+    def _hidden(self, desk: Desk, alerts: Sequence[Alert], now: datetime) -> tuple[list[Alert], set[str]]:
+        """The same alerts, with what each is hidden by; and the IDs of those that other alerts hide."""
+        firing = {(one.rule, _where(one)) for one in alerts if one.resolved_at is None}
         silences = desk.silences(now)
         hid: list[tuple[int, str]] = []
+        by_alerts: set[str] = set()
         found = []
         for one in alerts:
             why = ""
             if one.resolved_at is None:
                 silence = hiding(silences, labels(one), now) if silences else None
-                why = _by(silence) if silence else inhibited(one.level, (one.rule, one.channel, one.provider), firing)
+                why = _by(silence) if silence else self._inhibited(one, firing)
                 if silence and not one.hidden:
                     hid.append((silence.silence_id, one.alert_id))
+                elif why and not silence:
+                    by_alerts.add(one.alert_id)
             found.append(msgspec.structs.replace(one, hidden=why) if why != one.hidden else one)
         if hid:
             desk.hid(hid)
-        return found
+        return found, by_alerts
+
+    def _inhibited(self, alert: Alert, firing: Collection[tuple[str, Where]]) -> str:
+        return inhibited(alert.rule, _where(alert), firing, self._hidden_by.get(alert.rule, ()))
 
     def _placed(
         self, alerts: Sequence[Alert], incidents: dict[str, Incident], now: datetime
     ) -> tuple[list[Alert], dict[str, Incident]]:
-        """Each alert with its incident, and the incidents that are new."""
+        """Each alert with its incident, and the incidents that are new.
+
+        What spreads from a part that was told to the whole joins the incident of the part.
+        """
         by_group = {one.group_key: one for one in incidents.values()}
+        parts = self._parts(alerts, incidents)
         opened: dict[str, Incident] = {}
         placed = []
         for alert in alerts:
             if not alert.incident_id:
-                incident = self._incident(alert, by_group, now)
+                incident = parts.get((alert.rule, alert.owner, _where(alert))) or self._incident(alert, by_group, now)
                 if incident.incident_id not in incidents:
                     opened[incident.incident_id] = incident
                 placed.append(msgspec.structs.replace(alert, incident_id=incident.incident_id))
             else:
                 placed.append(alert)
         return placed, opened
+
+    def _parts(
+        self, alerts: Sequence[Alert], incidents: Mapping[str, Incident]
+    ) -> dict[tuple[str, str, Where], Incident]:
+        """By rule, owner and each place that is more than where it fires: the incident of what was told first."""
+        found: dict[tuple[str, str, Where], Incident] = {}
+        for one in alerts:
+            if one.announced and one.resolved_at is None and one.incident_id in incidents:
+                for more in covering(_where(one))[1:]:
+                    found.setdefault((one.rule, one.owner, more), incidents[one.incident_id])
+        return found
 
     def _incident(self, alert: Alert, by_group: dict[str, Incident], now: datetime) -> Incident:
         named = labels(alert)
@@ -144,11 +171,16 @@ class Teller:
             )
         return by_group[key]
 
-    def _decided(self, incident: Incident, members: Sequence[Alert], now: datetime) -> Decided:
+    def _decided(
+        self, incident: Incident, members: Sequence[Alert], by_alerts: Collection[str], now: datetime
+    ) -> Decided:
         seen = [
-            Member(alert_id=one.alert_id, firing=one.resolved_at is None, told=one.announced, hidden=one.hidden)
+            Member(
+                alert_id=one.alert_id, firing=one.resolved_at is None, told=one.announced, hidden=one.hidden,
+                inhibited=one.alert_id in by_alerts,
+            )
             for one in members
-        ]
+        ]  # fmt: skip
         decided = decide(incident, seen, self._routes.escalations.get(incident.escalation), now)
         after = decided.incident
         if after.resolved_at is None and (after.next_at is None or after.next_at <= now):
@@ -211,6 +243,10 @@ def labels(alert: Alert) -> Labels:
         sla=alert.sla,
         text=f"{alert.summary} {alert.reason}",
     )
+
+
+def _where(alert: Alert) -> Where:
+    return Where(alert.level, alert.channel, alert.location, alert.provider, alert.subject)
 
 
 def _urgency(incident: Incident) -> tuple[int, datetime, str]:

@@ -529,6 +529,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     definition: str  # hash of the definition it was measured by
     recent_good: int = 0  # of the last day of the window
     recent_bad: int = 0
+    all_good: int = 0  # decided since the first data
+    all_bad: int = 0
     measured_at: datetime | None = None  # its version: of two of the same window the later one knows more
 
 

@@ -298,7 +298,7 @@ class Queries:
         return self._rows("samples_daily", SampleRow, params)
 
     def samples_counted(self, sla: str, instants: Collection[datetime], within: timedelta) -> list[CountedRow]:
-        """What each segment had counted at each instant, by its newest measurement of up to ``within`` before it."""
+        """What had been decided in all at each instant, by the newest measurement of up to ``within`` before it."""
         wanted = sorted(map(micros, instants))
         within_us = within // timedelta(microseconds=1)
         oldest_us = wanted[0] - within_us

@@ -60,6 +60,7 @@ class Measure(Struct, frozen=True):
     last_us: int
     oldest_due_us: int = 0
     recent: Tally = NONE  # decided in the last day of the window
+    in_all: Tally = NONE  # decided since the first data
 
 
 def by_segment(rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]]) -> dict[Segment, list[DayRow]]:
@@ -129,6 +130,7 @@ class _Sums:
     def __init__(self) -> None:
         self.good = self.bad = self.excused = self.refused = self.pending = self.overdue_open = 0
         self.amounts: dict[str, int] = {}
+        self.all_good = self.all_bad = 0
 
     def window(self, row: DayRow, sign: int) -> None:
         self.good += sign * row.good
@@ -137,6 +139,8 @@ class _Sums:
         self.refused += sign * row.refused
 
     def standing(self, row: DayRow) -> None:
+        self.all_good += row.good
+        self.all_bad += row.bad
         self.pending += row.opened - row.closed
         self.overdue_open += row.overdue_in - row.overdue_out
         self.amounts[row.currency] = self.amounts.get(row.currency, 0) + row.amount_in - row.amount_out
@@ -153,4 +157,5 @@ class _Sums:
             overdue_open=self.overdue_open,
         )
         at_risk = tuple(Money(amount, currency) for currency, amount in sorted(self.amounts.items()) if amount)
-        return Measure(segment, as_of_us, tally, at_risk, last_us, oldest_due_us, recent)
+        in_all = Tally(good=self.all_good, bad=self.all_bad)
+        return Measure(segment, as_of_us, tally, at_risk, last_us, oldest_due_us, recent, in_all)

@@ -33,6 +33,8 @@ class Details(Struct, frozen=True, kw_only=True):
     reason: str = ""
     recent_good: int = 0
     recent_bad: int = 0
+    all_good: int = 0
+    all_bad: int = 0
 
 
 def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
@@ -67,6 +69,8 @@ def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
         definition=sla.definition,
         recent_good=measure.recent.good,
         recent_bad=measure.recent.bad,
+        all_good=measure.in_all.good,
+        all_bad=measure.in_all.bad,
     )
 
 
@@ -91,6 +95,8 @@ def stored(sample: Sample, measured_at: datetime, *, daily: bool) -> tuple[Any, 
         reason=sample.reason,
         recent_good=sample.recent_good,
         recent_bad=sample.recent_bad,
+        all_good=sample.all_good,
+        all_bad=sample.all_bad,
     )
     return (
         sample.sla, sample.channel, sample.location, sample.provider, sample.kind, sample.as_of, sample.window_start,
@@ -129,6 +135,8 @@ def read(row: SampleRow) -> Sample:
         definition=row.definition,
         recent_good=details.recent_good,
         recent_bad=details.recent_bad,
+        all_good=details.all_good,
+        all_bad=details.all_bad,
         measured_at=moment(row.measured_us),
     )
 

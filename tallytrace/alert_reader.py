@@ -1,6 +1,6 @@
 """What alerting reads: measurements from lineage, and what people must decide from the core over HTTP."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,8 +30,11 @@ class Reader:
         self._client = client
         self._core_url = core_url
 
-    def newest_samples(self, sla: str, /) -> Sequence[Sample]:
-        return self._lineage.newest_samples(sla)
+    def newest_samples(self) -> Mapping[str, Sequence[Sample]]:
+        found: dict[str, list[Sample]] = {}
+        for one in self._lineage.current():
+            found.setdefault(one.sla, []).append(one)
+        return found
 
     def overdue_items(self, sla: str, channel: str, limit: int, /) -> Sequence[OverdueItem]:
         return self._lineage.overdue_items(sla, channel, limit)

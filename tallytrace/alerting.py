@@ -24,6 +24,7 @@ from alerts.senders.through_apprise import through_apprise
 from alerts.senders.webhook import webhook
 from alerts.store import Store
 from alerts.watch import HEARTBEAT
+from lineage.judge import MILLION
 from lineage.slas import Sla
 from tallytrace.settings import Settings
 
@@ -31,10 +32,15 @@ SHIPPED: Final = resources.files("alerts")
 
 
 def book(settings: Settings, slas: Sequence[Sla]) -> Book:
-    """Raises RulesRefusedError or RoutesRefusedError, naming the place and the reason."""
+    """Raises RulesRefusedError or RoutesRefusedError, naming the place and the reason.
+
+    A shipped rule whose owner the routes do not have is the fallback's, which is an alert of its own.
+    """
     promised = {sla.name: promise(sla) for sla in slas}
-    routes_text = _own(settings.alert_routes) or (SHIPPED / "routes.toml").read_text(encoding="utf-8")
-    routes = load_routes(routes_text, _addresses(settings))
+    shipped_routes = (SHIPPED / "routes.toml").read_text(encoding="utf-8")
+    addresses = _addresses(settings)
+    routes = load_routes(_own(settings.alert_routes) or shipped_routes, addresses)
+    shipped = load_routes(shipped_routes, addresses)
     named = things(routes.owned)
     try:
         own = load_rules(_own(settings.alert_rules), promises=promised, owners=routes.owners, things=named)
@@ -43,8 +49,8 @@ def book(settings: Settings, slas: Sequence[Sla]) -> Book:
     rules = load_rules(
         (SHIPPED / "rules.toml").read_text(encoding="utf-8"),
         promises=promised,
-        owners=routes.owners,
-        things=named,
+        owners={*routes.owners, *shipped.owners, *(sla.owner for sla in slas)},
+        things=named | things(shipped.owned),
         instead=own,
     )
     return Book(rules=rules, promises=promised, routes=routes)
@@ -60,6 +66,8 @@ def promise(sla: Sla) -> Promise:
         rolling=sla.period is None,
         measured_every_seconds=sla.measured_every.seconds,
         levels=frozenset({"all", *levels}),
+        owner=sla.owner,
+        targets=frozenset(one.target_ppm / MILLION for one in sla.channel_thresholds.values()),
     )
 
 
@@ -80,7 +88,7 @@ def evaluator(
         senders(client),
         clock,
         public_url=settings.plane_base,
-        window_seconds={name: one.window_seconds for name, one in by.promises.items()},
+        promises=by.promises,
         interval_seconds=settings.alert_tick_seconds,
         heartbeat=Contact(name=HEARTBEAT, sender="webhook", address=address) if address else None,
     )

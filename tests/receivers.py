@@ -2,7 +2,7 @@
 
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,12 +11,17 @@ import msgspec
 
 
 class Receiver:
-    """What came, as (path, body), in the order of arrival; ``answers`` has the status of a path, else it is 202."""
+    """What came, as (path, body), in the order of arrival; ``answers`` has the status of a path, else it is 202.
+
+    ``keys`` are the idempotency keys of all that was taken, and ``took`` is called before it is answered.
+    """
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, int] = {}
         self.mails: list[str] = []
+        self.keys: list[str] = []
+        self.took: Callable[[], None] = lambda: None
         self.http_port = self.smtp_port = 0
 
     def of(self, path: str) -> list[dict[str, Any]]:
@@ -38,6 +43,8 @@ def receiving() -> Iterator[Receiver]:
             status = one.answers.get(self.path, 202)
             if status < 300:
                 one.heard.append((self.path, body))
+                one.keys.append(self.headers.get("Idempotency-Key", ""))
+                one.took()
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -38,6 +38,7 @@ create table alerts.incident (
     remind_at               timestamptz,
     step                    integer not null,
     notices                 integer not null,
+    inhibited_at            timestamptz,
     standing                text not null
 );
 create unique index incident_open on alerts.incident (group_key) where resolved_at is null;
@@ -114,12 +115,25 @@ create table alerts.hidden_by (
     primary key (silence_id, alert_id)
 );
 
+-- The newest run of each rule; ``judged_at`` is of the last that did not fail.
+create table alerts.last_run (
+    rule         text primary key,
+    due_at       timestamptz not null,
+    started_at   timestamptz not null,
+    finished_at  timestamptz not null,
+    outcome      text not null check (outcome in ('ok', 'no_data', 'failed')),
+    watermark    timestamptz,
+    reason       text not null,
+    judged_at    timestamptz
+);
+
+-- The ledger of what was not judged, and why.
 create table alerts.rule_run (
     rule         text not null,
     due_at       timestamptz not null,
     started_at   timestamptz not null,
     finished_at  timestamptz not null,
-    outcome      text not null check (outcome in ('ok', 'no_data', 'failed', 'missed')),
+    outcome      text not null check (outcome in ('failed', 'missed')),
     watermark    timestamptz,
     reason       text not null default '',
     primary key (rule, due_at, outcome)

@@ -20,9 +20,9 @@ insert into alerts.migration (number, name) values (%(number)s, %(name)s);
 select pg_try_advisory_xact_lock(7205030202) as locked;
 
 -- name: states
--- Where a rule stands for each place.
+-- Where every rule stands for each place.
 select rule, grp as "group", place, phase, since, true_at, alert_id, owner, severity, overdue_open, at_risk, oldest_due_at, measured_at
-from alerts.state where rule = %(rule)s;
+from alerts.state;
 
 -- name: save_state
 -- Where a rule stands now for one place.
@@ -71,29 +71,29 @@ where alert.alert_id = new.alert_id;
 -- name: open_incidents
 -- Incidents of which something still fires, or was not yet told to be over.
 select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
-       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
+       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, inhibited_at, standing
 from alerts.incident where resolved_at is null;
 
 -- name: incidents_of
 -- The incidents of these names.
 select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
-       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
+       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, inhibited_at, standing
 from alerts.incident where incident_id = any(%(incident_ids)s);
 
 -- name: lock_incident
 -- An incident that somebody does something about.
 select incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
-       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing
+       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, inhibited_at, standing
 from alerts.incident where incident_id = %(incident_id)s for update;
 
 -- name: save_incident
 -- How an incident stands now.
 insert into alerts.incident (incident_id, group_key, owner, told_owner, severity, opened_at, next_at, escalation, group_wait_seconds, group_interval_seconds, paged_at,
-       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, standing)
-values (%(incident_id)s, %(group_key)s, %(owner)s, %(told_owner)s, %(severity)s, %(opened_at)s, %(next_at)s, %(escalation)s, %(group_wait_seconds)s, %(group_interval_seconds)s, %(paged_at)s, %(last_told_at)s, %(resolved_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(note)s, %(remind_at)s, %(step)s, %(notices)s, %(standing)s)
+       last_told_at, resolved_at, acknowledged_at, acknowledged_by, note, remind_at, step, notices, inhibited_at, standing)
+values (%(incident_id)s, %(group_key)s, %(owner)s, %(told_owner)s, %(severity)s, %(opened_at)s, %(next_at)s, %(escalation)s, %(group_wait_seconds)s, %(group_interval_seconds)s, %(paged_at)s, %(last_told_at)s, %(resolved_at)s, %(acknowledged_at)s, %(acknowledged_by)s, %(note)s, %(remind_at)s, %(step)s, %(notices)s, %(inhibited_at)s, %(standing)s)
 on conflict (incident_id) do update set
     severity = excluded.severity, opened_at = excluded.opened_at, next_at = excluded.next_at, escalation = excluded.escalation, group_wait_seconds = excluded.group_wait_seconds,
-    group_interval_seconds = excluded.group_interval_seconds, paged_at = excluded.paged_at, last_told_at = excluded.last_told_at, resolved_at = excluded.resolved_at, acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, note = excluded.note, remind_at = excluded.remind_at, step = excluded.step, notices = excluded.notices, standing = excluded.standing;
+    group_interval_seconds = excluded.group_interval_seconds, paged_at = excluded.paged_at, last_told_at = excluded.last_told_at, resolved_at = excluded.resolved_at, acknowledged_at = excluded.acknowledged_at, acknowledged_by = excluded.acknowledged_by, note = excluded.note, remind_at = excluded.remind_at, step = excluded.step, notices = excluded.notices, inhibited_at = excluded.inhibited_at, standing = excluded.standing;
 
 -- name: told_contacts
 -- Who has a message about an incident, or will have it.
@@ -112,12 +112,27 @@ update alerts.delivery set state = 'overtaken' where transition = 'heartbeat' an
 -- Heartbeats of more than a day ago.
 delete from alerts.delivery where transition = 'heartbeat' and created_at < %(now)s - interval '1 day';
 
+-- name: record_last_runs
+-- Rules were judged, or could not be.
+insert into alerts.last_run (rule, due_at, started_at, finished_at, outcome, watermark, reason, judged_at)
+select rule, due_at, started_at, finished_at, outcome, watermark, reason, case when outcome <> 'failed' then finished_at end
+from unnest(%(rule)s::text[], %(due_at)s::timestamptz[], %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[],
+            %(outcome)s::text[], %(watermark)s::timestamptz[], %(reason)s::text[])
+    as run (rule, due_at, started_at, finished_at, outcome, watermark, reason)
+on conflict (rule) do update set
+    due_at = excluded.due_at, started_at = excluded.started_at, finished_at = excluded.finished_at,
+    outcome = excluded.outcome, watermark = excluded.watermark, reason = excluded.reason,
+    judged_at = coalesce(excluded.judged_at, last_run.judged_at);
+
 -- name: record_run
--- A rule was evaluated at an instant; runs older than a week are dropped.
-with dropped as (delete from alerts.rule_run where due_at < %(due_at)s - interval '7 days')
+-- What was not judged, for the ledger.
 insert into alerts.rule_run (rule, due_at, started_at, finished_at, outcome, watermark, reason)
 values (%(rule)s, %(due_at)s, %(started_at)s, %(finished_at)s, %(outcome)s, %(watermark)s, %(reason)s)
 on conflict (rule, due_at, outcome) do nothing;
+
+-- name: drop_runs
+-- The ledger goes back a week.
+delete from alerts.rule_run where due_at < %(now)s - interval '7 days';
 
 -- name: claim_deliveries
 -- Messages that may go out now, the most severe first, taken until the lease ends; one waits for those before it.
@@ -181,8 +196,7 @@ from alerts.delivery where dedup_key = any(%(incident_ids)s) order by delivery_i
 
 -- name: last_runs
 -- The newest run of each rule.
-select distinct on (rule) rule, due_at, started_at, finished_at, outcome, watermark, reason
-from alerts.rule_run where outcome <> 'missed' order by rule, due_at desc;
+select rule, due_at, started_at, finished_at, outcome, watermark, reason from alerts.last_run order by rule;
 
 -- name: missed_runs
 -- The times that rules were not evaluated, newest first.
@@ -222,8 +236,5 @@ select
     (select count(*) from alerts.delivery
      where state = 'waiting' and not_before < %(now)s - %(grace)s and contact = any(%(contacts)s)) as unsent,
     (select count(*) from alerts.delivery where state in ('refused', 'abandoned') and created_at > %(now)s - interval '1 day') as lost,
-    (select min(finished_at) from
-        (select max(finished_at) as finished_at from alerts.rule_run
-         where rule = any(%(rules)s) and outcome in ('ok', 'no_data') group by rule) as newest) as oldest_run_at,
-    (select count(distinct rule) from alerts.rule_run
-     where rule = any(%(rules)s) and outcome in ('ok', 'no_data')) as rules_run;
+    (select min(judged_at) from alerts.last_run where rule = any(%(rules)s)) as oldest_run_at,
+    (select count(judged_at) from alerts.last_run where rule = any(%(rules)s)) as rules_run;

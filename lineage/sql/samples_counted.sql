@@ -1,11 +1,11 @@
--- samples_counted: for each of {instants_us}, what the newest measurement of every segment of the promise had counted.
+-- samples_counted: for each of {instants_us}, what of every segment of the promise had been decided since the first data.
 SELECT
     channel,
     location,
     provider,
     instant_us,
-    argMax(good, (as_of, measured_at)),
-    argMax(bad, (as_of, measured_at))
+    argMax(all_good, (as_of, measured_at)),
+    argMax(all_bad, (as_of, measured_at))
 FROM
 (
     SELECT
@@ -14,8 +14,8 @@ FROM
         provider,
         as_of,
         measured_at,
-        good,
-        bad,
+        JSONExtractUInt(details, 'all_good') AS all_good,
+        JSONExtractUInt(details, 'all_bad') AS all_bad,
         arrayJoin(arrayFilter(
             instant -> as_of_us <= instant AND as_of_us > instant - {within_us:Int64},
             {instants_us:Array(Int64)})) AS instant_us,

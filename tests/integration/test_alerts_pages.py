@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -154,11 +154,12 @@ class Measured:
         self.broken = False
         self._clock = clock
 
-    def newest_samples(self, sla: str) -> Sequence[Sample]:
+    def newest_samples(self) -> Mapping[str, Sequence[Sample]]:
         if self.broken:
             raise ConnectionError("ClickHouse is away")
         total = _sample("", sum(self.overdue.values()), self._clock())
-        return [total, *(_sample(channel, count, self._clock()) for channel, count in self.overdue.items())]
+        channels = (_sample(channel, count, self._clock()) for channel, count in self.overdue.items())
+        return {"refund_to_ledger": [total, *channels]}
 
     def overdue_items(self, sla: str, channel: str, limit: int) -> Sequence[OverdueItem]:
         return [_item(channel, number, self._clock()) for number in range(min(self.overdue[channel], limit))]
@@ -228,7 +229,9 @@ class Estate:
 
 def the_rule(**changed: Any) -> Overdue:
     _, _, text = (TEXTS / "rules.toml").read_text(encoding="utf-8").partition("\n[[rules]]")
-    promise = Promise(deadline="4 h", target=0.99, window_seconds=MONTH, levels=frozenset({"all", "channel"}))
+    promise = Promise(
+        deadline="4 h", target=0.99, window_seconds=MONTH, levels=frozenset({"all", "channel"}), owner="finance"
+    )
     (rule,) = load_rules(
         "[[rules]]" + text.partition("[[rules]]")[0], promises={"refund_to_ledger": promise}, owners={"finance"}
     )

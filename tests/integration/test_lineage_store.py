@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from alerts.condition import Counted
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from lineage import flows, slas, text
@@ -22,6 +23,7 @@ from lineage.model import Choice, Journey, Money, Overdue, Problem, Sample, SlaD
 from lineage.queries import Filter, Queries
 from lineage.rows import micros, moment
 from lineage.service import Lineage
+from tallytrace.alert_reader import Reader
 from tests.hops import TRACE, Hops, answering, at, nanos
 
 NOW = datetime(2011, 3, 31, 12, tzinfo=UTC)  # a Thursday
@@ -379,6 +381,13 @@ def test_what_alerts_read(storage: Storage, measured: object) -> None:
     assert (whole.bad, whole.overdue_open) == (4, 2)
     assert [one.entity_id for one in lineage.overdue_items("refund_to_ledger", "web", 1)] == ["FORGOTTEN"]
     assert lineage.overdue_items("refund_to_ledger", "store", 9) == []
+    with httpx.Client() as client:
+        reader = Reader(lineage, Queries(storage), client, "http://core.example")
+        assert whole in reader.newest_samples()["refund_to_ledger"]
+        midnight = at("2011-03-31 00:00:00")
+        of = reader.counted_at("refund_to_ledger", [midnight, NOW])["", "", ""]
+        assert (whole.all_good - whole.good, whole.all_bad - whole.bad) == (5, 1)  # of February
+        assert of == {midnight: Counted(9, 9), NOW: Counted(whole.all_good, whole.all_bad)}
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from alerts.condition import Place, Reading
+from alerts.condition import Counted, Place, Reading, judged
 from alerts.evaluate import AlertState, step
+from alerts.incident import Where, inhibited
 from alerts.readings import of_samples
-from alerts.rule import Overdue
+from alerts.rule import BadCount, Overdue
 from lineage.model import Money, Sample
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -20,16 +21,16 @@ def at(second: float) -> datetime:
 
 
 def rule(**changed: Any) -> Overdue:
-    timing: dict[str, Any] = {
+    fields: dict[str, Any] = {
+        "overdue_at_least": 1,
         "for_seconds": 0.0,
         "keep_firing_for_seconds": 0.0,
         "stale_after_seconds": 60.0,
         **changed,
     }
     return Overdue(
-        name="refund_not_in_ledger", sla="refund_to_ledger", domain="refund", overdue_at_least=1, severity="major",
-        owner="finance",
-        summary="refund not in the ledger by its deadline", next_step="look", **timing,
+        name="refund_not_in_ledger", sla="refund_to_ledger", domain="refund", severity="major", owner="finance",
+        summary="refund not in the ledger by its deadline", next_step="look", **fields,
     )  # fmt: skip
 
 
@@ -161,3 +162,47 @@ def test_a_channel_that_the_newest_measurement_does_not_cover_has_nothing_open()
     _, judged = of_samples([sample(9, 0, channel=""), sample(5, 2)], ["channel"], {"web": web})["web"]
     assert judged is not None
     assert (judged.overdue_open, judged.as_of) == (0, at(9))
+
+
+def holds(by: Any, **seen: Any) -> tuple[bool, str]:
+    found = judged(by, Reading(place=Place(), as_of=at(0), **seen), at(0))
+    return found.holds, found.why
+
+
+def test_a_number_tells_only_where_few_were_decided_and_value_and_age_always() -> None:
+    by = rule(overdue_at_least=3, decided_under=50, value_at_least={"GBP": 5000}, oldest_seconds=3600)
+    assert holds(by, overdue_open=3, decided=49) == (True, "3 overdue and still open")
+    assert holds(by, overdue_open=3, decided=50) == (
+        False, "3 overdue, 50 decided, so that a number says nothing and less than 50.00 GBP"
+    )  # fmt: skip
+    assert holds(by, overdue_open=3, decided=50, at_risk=(Money(5000, "GBP"),))[0]
+    assert holds(by, overdue_open=1, decided=50, oldest_due_at=at(-3600)) == (
+        True, "1 overdue and still open, the oldest for 1 h"
+    )  # fmt: skip
+
+
+def test_bad_items_are_counted_in_their_window() -> None:
+    by = BadCount(
+        name="escaped", sla="duplicate_order_rate", domain="order", severity="critical", summary="s", next_step="n",
+        stale_after_seconds=60, bad_at_least=2, within_seconds=3600,
+    )  # fmt: skip
+    assert holds(by, recent={3600: Counted(900, 1)}) == (False, "1 bad in 1 h")
+    assert holds(by, recent={3600: Counted(0, 2)}) == (True, "2 bad in 1 h")
+
+
+@pytest.mark.parametrize(
+    ("where", "firing", "why"),
+    [
+        (Where("channel", "web"), ("mine", Where("all")), "the same rule fires for all of it"),
+        (Where("location", "store", "LON"), ("mine", Where("channel", "store")), "the same rule fires for store"),
+        (Where("location", "store", "LON"), ("mine", Where("channel", "web")), ""),
+        (Where("all"), ("mine", Where("channel", "web")), ""),
+        (Where("all"), ("cause", Where("all")), "cause fires for all of it"),
+        (Where("channel", "web"), ("cause", Where("channel", "web")), "cause fires for web"),
+        (Where("channel", "web"), ("cause", Where("location", "web", "LON")), ""),
+        (Where("all", "web", subject="exception:x"), ("cause", Where("channel", "web")), "cause fires for web"),
+        (Where("channel", "web"), ("other", Where("all")), ""),
+    ],
+)
+def test_what_another_tells_already_is_not_told(where: Where, firing: tuple[str, Where], why: str) -> None:
+    assert inhibited("mine", where, {firing}, ["cause"]) == why

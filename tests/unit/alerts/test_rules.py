@@ -7,16 +7,25 @@ import pytest
 
 from alerts.register import Owner, owner_of, told_from
 from alerts.routing import Contact, Labels, RoutesRefusedError, all_things, load_routes, plan_for, route
-from alerts.rule import AnyRule
+from alerts.rule import AnyRule, Overdue, SlaRule
 from alerts.rulebook import Promise, Refusal, RulesRefusedError, explained, load_rules
+from lineage import slas
+from tallytrace import alerting
+from tallytrace.settings import Settings
 
-SHIPPED_RULES = (resources.files("alerts") / "rules.toml").read_text(encoding="utf-8")
 SHIPPED_ROUTES = (resources.files("alerts") / "routes.toml").read_text(encoding="utf-8")
 ADDRESSES = {"webhook_url": "http://pager.example/hook", "webhook_secret": "s3cret"}
 MONTH = 28 * 86_400
 LEVELS = frozenset({"all", "channel", "location", "provider"})
 PROMISES = {
-    "refund_to_ledger": Promise(deadline="4 h", target=0.99, window_seconds=MONTH, levels=LEVELS),
+    "refund_to_ledger": Promise(
+        deadline="4 h",
+        target=0.99,
+        window_seconds=MONTH,
+        levels=LEVELS,
+        targets=frozenset({0.985}),
+        measured_every_seconds=60,
+    ),
     "stock_freshness": Promise(deadline="5 min", target=0.99, window_seconds=MONTH, levels=LEVELS),
     "reconciliation_variance": Promise(deadline="1 d", target=0.99, window_seconds=MONTH, levels=LEVELS),
     "order_latency": Promise(deadline="", target=0.9, window_seconds=MONTH, levels=frozenset({"all"})),
@@ -51,12 +60,14 @@ def refusals(text: str) -> list[Refusal]:
     return list(caught.value.refusals)
 
 
-def test_the_shipped_rules_load() -> None:
-    rules = load(SHIPPED_RULES)
-    assert [rule.name for rule in rules] == [
-        "refund_not_in_ledger", "stock_budget_burns", "days_do_not_reconcile", "promises_not_measured",
-        "critical_exceptions", "exceptions_pile_up",
-    ]  # fmt: skip
+def test_every_promise_has_a_shipped_rule_of_a_known_owner() -> None:
+    promised = slas.load()
+    by = alerting.book(Settings(), promised)
+    looked_at = {rule.sla for rule in by.rules if isinstance(rule, SlaRule)}
+    assert {sla.name for sla in promised} - looked_at == {"system_health"}
+    assert {rule.owner for rule in by.rules if isinstance(rule, SlaRule) and not rule.about} <= set(by.routes.owners)
+    floors = [rule for rule in by.rules if isinstance(rule, Overdue) and rule.decided_under]
+    assert {floor.decided_under for floor in floors} == {50}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +81,15 @@ def test_the_shipped_rules_load() -> None:
         ('owner = "finance"', 'owner = "finance"\nabout = "reconciliation:L1"',
          "it has an owner, or is about a thing of the register, not both"),
         ('owner = "finance"\n', "", "it has no owner, and is about no thing of the register that has one"),
-        ("overdue_at_least = 1\n", "", "it can never fire: give overdue_at_least, value_at_least or both"),
+        ("overdue_at_least = 1\n", "oldest_seconds = 60\ndecided_under = 50\n",
+         "decided_under says nothing without overdue_at_least"),
+        ('owner = "finance"', 'owner = "finance"\nhidden_by = ["another"]', "hidden_by: no rule is named 'another'"),
+        ('owner = "finance"', 'owner = "finance"\nhidden_by = ["refund_not_in_ledger"]',
+         "it would be hidden by itself"),
+        ('kind = "overdue"\nsla = "refund_to_ledger"\ndomain = "refund"\noverdue_at_least = 1',
+         'kind = "absence"\nsla = "*"\ndomain = "refund"\nsilent_for_seconds = 60',
+         "it would always fire: one is measured every 60 s"),
+        ("overdue_at_least = 1\n", "", "it can never fire: give overdue_at_least, value_at_least or oldest_seconds"),
         ("overdue_at_least = 1", "overdue_at_least = 0", "Expected `int` >= 1 - at `$.overdue_at_least`"),
         ("overdue_at_least = 1", "overdue = 1", "Object contains unknown field `overdue`"),
         ('severity = "major"', 'severity = "bad"', "Invalid enum value 'bad' - at `$.severity`"),
@@ -85,9 +104,9 @@ def test_a_rule_that_cannot_work_is_refused(was: str, now: str, why: str) -> Non
 @pytest.mark.parametrize(
     ("was", "now", "why"),
     [
-        ("factor = 14.4", "factor = 100",
-         "a factor of 100 can never fire: all bad is 100 at a target of 99.0000%; use a lower factor, or a bad_ratio "
-         "rule"),
+        ("factor = 14.4", "factor = 70",
+         "a factor of 70 can never fire: all bad is 66.67 at a target of 98.5000%; use a lower factor, or a "
+         "bad_ratio rule"),
         ("short_seconds = 300", "short_seconds = 3600", "the short window, 3600 s, is not shorter than 3600 s"),
         ("long_seconds = 3600", "long_seconds = 2500000", "a window of 2.5e+06 s is longer than that of the SLA"),
         ("min_decided = 20\nmin_bad = 3", "min_decided = 5\nmin_bad = 1",
@@ -105,6 +124,13 @@ def test_a_burn_rate_says_what_it_takes() -> None:
     assert explained(rule, PROMISES) == (
         "needs 0.144 of 1 h and 5 min bad; when all is bad it fires after 8.64 min and 2.14% of the budget"
     )
+
+
+def test_a_rule_that_is_only_recorded_hides_no_other() -> None:
+    recorded = RULE.replace('"refund_not_in_ledger"', '"quiet"').replace('"major"', '"record"')
+    assert refusals(recorded + RULE.replace('owner = "finance"', 'owner = "finance"\nhidden_by = ["quiet"]')) == [
+        Refusal(14, "refund_not_in_ledger", "hidden_by: 'quiet' is only recorded, so nobody would hear")
+    ]
 
 
 def test_every_reason_is_told_with_its_line() -> None:
