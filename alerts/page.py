@@ -13,6 +13,7 @@ from alerts.incident import Transition
 from alerts.rule import Severity
 from lineage.model import Money, OverdueItem
 
+ASKING: Final = frozenset({"page", "update", "escalate", "remind"})
 PLACES_NAMED: Final = 5
 EPOCH_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 
@@ -91,6 +92,7 @@ class Page(Struct, frozen=True, kw_only=True):
     link: str
     text: str
     alerts: int = 1
+    acknowledge: str = ""  # the address of a form, while it fires
     by: str = ""  # who acknowledged it
     note: str = ""
 
@@ -116,9 +118,11 @@ def page(
     what = f"{first.summary}: {places(alerts)}"
     at_risk = summed(money for one in alerts for money in one.at_risk)
     next_step = "none" if transition == "resolve" else first.next_step
+    key = dedup_key or first.incident_id or first.alert_id
+    form = f"{public_url}/alerts/{key}/ack" if transition in ASKING else ""
     told = _words(transition, what, why, since.astimezone(ZoneInfo(zone)), at_risk, owner_title, next_step, first.link)
     return Page(
-        dedup_key=dedup_key or first.incident_id or first.alert_id,
+        dedup_key=key,
         transition=transition,
         rule=first.rule,
         severity=first.severity,  # type: ignore[arg-type]  # a rule's own
@@ -135,7 +139,8 @@ def page(
         items=tuple(_item(item, public_url) for item in items),
         next_step=next_step,
         link=first.link,
-        text=told + (f" Acknowledged by {by}: {note}" if by else ""),
+        text=told + (f" Acknowledged by {by}: {note}" if by else "") + (f" At it? {form}" if form else ""),
+        acknowledge=form,
         alerts=len(alerts),
         by=by,
         note=note,

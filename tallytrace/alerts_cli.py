@@ -12,6 +12,7 @@ app: Final = typer.Typer(no_args_is_help=True, help="What fires, acknowledgement
 
 By = Annotated[str, typer.Option(help="Who you are.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+REPLAY_SECONDS: Final = 600.0
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -143,7 +144,8 @@ def try_rule(
     from alerts.backtest import Backtest
 
     named = {"text": Path(rule).read_text(encoding="utf-8")} if Path(rule).is_file() else {"name": rule}
-    answer = _post(context, "/v1/alerts/test", {**named, "since_seconds": seconds(since)})
+    wanted = {**named, "since_seconds": seconds(since)}
+    answer = _post(context, "/v1/alerts/test", wanted, patience_seconds=REPLAY_SECONDS)
     found = msgspec.json.decode(answer, type=Backtest)
     table = Table("from", "until", "of", "why", title=found.explained or None, box=None)
     for one in found.fired:
@@ -185,12 +187,12 @@ def _get(context: typer.Context, path: str, **params: Any) -> bytes:
         return remote.fetch(f"{product.plane_url}{path}", **params)
 
 
-def _post(context: typer.Context, path: str, wanted: dict[str, Any]) -> bytes:
+def _post(context: typer.Context, path: str, wanted: dict[str, Any], *, patience_seconds: float = 60) -> bytes:
     from tallytrace import remote, supervisor
     from tallytrace.cli import _refusals
 
     with _refusals(), supervisor.running(context.obj) as product:
-        return remote.send(f"{product.plane_url}{path}", wanted)
+        return remote.send(f"{product.plane_url}{path}", wanted, timeout_seconds=patience_seconds)
 
 
 def _show(value: Any, table: Table, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from litestar.response import Redirect
 from msgspec import Struct
 from psycopg_pool import PoolTimeout
 
+import alerts.acknowledging
 import alerts.api
 import lineage.api
 import lineage.audit
@@ -149,6 +150,7 @@ def _serving_lineage(
         undo.callback(canary.stop)
         alerting_api = [
             *alerts.api.route_handlers(store, wall),
+            *alerts.acknowledging.form_handlers(store, evaluator.teller, wall),
             *alerts.api.desk_handlers(store, reader, by.alerts, evaluator.teller, evaluator.audit, wall, service.now),
         ]
 

@@ -39,6 +39,7 @@ def event(told: Page, contact: Contact) -> dict[str, Any]:
         "client_url": told.link,
         "links": [
             {"href": told.link, "text": "the items"},
+            {"href": told.acknowledge, "text": "acknowledge"},
             *({"href": it.link, "text": it.title} for it in told.items),
         ],
         "payload": {

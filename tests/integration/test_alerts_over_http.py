@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
+from alerts.acknowledging import form_handlers
 from alerts.api import desk_handlers, route_handlers
 from alerts.condition import Counted
 from alerts.readings import Segment
@@ -251,6 +252,7 @@ def alerting_of(
         app = Litestar(
             [
                 *route_handlers(store, clock),
+                *form_handlers(store, evaluator.teller, clock),
                 *desk_handlers(store, reader, by, evaluator.teller, evaluator.audit, clock, clock),
             ]
         )
@@ -350,6 +352,35 @@ def test_a_page_by_priority_and_worth_goes_from_team_to_team_until_somebody_ackn
     assert alerts.post(f"/v1/alerts/{view['alert']['alert_id']}/ack", by="ann", note="late").status_code == 409
     log = [(one["contact"], one["state"]) for one in view["deliveries"]]
     assert log.count(("finance_duty", "delivered")) == 1
+
+
+def test_a_message_links_to_a_form_that_acknowledges(alerts: Alerting, receiver: Receiver) -> None:
+    alerts.measured.overdue = {("refund_to_ledger", "store", "LON"): 1}
+    alerts.at(1)
+    [page] = receiver.of("/commerce_web")
+    assert page["text"].endswith(f" At it? {page['acknowledge']}")
+    path = page["acknowledge"].removeprefix("http://tally.example")
+    shown = alerts.api.get(path)
+    assert "store/LON: 1 overdue and still open" in shown.text
+    assert '<form method="post" action="at-it">' in shown.text
+    alerts.at(5)
+    assert len(receiver.of("/commerce_web")) == 1  # looking at it changes nothing
+    answer = {"by": "<ann>", "note": "on it", "remind_after_seconds": "1800"}
+    to = path.removesuffix("ack") + "at-it"
+    elsewhere = alerts.api.post(to, data=answer, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (elsewhere.status_code, alerts.api.post(to, data={"by": "ann"}).status_code) == (403, 400)
+    assert alerts.alerts()[0]["incident"]["acknowledged_by"] == ""
+    assert "Everyone is reminded at 2026-03-02 12:30 UTC" in alerts.api.post(to, data=answer).text
+    assert "&lt;ann&gt; is at it" in alerts.api.get(path).text
+    alerts.at(10)
+    assert receiver.of("/commerce_web")[1]["transition"] == "acknowledge"
+    alerts.measured.overdue = {}
+    alerts.at(20)
+    assert (alerts.api.get("/alerts/none/ack").status_code, alerts.api.post(to, data=answer).status_code) == (
+        404,
+        409,
+    )
+    assert "It is over" in alerts.api.get(path).text
 
 
 def test_a_silence_hides_with_a_preview_and_the_whole_hides_its_parts(alerts: Alerting, receiver: Receiver) -> None:

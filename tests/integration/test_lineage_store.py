@@ -384,10 +384,14 @@ def test_what_alerts_read(storage: Storage, measured: object) -> None:
     with httpx.Client() as client:
         reader = Reader(lineage, Queries(storage), client, "http://core.example")
         assert whole in reader.newest_samples()["refund_to_ledger"]
-        midnight = at("2011-03-31 00:00:00")
-        of = reader.counted_at("refund_to_ledger", [midnight, NOW])["", "", ""]
-        assert (whole.all_good - whole.good, whole.all_bad - whole.bad) == (5, 1)  # of February
-        assert of == {midnight: Counted(9, 9), NOW: Counted(whole.all_good, whole.all_bad)}
+        assert (whole.all_good - whole.good, whole.all_bad - whole.bad) == (
+            8,
+            1,
+        )  # before the window: three of December
+        before, after = at("2011-03-29 00:00:00"), at("2011-03-30 00:00:00")
+        of = reader.counted_at("refund_to_ledger", [before, after, NOW])["", "", ""]
+    good, bad = whole.all_good, whole.all_bad
+    assert of == {before: Counted(good - 1, bad - 2), after: Counted(good - 1, bad - 1), NOW: Counted(good, bad)}
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ def test_a_page_says_what_why_since_when_how_much_whose_what_next_and_where() ->
         "refund not in the ledger by its deadline: click & collect. 2 overdue and still open since 2026-03-01 08:57:00"
         " UTC, 1,234.50 GBP + 900 JPY at risk. Owner: Finance operations. Next: Look at the last posting attempt."
         " http://tally.example/ui/sla/refund_to_ledger?channel=click%20%26%20collect"
+        " At it? http://tally.example/alerts/refund_not_in_ledger-1/ack"
     )
     assert (sent.since, sent.at, sent.overdue_open) == (NOW - timedelta(minutes=3), NOW, 2)
     assert [(each.title, each.link) for each in sent.items] == [
