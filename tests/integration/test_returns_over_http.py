@@ -445,3 +445,35 @@ def test_stages_are_told_and_the_erp_has_every_document_or_it_is_undone(
     told = journey("E4")
     assert {"erp_accepted", "reversed"} <= {*milestones(told)}
     assert estate.sound()
+
+
+def test_of_an_exchange_only_the_difference_goes_through_the_provider(
+    estate: Estate, http: httpx.Client, core: Core, posted: Entries, journey: Tell
+) -> None:
+    def swapped(old: str, new: str, new_minor: int) -> None:
+        """A unit at 10.00 comes back, and what it was worth pays for one at another price."""
+        back, credit = f"R{old}", min(1000, new_minor)
+        estate.tell(order(old), payment(old, provider="stripe"), shipment(old))
+        estate.tell(asked_back(back, order_id=old, exchange_order_id=new), came_back(back), looked_at(back))
+        approved = RefundApproved(origin="shop", return_id=back, approval_id="1", by="ann", amount_minor=credit,
+                                  card_id=f"X{new}")  # fmt: skip
+        tenders = [Tender(kind="store_credit", amount_minor=credit, card_id=f"X{new}")]
+        if new_minor > credit:
+            tenders.append(Tender(kind="card", amount_minor=new_minor - credit, provider="stripe"))
+        estate.tell(disposed(back), approved, order(new, line("B2", price_minor=new_minor)))
+        estate.tell(payment(new, new_minor, provider="stripe", tenders=tuple(tenders)), shipment(new))
+
+    estate.tell(goods_in(units={"A1": 5, "B2": 5}), ReturnPolicySet(origin="oms", policy_id="1", approval="manual"))
+    swapped("1", "2", 1300)
+    paid = {"assets:clearing:stripe": 300, "liabilities:gift cards": 1000, "liabilities:contract:goods": -1300}
+    assert posted("order/2") == paid
+    swapped("3", "4", 700)
+    assert posted("order/4") == {"liabilities:gift cards": 700, "liabilities:contract:goods": -700}
+    estate.tell(RefundApproved(origin="shop", return_id="R3", approval_id="2", by="ann"))
+    [due] = http.get("/v1/refunds", params={"provider": "stripe"}).json()
+    assert (due["amount_minor"], due["payment_id"]) == (300, "P3")
+    estate.tell(refund(due["refund_id"], 300, "R3", provider="stripe"))
+    assert core.balance("assets:clearing:stripe") == 1000 + 300 + 1000 - 300
+    assert core.balance("liabilities") == -4000, "what was received and is not invoiced; customers are owed nothing"
+    assert {("R1", "exchanges"), ("1", "returns")} <= {(one.reference, one.link) for one in journey("2").related}
+    assert (estate.exceptions(), estate.sound()) == ([], True)
