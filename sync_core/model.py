@@ -22,6 +22,7 @@ ExceptionKind = Literal[
     "delivery_promised_failed", "delivered_failed", "notified_failed", "closed_failed", "return_not_covered",
     "return_without_sale", "credit_above_sale", "refund_above_approved", "identity_conflict", "out_of_sequence",
     "dead_letter", "posting_rejected", "posting_dead", "posting_differs", "sales_order_rejected", "sales_order_dead",
+    "sales_order_cancellation_rejected", "sales_order_cancellation_dead",
     "goods_movement_rejected", "goods_movement_dead",
     "stock_shortfall", "wrong_source", "transfer_short",
     "transfer_variance", "transfer_after_cancellation", "channel_down", "publication_refused",

@@ -65,6 +65,19 @@ class SalesOrder(Struct, frozen=True):
         return "sales_order"
 
 
+class Cancellation(Struct, frozen=True):
+    """The sales order under another key is not wanted any more."""
+
+    idempotency_key: Name
+    sales_order: Name
+    business_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "sales_order_cancellation"
+
+
 class MovedLine(Struct, frozen=True):
     sku: Name
     quantity: Annotated[int, Meta(gt=0)]
@@ -93,7 +106,7 @@ class Results(Struct, frozen=True):
     results: list[Result]
 
 
-Document = Journal | SalesOrder | GoodsMovement
+Document = Journal | SalesOrder | Cancellation | GoodsMovement
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -103,6 +116,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     journal: Journal | None = None
     sales_order: SalesOrder | None = None
     goods_movement: GoodsMovement | None = None
+    sales_order_cancellation: Cancellation | None = None
 
     @classmethod
     def of(cls, document: int, body: Document) -> "Entry":
@@ -113,10 +127,12 @@ class Entry(Struct, frozen=True, omit_defaults=True):
                 return cls(document, sales_order=body)
             case GoodsMovement():
                 return cls(document, goods_movement=body)
+            case Cancellation():
+                return cls(document, sales_order_cancellation=body)
 
     @property
     def body(self) -> Document:
-        body = self.journal or self.sales_order or self.goods_movement
+        body = self.journal or self.sales_order or self.goods_movement or self.sales_order_cancellation
         assert body is not None
         return body
 
@@ -164,6 +180,7 @@ class Kept(Struct, frozen=True):
 _DECODE: Final[dict[str, msgspec.json.Decoder[list[Any]]]] = {
     "journals": msgspec.json.Decoder(list[Journal]),
     "sales_orders": msgspec.json.Decoder(list[SalesOrder]),
+    "sales_order_cancellations": msgspec.json.Decoder(list[Cancellation]),
     "goods_movements": msgspec.json.Decoder(list[GoodsMovement]),
 }
 _DECODE_KEYS: Final = msgspec.json.Decoder(list[Name])
@@ -212,7 +229,7 @@ class Books:
         """One result per document, in their order; new documents are in the file when this returns."""
         start, lines, results = self._end, [], []
         for body in bodies:
-            result = self._known(body) or refusal(body, held)
+            result = self._known(body) or refusal(body, held) or self._early(body)
             if result is None:
                 entry = Entry.of(self.documents + 1, distorted(body, distort_minor, wrong))
                 lines.append(_ENCODER.encode(entry) + b"\n")
@@ -233,6 +250,13 @@ class Books:
             reason = f"the key already belongs to another document, {document_number(kept.document)}"
             return Result(idempotency_key=body.idempotency_key, status="rejected", reason=reason)
         return accepted(body, kept.document)
+
+    def _early(self, body: Document) -> Result | None:
+        """A cancellation waits for its sales order."""
+        if not isinstance(body, Cancellation) or body.sales_order in self._kept:
+            return None
+        reason = f"{body.sales_order} is not known"
+        return Result(idempotency_key=body.idempotency_key, status="retry", reason=reason)
 
     def find(self, key: str) -> Entry | None:
         kept = self._kept.get(key)
@@ -275,7 +299,7 @@ def accepted(body: Document, document: int) -> Result:
 def refusal(body: Document, held: frozenset[str]) -> Result | None:
     """Why this document gets no number now: wrong for ever (rejected) or held back (retry)."""
     key = body.idempotency_key
-    if not body.lines:
+    if not (isinstance(body, Cancellation) or body.lines):
         return Result(idempotency_key=key, status="rejected", reason="the document has no lines")
     if isinstance(body, Journal) and (difference := sum(line.amount_minor for line in body.lines)):
         reason = f"debits and credits differ by {difference} minor units of {body.currency}"
@@ -329,7 +353,7 @@ def problem(status: int, detail: str, retry_after_seconds: int | None = None) ->
     return Response(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
-@post(["/v1/journals", "/v1/sales_orders", "/v1/goods_movements"], status_code=200)
+@post([f"/v1/{name}" for name in _DECODE], status_code=200)
 async def post_documents(request: Request[Any, Any, State], state: State) -> Response[Any]:
     weather: Weather = state.weather
     weather.under_way += 1
@@ -381,7 +405,7 @@ def _read(document: int, journal: Journal) -> dict[str, Any]:
             "business_date": journal.business_date, "currency": journal.currency, "accounts": accounts}  # fmt: skip
 
 
-@get(["/v1/journals/{key:path}", "/v1/sales_orders/{key:path}", "/v1/goods_movements/{key:path}"], sync_to_thread=False)
+@get([f"/v1/{name}/{{key:path}}" for name in _DECODE], sync_to_thread=False)
 def get_document(key: FromPath[str], state: State) -> Response[Any]:
     entry = state.books.find(key.removeprefix("/"))
     if entry is None:

@@ -57,6 +57,9 @@ MODELS: Final[Mapping[DocumentKind, Model]] = {
         "sale.sale", "reference", {"draft": "quote", "quotation": "confirm"},
         frozenset({"confirmed", "processing", "done"}),
     ),
+    "sales_order_cancellation": Model(
+        "sale.sale", "reference", {"draft": "cancel", "quotation": "cancel"}, frozenset({"cancelled"})
+    ),
     "goods_movement": Model(
         "stock.shipment.internal", "reference",
         {"request": "draft", "draft": "wait", "waiting": "assign_force", "assigned": "do"}, frozenset({"done"}),
@@ -92,6 +95,11 @@ class SalesOrder(Struct, frozen=True):
     lines: tuple[OrderLine, ...]
 
 
+class Cancellation(Struct, frozen=True):
+    idempotency_key: str
+    sales_order: str
+
+
 class MovedLine(Struct, frozen=True):
     sku: str
     quantity: int
@@ -106,9 +114,10 @@ class GoodsMovement(Struct, frozen=True):
 
 
 Document = Journal | SalesOrder | GoodsMovement
-FORMS: Final[Mapping[DocumentKind, type[Document]]] = {
+FORMS: Final[Mapping[DocumentKind, type[Document | Cancellation]]] = {
     "journal": Journal,
     "sales_order": SalesOrder,
+    "sales_order_cancellation": Cancellation,
     "goods_movement": GoodsMovement,
 }
 
@@ -159,11 +168,11 @@ class Tryton:
 
     def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
         """Offer documents; one that Tryton has already is finished, not made again."""
-        documents = {
-            one.idempotency_key: one for one in (msgspec.json.decode(body, type=FORMS[kind]) for body in bodies)
-        }
+        decoded = [msgspec.json.decode(body, type=FORMS[kind]) for body in bodies]
+        cancelled = {one.idempotency_key: one for one in decoded if isinstance(one, Cancellation)}
+        documents = {one.idempotency_key: one for one in decoded if not isinstance(one, Cancellation)}
         try:
-            return self._post(MODELS[kind], documents)
+            return self._cancel(MODELS[kind], cancelled) if cancelled else self._post(MODELS[kind], documents)
         except ErpAwayError as away:
             self._kept = None
             return Unavailable(str(away), away.retry_after_seconds)
@@ -215,6 +224,23 @@ class Tryton:
             known, more = self._further(model, known)
             failed |= more
         return [failed.get(key) or _answer(model, key, known.get(key, [])) for key in documents]
+
+    def _cancel(self, model: Model, documents: Mapping[str, Cancellation]) -> list[Answer]:
+        """Give sales up; one that Tryton works on already is for its clerk to close."""
+        known, failed = self._further(model, self._known(model, [one.sales_order for one in documents.values()]))
+        answers = []
+        for key, one in documents.items():
+            found, refused = known.get(one.sales_order), failed.get(one.sales_order)
+            if not found:
+                answers.append(Answer(key, "retry", reason=f"the ERP has no sale {one.sales_order} yet"))
+            elif found[0]["state"] in model.done:
+                answers.append(Answer(key, "accepted", document=found[0]["number"] or ""))
+            elif refused:
+                answers.append(Answer(key, refused.status, reason=refused.reason))
+            else:
+                reason = f"sale {found[0]['number']} is {found[0]['state']} there"
+                answers.append(Answer(key, "rejected", reason=reason))
+        return answers
 
     def _further(self, model: Model, known: Known) -> tuple[Known, dict[str, Answer]]:
         """Take what is not done one step further; what is so far, and what could not be."""

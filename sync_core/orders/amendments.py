@@ -123,7 +123,7 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
     for line in step.unit.lines[identity]:
         release(step, order, line, max(0, line.open), f"{order.origin}:cancellation/{event.cancellation_id}")
     order.state = "cancelled"
-    sales_orders.take_back(step, order, f"cancelled by {event.cancellation_id}")
+    sales_orders.take_back(step, order, event.cancellation_id)
     step.unit.changed_orders[identity] = order
     step.unit.arrived.add(identity)
     about = {"reason": event.reason, "amount_minor": order.amount_minor}

@@ -133,6 +133,11 @@ def test_an_order_of_a_channel_that_wants_it_is_a_sales_order_in_the_erp(
     assert journey(kept["document"]).header.correlation_id == told.header.correlation_id
     estate.tell(order("2"), cancellation("2"), order("3", channel="store"))
     assert (one.run_once(), erp.get("/v1/stats").json()["by_kind"]["sales_order"]) == (0, 1)
+    estate.tell(cancellation("1"))
+    assert one.run_once() == 1
+    given_up = erp.get("/v1/sales_order_cancellations/shop:sales_order_cancellation/1").json()
+    assert given_up["sales_order_cancellation"]["sales_order"] == "shop:sales_order/1"
+    assert [hop.name for hop in journey("1").hops][-2:] == ["order.withdraw", "order.withdraw_from_erp"]
 
 
 def test_what_comes_and_goes_at_a_location_that_wants_it_is_in_the_erp(
