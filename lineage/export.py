@@ -2,6 +2,7 @@
 
 OCEL 2.0: ocel-standard.org. An object is what a transaction touched, and the transaction itself; what joins two
 transactions is a relation between these, qualified by the kind of link. Relations have no time there: the events have.
+Every value is a string there, whatever the type that is declared for it.
 """
 
 import csv
@@ -124,7 +125,7 @@ def _event(journey: Journey, hop: Hop) -> dict[str, Any]:
         "id": hop.span_id,
         "type": hop.name.replace(".", " ").replace("_", " "),
         "time": _time(hop.at),
-        "attributes": [{"name": name, "value": value} for name, value in values.items()],
+        "attributes": [{"name": name, "value": str(value)} for name, value in values.items()],
         "relationships": [*relations, _relation(own, "in")],
     }
 

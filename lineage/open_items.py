@@ -52,27 +52,31 @@ class OpenItems:
             prior = self._queries.open_newest(self._definition)
             if prior and (prior.as_of_us > micros(now) or not _holds(prior, blocks)):
                 prior = None
-            if prior and not prior.later and _read(prior) == _read(blocks):
+            if prior and _read(prior) == _read(blocks) and not 0 < prior.later_us <= micros(now):
                 return prior.generation
             number = max(blocks.began, prior.generation + 1 if prior else 0)
-            later = self._judge_heard(number, prior, now) if prior else self._judge_all(number, now)
-            made = GenerationRow(number, blocks.milestones_block, blocks.corrections_block, micros(now), later)
+            if prior:
+                self._judge_heard(number, prior, now)
+            else:
+                self._judge_all(number, now)
+            later_us = self._queries.foretold_us(number)
+            made = GenerationRow(number, blocks.milestones_block, blocks.corrections_block, micros(now), later_us)
             self._queries.write_open_generation(self._definition, made)
             self._queries.drop_open_generations(number - SERVES // timedelta(microseconds=1))
             return number
 
-    def _judge_heard(self, number: int, prior: GenerationRow, now: datetime) -> int:
-        heard = self._queries.mark_heard(number, prior)
+    def _judge_heard(self, number: int, prior: GenerationRow, now: datetime) -> None:
+        heard = self._queries.mark_heard(number, prior, now)
         if heard:
             self._judge(number, heard // HEARD_AT_A_TIME, now, heard_only=True)
+            self._queries.mark_foretold(number, now, heard_only=True)
         self._queries.carry_open(number, prior.generation)
-        return self._queries.mark_foretold(number, now, heard_only=True) if heard else 0
 
-    def _judge_all(self, number: int, now: datetime) -> int:
+    def _judge_all(self, number: int, now: datetime) -> None:
         stored = self._queries.milestones_stored()
         log.info("open items are judged anew from %d milestones", stored)
         self._judge(number, stored // SLICE, now, heard_only=False)
-        return self._queries.mark_foretold(number, now, heard_only=False)
+        self._queries.mark_foretold(number, now, heard_only=False)
 
     def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool) -> None:
         for first, last in _ranges(min(slices + 1, _SLICES)):

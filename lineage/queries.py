@@ -201,16 +201,18 @@ class Queries:
     def milestones_stored(self) -> int:
         return self._rows("milestones_stored", int, {})[0]
 
-    def mark_heard(self, generation: int, prior: GenerationRow) -> int:
+    def mark_heard(self, generation: int, prior: GenerationRow, now: datetime) -> int:
         """Of how many transactions something was heard since; they are marked."""
-        params = prior._asdict() | {"prior": prior.generation, "generation": generation}
+        params = prior._asdict() | {"prior": prior.generation, "generation": generation, "now_us": micros(now)}
         self._storage.execute(text("open_heard"), params)
         return self._marked(generation).heard
 
-    def mark_foretold(self, generation: int, now: datetime, *, heard_only: bool) -> int:
+    def mark_foretold(self, generation: int, now: datetime, *, heard_only: bool) -> None:
         params = {"generation": generation, "now_us": micros(now)}
         self._storage.execute(_which("open_foretold", heard_only=heard_only), params)
-        return self._marked(generation).later
+
+    def foretold_us(self, generation: int) -> int:
+        return self._marked(generation).later_us
 
     def _marked(self, generation: int) -> MarkedRow:
         return self._rows("open_marked", MarkedRow, {"generation": generation})[0]
@@ -236,7 +238,8 @@ class Queries:
         self._storage.execute(text("open_carried"), {"generation": generation, "prior": prior})
 
     def write_open_generation(self, definition: str, made: GenerationRow) -> None:
-        self._storage.insert("open_generations", ("definition", *made._fields), [(definition, *made)])
+        columns = ("definition", "generation", "milestones_block", "corrections_block", "as_of_us", "later")
+        self._storage.insert("open_generations", columns, [(definition, *made)])
 
     def drop_open_generations(self, before: int) -> None:
         for generation in self._rows("open_generations_held", int, {}):

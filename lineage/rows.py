@@ -216,14 +216,14 @@ class GenerationRow(NamedTuple):
     milestones_block: int
     corrections_block: int
     as_of_us: int
-    later: int  # transactions that tell of what comes after
+    later_us: int  # the first moment after it of which something is known; 0 = none
 
 
 class MarkedRow(NamedTuple):
-    """Transactions that a generation judges again, and that it leaves to the next."""
+    """How many transactions a generation judges again, and the first moment that was foretold; 0 = none."""
 
     heard: int
-    later: int
+    later_us: int
 
 
 class OpenRow(NamedTuple):

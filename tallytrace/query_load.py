@@ -25,7 +25,7 @@ from tallytrace.errors import RefusedError
 
 SPANS_EACH: Final = 10
 CHUNK: Final = 100_000  # orders inserted at a time
-NOW: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+NOW: Final = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 PROMISE: Final = "order_to_posting"
 Questions = dict[str, Callable[[], None]]
 

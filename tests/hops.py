@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, get
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
@@ -175,12 +175,17 @@ class Hops:
         storage.insert_segment(segment)
 
 
+@get("/healthz", sync_to_thread=False)
+def _healthz() -> None:
+    """What a command asks before it takes the product to be running."""
+
+
 @contextlib.contextmanager
 def answering(storage: Storage, clock: Callable[[], datetime], port: int) -> Iterator[httpx.Client]:
     """The lineage API with the delivered flows and promises."""
     promises = slas.load()
     declared = flows.load(promises=promises)
-    app = Litestar(route_handlers(Lineage(Queries(storage), declared, promises, clock)))
+    app = Litestar([_healthz, *route_handlers(Lineage(Queries(storage), declared, promises, clock))])
     with (
         webserver.serving(app, "127.0.0.1", port, name="lineage"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client,

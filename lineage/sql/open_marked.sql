@@ -1,4 +1,4 @@
--- open_marked: how many transactions generation {generation} judges again, and how many it will.
-SELECT countIf(watch = ''), countIf(watch = 'later')
+-- open_marked: how many transactions generation {generation} judges again, and the first moment foretold to it.
+SELECT countIf(watch = ''), minIf(since_us, watch = 'later')
 FROM open_items
 WHERE generation = {generation:UInt64} AND watch IN ('', 'later')

@@ -1,8 +1,8 @@
 """What the questions that people wait for read of a store: an index that is lost is a failing test."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +11,18 @@ import pytest
 from collector import semconv, synthetic
 from collector.framing import record
 from collector.storage import Storage
+from lineage import flows, slas
+from lineage.item_params import Window
 from lineage.queries import Queries
+from lineage.search import Criteria
+from lineage.service import Lineage
 
 TRANSACTIONS: Final = 25_600
 MOST: Final = 4
 """Granules of 8,192 rows; each table has many times as many."""
+
+MOST_JUDGED: Final = 10
+"""Granules of 1,024 rows, some for each entity, to judge one transaction."""
 
 FILL: Final = {
     "journal_lines": """
@@ -55,6 +62,14 @@ class Spied:
     def query(self, sql: str, params: Mapping[str, Any] | None = None, **options: Any) -> list[tuple[Any, ...]]:
         self.asked.append((sql, dict(params or {})))
         return self._storage.query(sql, params, **options)
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> None:
+        select = sql[sql.index("SELECT") :] if "SELECT" in sql else "SELECT 1"
+        self.asked.append((select, dict(params or {})))
+        self._storage.execute(sql, params)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self._storage.insert(table, columns, rows)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +132,45 @@ def test_what_other_tools_ask_of_the_views_uses_the_indexes_below(storage: Stora
     read = granules(storage, sql, {"id": TRACE})
     assert [table for table, _ in read] == ["spans"]
     assert [count for _, count in read if count > MOST] == []
+
+
+NOW: Final = datetime(2030, 3, 16, 12, tzinfo=UTC)
+TELL: Final = """
+    INSERT INTO milestones (entity, entity_id, correlation_id, milestone, occurred_at, outcome)
+    SELECT 'order', 'one-more', unhex({id:String}), 'captured', toDateTime64('2026-03-16 11:00:00', 6, 'UTC'), 'ok'
+"""
+
+
+def test_a_list_of_what_is_overdue_reads_what_is_open_and_what_was_heard_since(storage: Storage) -> None:
+    spied: Any = Spied(storage)
+    lineage = Lineage(Queries(spied), flows.load(promises=slas.load()), [], lambda: NOW)
+
+    def read(ask: Callable[[], object]) -> list[tuple[str, int]]:
+        lineage.forget()
+        spied.asked.clear()
+        ask()
+        return [found for sql, params in list(spied.asked) for found in granules(storage, sql, params)]
+
+    before = lineage.overdue()
+    assert {table for table, _ in read(lineage.overdue)} <= {"open_items", "open_generations", "recon_items"}
+    storage.execute(TELL, {"id": "f" * 32})
+    lineage.forget()
+    spied.asked.clear()
+    after = lineage.overdue()
+    told = [found for sql, params in spied.asked if "AS items" in sql for found in granules(storage, sql, params)]
+    assert 0 < sum(count for table, count in told if table == "milestones") <= MOST_JUDGED
+    assert after.by_owner != before.by_owner
+
+
+@pytest.mark.parametrize("question", ["search", "trouble"])
+def test_a_question_about_some_days_reads_their_months_alone(storage: Storage, question: str) -> None:
+    spied: Any = Spied(storage)
+    since, until = datetime(2001, 1, 1, tzinfo=UTC), datetime(2001, 1, 31, tzinfo=UTC)
+    if question == "search":
+        Queries(spied).search(Criteria(since=since, until=until, location="ST3"), (2**62, ""), 50)
+    else:
+        Queries(spied).trouble("", Window(until, since, since), timedelta(0), 50)
+    assert sum(count for sql, params in spied.asked for _, count in granules(storage, sql, params)) == 0
 
 
 def test_a_question_without_an_index_is_seen_to_read_all(storage: Storage) -> None:

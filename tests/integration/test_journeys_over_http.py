@@ -2,17 +2,21 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from lineage.model import BlastRadius, Comparison, LinkedPage, Money, SearchResult, Troubles
+from tallytrace.cli import app
 from tests.hops import Hops, answering, journey_of
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -254,19 +258,85 @@ def test_journeys_leave_as_json_csv_and_an_object_centric_log(http: httpx.Client
     assert [one["query"] for one in http.get("/v1/export/json", params=asked).json()] == ["A1", "RT-1"]
     table = list(csv.DictReader(io.StringIO(http.get("/v1/export/csv", params=asked).text)))
     assert [row["milestone"] for row in table if row["reference"] == "A1"][:2] == ["captured", "reserved"]
+    assert http.get("/v1/export/xml", params=asked).json()["status"] == 400
+
+
+OCEL: Final = {
+    "eventTypes": {"name": str, "attributes": {"name": str, "type": str}},
+    "objectTypes": {"name": str, "attributes": {"name": str, "type": str}},
+    "events": {"id": str, "type": str, "time": datetime, "attributes": {"name": str, "value": str},
+               "relationships": {"objectId": str, "qualifier": str}},
+    "objects": {"id": str, "type": str, "attributes": {"name": str, "value": str, "time": datetime},
+                "relationships": {"objectId": str, "qualifier": str}},
+}  # fmt: skip
+"""The schema of OCEL 2.0 as JSON: what each member of a list must have, all of it here; every value is a string."""
+READ: Final[dict[str, Callable[[str], object]]] = {"string": str, "time": datetime.fromisoformat, "integer": int}
+"""How a value is read by the types that are declared; there are float and boolean besides."""
+
+
+def require(shape: Any, told: Any, where: str) -> None:
+    if isinstance(shape, dict):
+        assert isinstance(told, list), where
+        for one in told:
+            assert one.keys() == shape.keys(), where
+            for name, of in shape.items():
+                require(of, one[name], f"{where}.{name}")
+    else:
+        assert isinstance(told, str), where
+        assert shape is str or datetime.fromisoformat(told).tzinfo, where
+
+
+def test_an_object_centric_log_is_as_its_schema_says_and_names_nothing_that_is_not_there(http: httpx.Client) -> None:
+    asked = {"id": ["A1", "RT-1"]}
+    hops = sum(len(one["hops"]) for one in http.get("/v1/export/json", params=asked).json())
     log = http.get("/v1/export/ocel", params=asked).json()
+    assert log.keys() == OCEL.keys()
+    for name, shape in OCEL.items():
+        require(shape, log[name], name)
     objects = {one["id"]: one for one in log["objects"]}
-    events = {one["id"] for one in log["events"]}
-    assert len(events) == len(log["events"]) == len(table)
-    typed = {kind["name"]: {one["name"] for one in kind["attributes"]} for kind in log["eventTypes"]}
-    for event in log["events"]:
-        assert {one["name"] for one in event["attributes"]} <= typed[event["type"]]
-        assert event["relationships"]
-        assert all(one["objectId"] in objects for one in event["relationships"])
-    assert {one["type"] for one in objects.values()} == {kind["name"] for kind in log["objectTypes"]}
+    assert len({one["id"] for one in log["events"]}) == len(log["events"]) == hops
+    assert len(objects) == len(log["objects"])
+    for things, kinds in (("events", "eventTypes"), ("objects", "objectTypes")):
+        typed = {kind["name"]: {one["name"]: one["type"] for one in kind["attributes"]} for kind in log[kinds]}
+        assert {one["type"] for one in log[things]} == typed.keys()
+        for thing in log[things]:
+            for told in thing["attributes"]:
+                READ[typed[thing["type"]][told["name"]]](told["value"])
+            assert all(one["objectId"] in objects for one in thing["relationships"])
+            assert things == "objects" or thing["relationships"]
     given_back = objects[correlation_id("uci", "RT-1").hex()]
     assert {"objectId": correlation_id("uci", "A1").hex(), "qualifier": "returns"} in given_back["relationships"]
-    assert http.get("/v1/export/xml", params=asked).json()["status"] == 400
+
+
+@pytest.mark.proves(213)
+def test_it_operations_finance_and_customer_service_ask_one_control_plane(
+    http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by what it knows, on the command line: a stage, a hop, an owner, a customer, any number."""
+    monkeypatch.setenv("COLUMNS", "400")
+    url = str(http.base_url).rstrip("/")
+    environment = {"TALLYTRACE_HOME": str(tmp_path), "TALLYTRACE_PLANE_URL": url, "TALLYTRACE_CORE_URL": url}
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments, env=environment)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    failing = run("wrong", "--kind", "failed")
+    assert ("shipment/S-F1" in failing, "503 busy" in failing, "S-F2" in failing) == (True, True, False)
+    held = run("wrong", "--hop", "posting.send")
+    assert ("3 transactions, 30.00 GBP" in held, "SKU-F1, SKU-F2, SKU-F3" in held) == (True, True)
+    finance = msgspec.json.decode(run("wrong", "--owner", "finance", "--json"), type=Troubles)
+    assert {one.finding.entity_id for one in finance.items if one.channel == "web"} == {
+        "shipment/S-F1", "shipment/S-F2", "shipment/S-F3", "shipment/S-F5", "F6",
+    }  # fmt: skip
+    theirs = run("find", "customer=cF2")
+    assert ("order F2" in theirs, "shipped" in theirs, "order F1" in theirs) == (True, True, False)
+    assert msgspec.json.decode(run("find", "customer=cF2", "--json"), type=SearchResult).items[0].reference == "F2"
+    assert "503 busy" in run("trace", "J/shipment/S-F1")
+    log = json.loads(run("export", "ocel", "A1", "RT-1"))
+    assert log == http.get("/v1/export/ocel", params={"id": ["A1", "RT-1"]}).json()
+    assert CliRunner().invoke(app, ["export", "ocel"], env=environment).exit_code != 0
 
 
 @pytest.mark.proves(214)

@@ -46,13 +46,12 @@ def http(
         yield client
 
 
-@pytest.mark.proves(209, 213)
+@pytest.mark.proves(207)
 def test_each_journey_is_told_as_it_was_written_down(http: httpx.Client) -> None:
     for identity, story in STORIES.items():
         assert in_words(journey_of(http, identity), story.reference) == story.told
 
 
-@pytest.mark.proves(218)
 def test_what_is_overdue_and_what_is_wrong_is_what_the_journeys_say(http: httpx.Client) -> None:
     overdue = msgspec.json.decode(http.get("/v1/overdue").content, type=Overdue)
     late = {
