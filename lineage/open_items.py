@@ -18,8 +18,8 @@ COLUMNS: Final = (
     *("generation", "watch", "correlation_id", "entity", "entity_id", "since_us", "due_us", "channel", "location"),
     *("provider", "owner", "amount_minor", "currency"),
 )
-SLICE: Final = 1_000_000  # milestones judged at a time
-HEARD_AT_A_TIME: Final = 100_000  # transactions
+SLICE: Final = 200_000  # milestones judged at a time
+HEARD_AT_A_TIME: Final = 20_000  # transactions
 SERVES: Final = timedelta(minutes=20)  # so long what reads a generation may still read it
 _SLICES: Final = 4096
 
