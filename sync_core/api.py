@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, Literal
 
@@ -62,7 +62,7 @@ from sync_core.messages import (
     schema,
 )
 from sync_core.orders.checks import HOLDING
-from sync_core.orders.desk import Desk, event_id_of
+from sync_core.orders.desk import Decided, Desk, event_id_of
 from sync_core.outbox import ErpRelay
 from sync_core.reconciliation import audit
 from sync_core.stock import publication
@@ -104,14 +104,13 @@ class Core(Struct, frozen=True):
     clock: Clock
     erp: ErpRelay | None
     shelves: Shelves
-    wake: Callable[[], None]  # tells the workers that there is something to do
+    desk: Desk
     max_queued: int = MAX_QUEUED  # events; beyond that senders are asked to wait
     rules: PostingRules = field(default_factory=load_rules)
 
 
 def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     """The application; ``more`` are handlers of the process around it."""
-    desk = Desk(core.db, core.clock, core.wake, max_queued=core.max_queued)
     taking: list[BaseRouteHandler] = [receive_events, submit_order, put_file, act_on_exceptions, repair]
     telling = [
         file_status,
@@ -137,8 +136,8 @@ def create_app(core: Core, *more: BaseRouteHandler) -> Litestar:
     ]
     return Litestar(
         [*taking, *telling, *more],
-        state=State({"core": core, "desk": desk}),
-        lifespan=[_opened(desk)],
+        state=State({"core": core}),
+        lifespan=[_opened(core.desk)],
         request_max_body_size=MAX_BODY_BYTES,
         exception_handlers={ProblemError: _problem, HTTPException: _refused, Exception: _failed},
         openapi_config=OpenAPIConfig(title="Tallytrace: sync core", version="1", path="/schema"),
@@ -156,12 +155,6 @@ def core_of(state: State) -> Core:
     """What the handlers need."""
     core: Core = state["core"]
     return core
-
-
-def desk_of(state: State) -> Desk:
-    """Who knows what becomes of events."""
-    desk: Desk = state["desk"]
-    return desk
 
 
 @post("/v1/events", status_code=202)
@@ -264,8 +257,9 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
     201: captured, and reserved or back-ordered. 202: on record, but not decided within two seconds; look at it under
     ``Location``. 409: the number is known with other content. The same order again is answered as it stands now.
     """
-    event = _decoded_order(await request.body(), core_of(state).clock())
-    desk = desk_of(state)
+    core = core_of(state)
+    desk = core.desk
+    event = _decoded_order(await request.body(), core.clock())
     match await asyncio.wrap_future(desk.hand_in(event)):
         case "conflict":
             detail = f"order {event.order_id} of {event.origin} is known with other content; an exception was opened"
@@ -275,7 +269,7 @@ async def submit_order(request: Request[Any, Any, State], state: State) -> Respo
         case "full":
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         case _:
-            return await _decided(core_of(state), desk, event)
+            return await _decided(desk, event)
 
 
 def _decoded_order(body: bytes, now: dt.datetime) -> OrderCaptured:
@@ -292,44 +286,39 @@ def _decoded_order(body: bytes, now: dt.datetime) -> OrderCaptured:
     return event
 
 
-async def _decided(core: Core, desk: Desk, event: OrderCaptured) -> Response[list[OrderState]]:
+async def _decided(desk: Desk, event: OrderCaptured) -> Response[list[OrderState]]:
     where = {"Location": f"/v1/orders/{event.order_id}"}
     try:
         async with asyncio.timeout(DECIDE_SECONDS):
-            state, reason = await asyncio.wrap_future(desk.decided(event.origin, event_id_of(event)))
+            decided = await asyncio.wrap_future(desk.decided(event.origin, event_id_of(event), event.order_id))
     except TimeoutError:
         return Response([], status_code=202, headers=where)
-    if state == "rejected":
-        raise ProblemError(409, "Order refused", reason, field="order_id")
-    rows = await anyio.to_thread.run_sync(_order_rows, core, event.order_id)
-    orders = _orders([row for row in rows if row[1] == event.origin])
+    if decided.state == "rejected":
+        raise ProblemError(409, "Order refused", decided.reason, field="order_id")
+    orders = _orders(decided.orders)
     return Response(orders, status_code=201 if orders else 202, headers=where)
 
 
-def _order_rows(core: Core, order_id: str) -> list[Row]:
-    with core.db.transaction() as session:
-        return session.rows("order_state", order_id=order_id, holding=HOLDING)
-
-
-def settled(desk: Desk, source: str, event_id: str) -> tuple[str, str] | None:
-    """What became of an event, and why; None when nobody has decided in time, or it waits for another."""
+def settled(desk: Desk, source: str, event_id: str) -> Decided | None:
+    """What became of an event; None when nobody has decided in time, or it waits for another."""
     try:
-        state, reason = desk.decided(source, event_id).result(DECIDE_SECONDS)
+        decided = desk.decided(source, event_id).result(DECIDE_SECONDS)
     except TimeoutError:
         return None
-    return None if state == "parked" else (state, reason)
+    return None if decided.state == "parked" else decided
 
 
 @get("/v1/orders/{order_id:str}", sync_to_thread=True)
 def order(state: State, order_id: FromPath[str]) -> list[OrderState]:
     """The orders with this number, one per origin."""
-    rows = _order_rows(core_of(state), order_id)
+    with core_of(state).db.transaction() as session:
+        rows = session.rows("order_state", order_ids=[order_id], holding=HOLDING)
     if not rows:
         raise ProblemError(404, "Not found", f"no order {order_id!r}")
     return _orders(rows)
 
 
-def _orders(rows: list[Row]) -> list[OrderState]:
+def _orders(rows: Sequence[Row]) -> list[OrderState]:
     named = [
         (
             row[0].hex(),
@@ -541,8 +530,8 @@ def repair(state: State, data: JSONBody[RepairOrder]) -> list[audit.Repair]:
     asked = message(event, source=SOURCE, event_id=event.document_id, occurred_at=now)
     with core.db.transaction() as session:
         inbox.accept(session, [asked], now)
-    core.wake()
-    if settled(desk_of(state), SOURCE, event.document_id) is None:
+    core.desk.wake_workers()
+    if settled(core.desk, SOURCE, event.document_id) is None:
         detail = f"look at /v1/audit/repairs?document_id={event.document_id}"
         raise ProblemError(503, "Not decided yet", detail, retry=True)
     with core.db.transaction() as session:

@@ -139,7 +139,10 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self.url = url
-        self._pool = ConnectionPool(url, min_size=1, max_size=connections, open=False, timeout=30, configure=_configure)
+        self._pool = ConnectionPool(
+            url, min_size=1, max_size=connections, open=False, timeout=30, configure=_configure,
+            num_workers=min(3, connections),
+        )  # fmt: skip
 
     def open(self) -> None:
         """Connect. Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s."""
@@ -147,6 +150,19 @@ class Store:
 
     def close(self) -> None:
         self._pool.close()
+
+    @contextmanager
+    def apart(self, connections: int = 1) -> Iterator["Store"]:
+        """The same database for threads that repeat their statements: on connections of their own these stay prepared.
+
+        Raises psycopg_pool.PoolTimeout when the server does not answer within 30 s.
+        """
+        own = Store(self.url, connections=connections)
+        try:
+            own.open()
+            yield own
+        finally:
+            own.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -189,13 +205,15 @@ class Listener:
         self._place = place
         self._connection: Connection[Row] | None = None
 
-    def heard(self, seconds: float) -> bool:
-        """Wait so long for somebody to say so. Raises what a connection that breaks raises; the next call mends it."""
+    def heard(self, seconds: float) -> set[str] | None:
+        """What was said within so long; None when it was not listened before. Raises what a connection that breaks
+        raises; the next call mends it.
+        """
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True)
             self._connection.execute(_HEAR[self._place])
-            return True  # what was said before is not heard
-        return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+            return None
+        return {one.payload for one in self._connection.notifies(timeout=seconds, stop_after=1)}
 
     def close(self) -> None:
         if self._connection is not None:
@@ -769,6 +787,8 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             for number, line in enumerate(journal.lines, 1)
         ),
     )  # fmt: skip
+    if unit.for_erp or any(j.total_minor and j.to_erp for j, _, _ in unit.journals):
+        session.run("wake_outbox", kind="erp")
     _open_items(session, unit, now)
     together = [j for j, _, _ in unit.journals if j.total_minor and j.to_erp and unit.rules.summarised(j)]
     if together:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -16,8 +17,10 @@ REST_SECONDS: Final = 0.5
 class Loop:
     """Calls ``work`` until stopped; ``work`` returns how much it did. An error is logged and the loop goes on."""
 
-    def __init__(self, name: str, work: Callable[[], int], *, idle_seconds: float) -> None:
+    def __init__(self, name: str, work: Callable[[], int], *, idle_seconds: float, linger_seconds: float = 0.0) -> None:
+        """``linger_seconds``: how long it waits for more once it is woken."""
         self._name = name
+        self._linger_seconds = linger_seconds
         self._work = work
         self._idle_seconds = idle_seconds
         self._stopping = False
@@ -48,6 +51,8 @@ class Loop:
                 self._pause(AFTER_ERROR_SECONDS)
                 continue
             woken = not done and self._pause(pause)
+            if woken and self._linger_seconds:
+                time.sleep(self._linger_seconds)
             pause = self._idle_seconds if done or woken else max(self._idle_seconds, min(2 * pause, REST_SECONDS))
 
     def _pause(self, seconds: float) -> bool:

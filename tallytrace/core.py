@@ -15,6 +15,7 @@ from sync_core.exceptions.deadlines import Deadlines
 from sync_core.files import Apart, FileReader
 from sync_core.ledger import books_api, ledger
 from sync_core.ledger.summaries import Summaries
+from sync_core.orders.desk import Desk
 from sync_core.outbox import ErpRelay, SpanRelay
 from sync_core.parties import customer_api
 from sync_core.readback import ReadBack
@@ -31,6 +32,10 @@ from tallytrace.settings import Settings
 
 log = logging.getLogger(__name__)
 
+CONNECTIONS: Final = 12
+"""For answers and for what is done now and then; threads that always work have their own."""
+LINGER_SECONDS: Final = 0.05
+"""Spans of so long go to the collector together."""
 FILE_SECONDS: Final = 0.25
 SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
@@ -43,23 +48,29 @@ READ_BACK_SECONDS: Final = 2.0
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises NotServedError, or msgspec.ValidationError for invalid posting rules."""
     with ExitStack() as undo:
-        db = undo.enter_context(worker.opened(settings, settings.workers + settings.erp_concurrency + 12))
+        db = undo.enter_context(worker.opened(settings, connections=CONNECTIONS))
         if not worker.ready(db, until):
             return
         folder = settings.directory / "files"
         apart = Apart(settings.postgres_url, folder, settings.posting_rules)
         files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
         client = undo.enter_context(erp.connected(settings)) if settings.erp_url else None
-        relay = _relay(settings, db, client) if client else None
-        spans = SpanRelay(db, f"{settings.collector_base}/v1/traces", clock.wall, key=settings.collector_key)
+        relay = _relay(settings, undo.enter_context(db.apart(settings.erp_concurrency)), client) if client else None
+        spans = SpanRelay(
+            undo.enter_context(db.apart()),
+            f"{settings.collector_base}/v1/traces",
+            clock.wall,
+            key=settings.collector_key,
+        )
         undo.callback(spans.close)
-        working = [] if settings.worker_processes else worker.processing(settings, db)
+        working = [] if settings.worker_processes else worker.processing(settings, db, undo)
         rules = ledger.load_rules(override=settings.posting_rules)
         loops = [Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS)]
         loops.append(Loop("reconciler", Reconciler(db, rules, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
-        relays = [Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS)]
+        span_relay = Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS, linger_seconds=LINGER_SECONDS)
+        erp_relays: list[Loop] = []
         if client and relay:
-            relays += [
+            erp_relays = [
                 Loop(f"erp-relay-{n}", relay.run_once, idle_seconds=worker.IDLE_SECONDS)
                 for n in range(1, settings.erp_concurrency + 1)
             ]
@@ -68,17 +79,25 @@ def run(settings: Settings, until: threading.Event) -> None:
             loops.append(Loop("erp-read-back", read_back.run_once, idle_seconds=READ_BACK_SECONDS))
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
-        relays.append(Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS))
+        publishing = Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS)
         shelves = Shelves(db, clock.wall)
-        relays.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
+        loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
         loops.append(Loop("matcher", Matcher(db, rules, clock.wall).run_once, idle_seconds=MATCH_SECONDS))
         loops.append(Loop("summaries", Summaries(db, rules, clock.wall).run_once, idle_seconds=SUMMARY_SECONDS))
-        undo.enter_context(looping([*working, *relays, *loops]))
-        undo.enter_context(worker.waking(settings, "outbox", relays))
+        undo.enter_context(looping([*working, span_relay, *erp_relays, publishing, *loops]))
+        desk = Desk(
+            undo.enter_context(db.apart(2)), clock.wall, lambda: _wake(working), max_queued=settings.inbox_max_queued
+        )
+        wakes = {
+            "spans": [span_relay.wake, desk.look_again],  # whatever is decided tells spans
+            "erp": [loop.wake for loop in erp_relays],
+            "channels": [publishing.wake],
+        }
+        undo.enter_context(worker.waking(settings, "outbox", wakes))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(db, files, clock.wall, relay, shelves, lambda: _wake(working), settings.inbox_max_queued, rules),
+            api.Core(db, files, clock.wall, relay, shelves, desk, settings.inbox_max_queued, rules),
             *customer_api.HANDLERS,
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,

@@ -4,7 +4,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final, Literal
 
@@ -30,11 +30,11 @@ SWITCH_SECONDS: Final = 0.0005
 def run(settings: Settings, until: threading.Event) -> None:
     """Works until the event. Raises msgspec.ValidationError for invalid posting rules."""
     with ExitStack() as undo:
-        db = undo.enter_context(opened(settings, settings.workers))
+        db = undo.enter_context(opened(settings, connections=1))
         if ready(db, until):
-            loops = processing(settings, db)
+            loops = processing(settings, db, undo)
             undo.enter_context(looping(loops))
-            undo.enter_context(waking(settings, "inbox", loops))
+            undo.enter_context(waking(settings, "inbox", {"": [loop.wake for loop in loops]}))
             until.wait()
 
 
@@ -66,24 +66,28 @@ def ready(db: Store, until: threading.Event) -> bool:
     return False
 
 
-def processing(settings: Settings, db: Store) -> list[Loop]:
-    """The threads that process events."""
+def processing(settings: Settings, db: Store, undo: ExitStack) -> list[Loop]:
+    """The threads that process events; their connections are closed by ``undo``."""
     rules, retry = ledger.load_rules(override=settings.posting_rules), Retry(base_seconds=settings.retry_base_seconds)
     workers = [
-        Processor(db, rules, clock.wall, batch=settings.worker_batch, retry=retry) for _ in range(settings.workers)
+        Processor(undo.enter_context(db.apart()), rules, clock.wall, batch=settings.worker_batch, retry=retry)
+        for _ in range(settings.workers)
     ]
     return [Loop(f"worker-{n}", one.run_once, idle_seconds=IDLE_SECONDS) for n, one in enumerate(workers, 1)]
 
 
 @contextmanager
-def waking(settings: Settings, place: Literal["inbox", "outbox"], loops: Sequence[Loop]) -> Iterator[None]:
-    """The loops hear of new work there, whichever process it comes from."""
+def waking(
+    settings: Settings, place: Literal["inbox", "outbox"], wakes: Mapping[str, Sequence[Callable[[], None]]]
+) -> Iterator[None]:
+    """Whoever works on a kind of what waits there hears that there is some, whichever process it comes from."""
     listener = Listener(settings.postgres_url, place)
 
     def listen() -> int:
-        if listener.heard(LISTEN_SECONDS):
-            for loop in loops:
-                loop.wake()
+        heard = listener.heard(LISTEN_SECONDS)
+        for kind in wakes if heard is None else wakes.keys() & heard:
+            for wake in wakes[kind]:
+                wake()
         return 1
 
     try:

@@ -10,6 +10,7 @@ import httpx
 from sync_core import api
 from sync_core.files import FileReader
 from sync_core.ledger import books_api, ledger
+from sync_core.orders.desk import Desk
 from sync_core.parties import customer_api
 from sync_core.reading import Reader
 from sync_core.returns import return_api
@@ -27,13 +28,21 @@ def serving(core: Core, home: Path, port: int) -> Iterator[httpx.Client]:
     read = Reader(core.db, folder, ledger.load_rules(), lambda: core.now, stop).read
     reader = FileReader(core.db, folder, lambda: core.now, read, stop.set)
     shelves = Shelves(core.db, lambda: core.now)
-    worker = Loop("worker", core.processor().run_once, idle_seconds=3600)
+    processor = core.processor()
+
+    def decide() -> int:
+        done = processor.run_once()
+        desk.look_again()
+        return done
+
+    worker = Loop("worker", decide, idle_seconds=3600)
+    desk = Desk(core.db, lambda: core.now, worker.wake, max_queued=api.MAX_QUEUED)
     loops = [Loop("files", reader.run_once, idle_seconds=0.05), Loop("shelves", shelves.refresh, idle_seconds=0.02),
              worker]  # fmt: skip
     for loop in loops:
         loop.start()
     app = api.create_app(
-        api.Core(core.db, reader, lambda: core.now, None, shelves, worker.wake, rules=core.rules),
+        api.Core(core.db, reader, lambda: core.now, None, shelves, desk, rules=core.rules),
         *customer_api.HANDLERS,
         *return_api.HANDLERS,
         *settlement_api.HANDLERS,

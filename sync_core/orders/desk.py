@@ -2,17 +2,19 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from sync_core import inbox
 from sync_core.clock import Clock
 from sync_core.door import Fault
 from sync_core.inbox import Receipt
 from sync_core.messages import OrderCaptured, message
+from sync_core.orders.checks import HOLDING
 from sync_core.stock import products
 from sync_core.store import Row, Store, load_catalogue
 from sync_core.workers import Loop, looping
@@ -20,11 +22,20 @@ from sync_core.workers import Loop, looping
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 200
-LOOK_SECONDS: Final = 0.004
+LOOK_SECONDS: Final = 0.1
+"""Until somebody who waits is looked for, where nobody says that events were decided."""
 IDLE_SECONDS: Final = 60.0
 
 Handed = Receipt | Literal["full"] | Fault
 Key = tuple[str, str]  # source and ID of an event
+
+
+class Decided(Struct, frozen=True):
+    """What became of an event, why, and how the order stands that was asked about, in the columns of `order_state`."""
+
+    state: str
+    reason: str
+    orders: Sequence[Row] = ()
 
 
 def event_id_of(order: OrderCaptured) -> str:
@@ -43,9 +54,9 @@ class Desk:
         self._max_queued = max_queued
         self._lock = threading.Lock()
         self._handed: list[tuple[OrderCaptured, Future[Handed]]] = []
-        self._asked: dict[Key, list[Future[Row]]] = {}
+        self._asked: dict[Key, list[tuple[str, Future[Decided]]]] = {}
         self._taking = Loop("desk", self._take, idle_seconds=IDLE_SECONDS)
-        self._looking = Loop("desk-answers", self._look, idle_seconds=IDLE_SECONDS)
+        self._looking = Loop("desk-answers", self._look, idle_seconds=LOOK_SECONDS)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -60,13 +71,21 @@ class Desk:
         self._taking.wake()
         return handed
 
-    def decided(self, source: str, event_id: str) -> Future[Row]:
-        """Resolved when an event is no longer queued: its state and the reason."""
-        asked = Future[Row]()
+    def decided(self, source: str, event_id: str, order_id: str = "") -> Future[Decided]:
+        """Resolved when an event is no longer queued, with how orders of that number stand if there is one."""
+        asked = Future[Decided]()
         with self._lock:
-            self._asked.setdefault((source, event_id), []).append(asked)
-        self._looking.wake()
+            self._asked.setdefault((source, event_id), []).append((order_id, asked))
+        self.look_again()
         return asked
+
+    def look_again(self) -> None:
+        """Events were decided."""
+        self._looking.wake()
+
+    def wake_workers(self) -> None:
+        """There are events to decide."""
+        self._wake()
 
     def _take(self) -> int:
         with self._lock:
@@ -113,21 +132,26 @@ class Desk:
         return [receipts.get(n) or refused.get(n) or "full" for n in range(len(orders))]
 
     def _look(self) -> int:
-        """Answer those whose events were decided; returns how many still wait."""
+        """Answer those whose events were decided."""
         with self._lock:
             self._asked = {
-                key: left for key, some in self._asked.items() if (left := [one for one in some if not one.done()])
+                key: left
+                for key, some in self._asked.items()
+                if (left := [(number, one) for number, one in some if not one.done()])
             }
-            keys = list(self._asked)
-        if not keys:
+            waiting = dict(self._asked)
+        if not waiting:
             return 0
         with self._db.transaction() as session:
-            rows = session.rows("decided", source=[one for one, _ in keys], event_id=[two for _, two in keys])
-        for source, event_id, *found in rows:
+            rows = session.rows("decided", source=[one for one, _ in waiting], event_id=[two for _, two in waiting])
+            numbers = {number for source, event_id, *_ in rows for number, _ in waiting[source, event_id] if number}
+            stand = session.rows("order_state", order_ids=sorted(numbers), holding=HOLDING) if numbers else []
+        for source, event_id, state, reason in rows:
             with self._lock:
-                waiting = self._asked.pop((source, event_id), [])
-            for one in waiting:
+                some = self._asked.pop((source, event_id), [])
+            for number, one in some:
                 if one.set_running_or_notify_cancel():
-                    one.set_result(tuple(found))
-        time.sleep(LOOK_SECONDS)
-        return len(keys)
+                    one.set_result(
+                        Decided(state, reason, [row for row in stand if (row[1], row[2]) == (source, number)])
+                    )
+        return 0

@@ -11,12 +11,11 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from sync_core import inbox
-from sync_core.api import Core, ProblemError, core_of, desk_of, settled
+from sync_core.api import Core, ProblemError, core_of, settled
 from sync_core.door import fault
 from sync_core.errors import InvalidEventError
 from sync_core.master_messages import Account, CustomerUpdated
 from sync_core.messages import TYPE_OF, decode_event, message
-from sync_core.orders.desk import Desk
 
 
 class CustomerOrder(Struct, frozen=True):
@@ -51,10 +50,10 @@ async def update(request: Request[Any, Any, State], state: State) -> Response[li
     202: on record, but not decided within two seconds, or it waits for the customer it is merged into. 409: an account
     is another customer's; an exception was opened.
     """
-    return await anyio.to_thread.run_sync(_update, core_of(state), desk_of(state), await request.body())
+    return await anyio.to_thread.run_sync(_update, core_of(state), await request.body())
 
 
-def _update(core: Core, desk: Desk, body: bytes) -> Response[list[CustomerTold]]:
+def _update(core: Core, body: bytes) -> Response[list[CustomerTold]]:
     try:
         event = decode_event(TYPE_OF[CustomerUpdated], body)
     except InvalidEventError as error:
@@ -70,12 +69,12 @@ def _update(core: Core, desk: Desk, body: bytes) -> Response[list[CustomerTold]]
         if session.one("queued", limit=core.max_queued)[0] >= core.max_queued:
             raise ProblemError(503, "Too much is queued", "the inbox is full; send this again later", retry=True)
         inbox.accept(session, [asked], now)
-    core.wake()
-    decided = settled(desk, asked.source, asked.event_id)
+    core.desk.wake_workers()
+    decided = settled(core.desk, asked.source, asked.event_id)
     if decided is None:
         return Response([], status_code=202, headers={"Location": f"/v1/customers/{event.customer_id}"})
-    if decided[0] == "rejected":
-        raise ProblemError(409, "Customer refused", decided[1], field="accounts")
+    if decided.state == "rejected":
+        raise ProblemError(409, "Customer refused", decided.reason, field="accounts")
     return Response([one for one in _told(core, event.customer_id) if one.origin == event.origin])
 
 

@@ -13,12 +13,11 @@ from msgspec import Struct
 
 from collector.semconv import correlation_id
 from sync_core import flows, inbox
-from sync_core.api import Core, ProblemError, core_of, desk_of, settled
+from sync_core.api import Core, ProblemError, core_of, settled
 from sync_core.door import fault
 from sync_core.errors import InvalidEventError
 from sync_core.messages import TYPE_OF, Message, decode_event, message
 from sync_core.model import Order
-from sync_core.orders.desk import Desk
 from sync_core.returns import returns
 from sync_core.returns.messages import ReturnRequested
 from sync_core.returns.model import STAGES, Return, ReturnLine, ReturnState, Stage
@@ -141,10 +140,10 @@ async def ask(request: Request[Any, Any, State], state: State) -> Response[list[
     202: on record, but not decided within two seconds; look at it under ``Location``. The same again is answered as it
     stands now; 409: the number is known with other content.
     """
-    return await anyio.to_thread.run_sync(_ask, core_of(state), desk_of(state), await request.body())
+    return await anyio.to_thread.run_sync(_ask, core_of(state), await request.body())
 
 
-def _ask(core: Core, desk: Desk, body: bytes) -> Response[list[ReturnTold]]:
+def _ask(core: Core, body: bytes) -> Response[list[ReturnTold]]:
     asked, event, _, _ = _judged(core, body)
     with core.db.transaction() as session:
         known = session.rows("event_times", source=[asked.source], event_id=[asked.event_id])
@@ -156,13 +155,13 @@ def _ask(core: Core, desk: Desk, body: bytes) -> Response[list[ReturnTold]]:
     if receipt == "conflict":
         detail = f"return {event.return_id} of {event.origin} is known with other content; an exception was opened"
         raise ProblemError(409, "Identity conflict", detail, field="return_id")
-    core.wake()
+    core.desk.wake_workers()
     where = {"Location": f"/v1/returns/{event.return_id}"}
-    decided = settled(desk, asked.source, asked.event_id)
+    decided = settled(core.desk, asked.source, asked.event_id)
     if decided is None:
         return Response([], status_code=202, headers=where)
-    if decided[0] == "rejected":
-        raise ProblemError(409, "Return refused", decided[1], field="return_id")
+    if decided.state == "rejected":
+        raise ProblemError(409, "Return refused", decided.reason, field="return_id")
     told = [one for one in _told(core, event.return_id) if one.origin == event.origin]
     return Response(told, status_code=201, headers=where)
 

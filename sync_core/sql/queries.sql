@@ -752,6 +752,10 @@ on conflict (channel, sku, location) do update
 set version = held.version + 1, waiting_since = coalesce(held.waiting_since, excluded.waiting_since), set_aside = false,
     moved_at = least(held.moved_at, excluded.moved_at), as_of = greatest(held.as_of, excluded.as_of)
 
+-- name: wake_outbox
+-- Tell those who hand over one kind of what waits that there is some.
+select pg_notify('core_outbox', %(kind)s)
+
 -- name: note_silence
 -- Locations with a feed that has fallen silent, or is heard again.
 update core.subscriptions set silent = heard_at < %(since)s where silent <> (heard_at < %(since)s) returning location
@@ -1227,7 +1231,7 @@ with kept as (
     insert into core.span_outbox (batch, body, size_bytes, created_at)
     values (%(batch)s, %(body)s, %(size_bytes)s, %(now)s)
 )
-select pg_notify('core_outbox', '')
+select pg_notify('core_outbox', 'spans')
 
 -- name: next_span_batches
 -- The oldest encoded spans that the collector has not acknowledged.
@@ -1352,7 +1356,7 @@ on conflict (connector) do update set shift_weeks = file_shifts.shift_weeks
 returning shift_weeks
 
 -- name: order_state
--- One order as it stands.
+-- Orders as they stand.
 select correlation_id, origin, order_id, channel, location, currency, captured_at, state, amount_minor, tax_minor,
        paid_minor,
        case when provider = '' then amount_minor + tax_minor - paid_minor
@@ -1377,7 +1381,7 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
                                          case when state = 'shipped' then quantity - cancelled else shipped end,
                                          cancelled, returned) order by line_no)
         from core.order_lines where order_lines.correlation_id = orders.correlation_id)
-from core.orders where order_id = %(order_id)s order by origin
+from core.orders where order_id = any(%(order_ids)s::text[]) order by order_id, origin
 
 -- name: event_times
 -- When events happened, as they were first told.

@@ -128,6 +128,7 @@ def queue(session: Session, unit: Unit, now: dt.datetime) -> None:
         return
     skus, locations, moments = zip(*moved, strict=True)
     session.run("publish_moves", sku=list(skus), location=list(locations), moved_at=list(moments), now=now)
+    session.run("wake_outbox", kind="channels")
 
 
 def note_sources(session: Session, furthest: Mapping[FeedKey, dt.datetime], clock_offset: dt.timedelta) -> None:
