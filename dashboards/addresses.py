@@ -52,7 +52,7 @@ DESKS: Final[Mapping[str, tuple[str, ...]]] = {
     "exceptions": ("view", "owner", "kind", "severity", "id"),
     "reconciliation": ("until", "currency", "day", "level", "provider", "period"),
     "inventory": ("channel", "location"),
-    "returns": ("channel", "stage"),
+    "returns": ("channel", "stage", "days"),
     "flow": ("by", "minutes"),
     "alerts": ("view", "owner", "id"),
 }

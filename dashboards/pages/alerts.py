@@ -220,9 +220,7 @@ def matches(one: Silence, alert: Alert) -> bool:
     labels = {"rule": alert.rule, "owner": alert.owner, "channel": alert.channel, "location": alert.location,
               "provider": alert.provider, "severity": alert.severity, "subject": alert.subject}  # fmt: skip
     asked = {name: values for name, values in one.match.items() if values and name in labels}
-    return bool(alert.hidden) and all(
-        isinstance(values, list) and labels[name] in values for name, values in asked.items()
-    )
+    return all(isinstance(values, list) and labels[name] in values for name, values in asked.items())
 
 
 # --- history and rules ----------------------------------------------------------------------------------------------

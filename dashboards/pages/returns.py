@@ -35,6 +35,7 @@ from lineage.operations import ReturnStep
 from lineage.queries import text
 
 READ: Final = 1000
+DAYS: Final = ("28", "90", "365")
 LISTED: Final = 50
 PROMISED: Final = ("return_cycle", "return_closure", "refund_to_ledger", "refund_exception_rate")
 STAGES: Final = ("initiation", "physical receipt", "inspection and disposition", "refund and settlement", "ended")
@@ -62,8 +63,12 @@ def ask(desk: Desk, lineage: Reader, core: Remote, plane: Remote) -> Answers:
         tiles=tuple(tiles[name] for name in PROMISED if name in tiles),
         returns=core.get("/v1/returns", list[Return], limit=READ),
         refunds=core.get("/v1/refunds", list[Refund], limit=READ),
-        steps=plane.get("/v1/return-steps", list[ReturnStep]),
+        steps=plane.get("/v1/return-steps", list[ReturnStep], days=_days(desk)),
     )
+
+
+def _days(desk: Desk) -> str:
+    return desk["days"] if desk["days"] in DAYS else DAYS[0]
 
 
 def page(desk: Desk, told: Answers, now: datetime) -> Page:
@@ -74,7 +79,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
                 [html.H1("Returns and refunds"), html.P(summary(told, now), className="lead")], className="page-head"
             ),
             _channels(desk, told.returns),
-            html.Div([promises.tile_card(tile, now) for tile in told.tiles], className="tiles"),
+            html.Div([promises.tile_card(tile, now) for tile in told.tiles], className="tiles four"),
             _steps(desk, told.steps),
             _ageing(desk, shown, now),
             _open(desk, shown, now),
@@ -122,14 +127,16 @@ def _steps(desk: Desk, steps: Sequence[ReturnStep]) -> Component:
          meter(one.most_seconds / longest, f"{wording.duration(one.most_seconds)}", "quiet")]
         for one in sorted(shown, key=lambda one: (tuple(STEPS).index(one.step), one.channel))
     ]  # fmt: skip
+    spans = [Choice(f"{days} days", desk.but(days=days), days == _days(desk)) for days in DAYS]
     return section(
         "Cycle time by stage",
+        choices("How far back", spans),
         table("How long returns take from step to step", columns, rows,
-              empty="No return that began in the last 28 days has come from one step to the next."),
-        computed("Of each return that began in the last 28 days the time between the first times that it reached two "
+              empty="No return that began in these days has come from one step to the next."),
+        computed("Of each return that began in these days the time between the first times that it reached two "
                  "steps. Half of them took at most the first figure, 95 of 100 at most the second.",
                  sql=text("return_stages")),
-        note="The last 28 days",
+        note=f"The last {_days(desk)} days",
     )  # fmt: skip
 
 

@@ -15,18 +15,18 @@ FROM
     FROM
     (
         SELECT
-            entity_id,
             correlation_id,
             argMax(milestones.channel, (milestones.channel != '', occurred_at)) AS channel,
             minOrNullIf(occurred_at, milestone = 'requested') AS requested,
             minOrNullIf(occurred_at, milestone = 'authorised') AS authorised,
             minOrNullIf(occurred_at, milestone = 'received') AS received,
             minOrNullIf(occurred_at, milestone = 'inspected') AS inspected,
-            minOrNullIf(occurred_at, milestone = 'refunded') AS refunded,
+            minOrNullIf(occurred_at, milestone IN ('refunded', 'issued')) AS refunded,
             minOrNullIf(occurred_at, milestone = 'closed') AS closed
         FROM milestones
-        WHERE entity = 'return' AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
-        GROUP BY entity_id, correlation_id
+        WHERE (entity = 'return' OR (entity = 'refund' AND milestone = 'issued'))
+            AND occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        GROUP BY correlation_id
         HAVING min(occurred_at) > fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
     )
 )

@@ -1,7 +1,9 @@
 """The real product in a real browser: a person types a number of the real file and reads its story."""
 
 import gzip
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,8 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance import trade
 from tests.acceptance.conftest import REAL_YEAR, Installation, installation
+from tests.browser.accessibility import violations
+from tests.factories import cloudevent, goods_in, line, order
 
 pytestmark = pytest.mark.browser
 
@@ -70,6 +74,108 @@ def test_a_return_of_goods_from_three_orders_with_one_line_parked(product: Insta
     page = open_page(f"{product.plane}/ui/transaction?id=C539640")
     for words in ("539247", "538651", "538857", "21668", "1.06"):
         expect(page.get_by_text(words).first).to_be_visible()
+
+
+# --- desks ----------------------------------------------------------------------------------------------------------
+
+DAY = datetime(2011, 2, 1, 9, tzinfo=UTC)
+DESKS = ("Promises", "Transactions", "Exceptions", "Inventory", "Returns", "Reconciliation", "Flow", "Alerts")
+
+
+@pytest.fixture(scope="module")
+def desks(product: Installation) -> Installation:
+    """The same product, with an order that wants more than there is."""
+    body = [
+        cloudevent(goods_in(), "desk/1", at=DAY),
+        cloudevent(order("7001", line(quantity=50)), "desk/2", at=DAY),
+    ]
+    assert httpx.post(f"{product.core}/v1/events", json=body, timeout=60).status_code == 202
+    product.wait_until_drained()
+    return product
+
+
+def confirm(page: Page, **said: str) -> None:
+    """Fill the form that asks who and why, and let it be done."""
+    form = page.get_by_role("dialog")
+    for label, text in said.items():
+        form.get_by_label(label.replace("_", " ")).fill(text)
+    form.locator("#act-confirm").click()
+
+
+@pytest.mark.proves(218, 219, 279)
+def test_an_exception_is_assigned_and_resolved_by_whom_and_why(desks: Installation, open_page: Opener) -> None:
+    page = open_page(f"{desks.plane}/ui/exceptions?kind=backorder")
+    page.get_by_role("link", name="Backorder", exact=True).click()
+    expect(page.get_by_text("Find stock for it: receive, count or transfer goods there")).to_be_visible()
+
+    page.get_by_role("button", name="Assign").click()
+    expect(page.get_by_role("dialog")).to_contain_text("This concerns 1 exception, worth £500.00.")
+    confirm(page, For_whom="ben")
+    expect(page.get_by_role("dialog")).to_contain_text("Say who you are and why")
+    assert httpx.get(f"{desks.core}/v1/exceptions?kind=backorder").json()[0]["assignee"] == ""
+    confirm(page, Your_name="ann", Reason="ben knows the supplier")
+    expect(page.get_by_text("Done: 1 exception, worth £500.00.")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("ann assign ben knows the supplier ben"))).to_be_visible()
+
+    page.get_by_role("button", name="Resolve").click()
+    confirm(page, Reason="the customer waits")
+    expect(page.get_by_role("row", name=re.compile("ann resolve the customer waits"))).to_be_visible()
+    (decided,) = httpx.get(f"{desks.core}/v1/exceptions?kind=backorder&state=resolved").json()
+    assert (decided["assignee"], decided["resolution"]) == ("ben", "resolved by ann: the customer waits")
+
+
+@pytest.mark.proves(220, 231, 232, 280)
+def test_what_flows_is_told_by_channel_and_location_and_saved_as_a_file(
+    desks: Installation, open_page: Opener, tmp_path: Path
+) -> None:
+    page = open_page(f"{desks.plane}/ui/flow?minutes=1440")
+    rates = {one["name"]: one for one in httpx.get(f"{desks.plane}/v1/traffic?minutes=1440").json()["rates"]}
+    captured = page.get_by_role("row", name=re.compile("^Order capture "))
+    expect(captured).to_contain_text(f"{rates['order.capture']['runs']:,}")
+    page.get_by_role("link", name="By channel").click()
+    expect(page.get_by_role("row", name=re.compile("^web "))).to_be_visible()
+    page.get_by_role("link", name="By location").click()
+    expect(page.get_by_role("row", name=re.compile("^WH1 "))).to_be_visible()
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV: Runs by location, the busiest first").click()
+    lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith('"Location","Runs"')
+    assert any(one.startswith('"WH1","') for one in lines)
+
+
+@pytest.mark.proves(278)
+def test_finance_sees_each_day_at_each_level_and_begins_to_close_the_month(
+    desks: Installation, open_page: Opener
+) -> None:
+    page = open_page(f"{desks.plane}/ui/reconciliation?until=2011-01-31&period=2011-01")
+    documents = page.get_by_role("region", name="Days by level").get_by_role("row", name=re.compile("^Documents"))
+    expect(documents.get_by_role("link").first).to_be_visible()
+    page.get_by_role("button", name="Begin to close").click()
+    confirm(page, Your_name="ann", Reason="January is complete")
+    expect(page.get_by_text("2011-01 of main is closing.")).to_be_visible()
+    expect(page.get_by_text("Closing: only finance posts")).to_be_visible()
+    assert httpx.get(f"{desks.core}/v1/periods/2011-01").json()["state"] == "closing"
+
+
+@pytest.mark.proves(285)
+def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) -> None:
+    page = open_page(f"{desks.plane}/ui/")
+    expect(page.locator(".tile").first).to_be_visible()
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
+def test_every_page_serves_those_who_hear_it_or_have_no_mouse(desks: Installation, open_page: Opener) -> None:
+    page = open_page(f"{desks.plane}/ui/", width=1440)
+    wrong: list[str] = []
+    for name in DESKS:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
+        expect(page.locator(".nav-link[aria-current]")).to_have_text(name)
+        expect(page).to_have_title(re.compile(r"^(?!Tallytrace$)"))
+        expect(page.locator("#page h1")).to_be_visible()
+        wrong += violations(page)
+    assert wrong == []
 
 
 @pytest.mark.proves(224)
