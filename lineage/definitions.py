@@ -25,7 +25,7 @@ MILESTONES: Final = {
     "count": "taken compared drifted corrected",
     "message": "accepted redelivered replayed failed recovered dead_lettered",
     "exception": "opened assigned resolved reopened",
-    "period": "ended reconciled closed",
+    "period": "ended reconciled closed reopened",
     "channel": "registered live",
     "master_data": "changed distributed",
     "canary": "sent seen settled",

@@ -119,7 +119,8 @@ class Sla(Struct, frozen=True, kw_only=True):
             case "propagation":
                 return f"A change of stock is taken by the channel {within}."
             case "reconciliation":
-                return f"Each cell of level {self.level or 'any'} is reconciled to the last minor unit {within}."
+                level = f"level {self.level}" if self.level else "each level"
+                return f"Each cell of {level} is reconciled to the last minor unit {within}."
             case "backlog":
                 share = f"{self.allowed_share:.2%} of the items of {self.window_days} days"
                 return (

@@ -102,7 +102,7 @@ def accept(
         )
     )
     receipts = _receipts(session, messages, new)
-    _count(session, messages, receipts)
+    _count(session, messages, receipts, now)
     _raise_conflicts(session, messages, receipts, now)
     session.run("wake_workers")
     return receipts
@@ -127,7 +127,7 @@ def _receipts(session: Session, messages: Sequence[Message], new: Counter[tuple[
     return receipts
 
 
-def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Receipt]) -> None:
+def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Receipt], now: dt.datetime) -> None:
     tally: dict[str, Counter[Receipt]] = {}
     for one, receipt in zip(messages, receipts, strict=True):
         tally.setdefault(one.source, Counter())[receipt] += 1
@@ -138,6 +138,7 @@ def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Rec
             accepted=counts["accepted"],
             duplicates=counts["duplicate"],
             conflicts=counts["conflict"],
+            now=now,
         )
 
 

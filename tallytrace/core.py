@@ -10,10 +10,12 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from sync_core import api, clock
+from sync_core.deliveries import Deliveries
 from sync_core.erp.port import Erp
 from sync_core.exceptions.deadlines import Deadlines
 from sync_core.files import Apart, FileReader
 from sync_core.ledger import books_api, ledger
+from sync_core.ledger.closing import PeriodEnds
 from sync_core.ledger.summaries import Summaries
 from sync_core.orders.desk import Desk
 from sync_core.outbox import ErpRelay, SpanRelay
@@ -39,6 +41,7 @@ LINGER_SECONDS: Final = 0.05
 FILE_SECONDS: Final = 0.25
 SHELF_SECONDS: Final = 0.25
 DEADLINE_SECONDS: Final = 5.0
+DELIVERY_SECONDS: Final = 60.0
 SUMMARY_SECONDS: Final = 60.0
 MATCH_SECONDS: Final = 2.0
 RECONCILE_SECONDS: Final = 5.0
@@ -83,6 +86,8 @@ def run(settings: Settings, until: threading.Event) -> None:
         shelves = Shelves(db, clock.wall)
         loops.append(Loop("shelves", shelves.refresh, idle_seconds=SHELF_SECONDS))
         loops.append(Loop("deadlines", Deadlines(db, clock.wall).run_once, idle_seconds=DEADLINE_SECONDS))
+        loops.append(Loop("deliveries", Deliveries(db, clock.wall).run_once, idle_seconds=DELIVERY_SECONDS))
+        loops.append(Loop("period-ends", PeriodEnds(db, clock.wall).run_once, idle_seconds=DELIVERY_SECONDS))
         loops.append(Loop("matcher", Matcher(db, rules, clock.wall).run_once, idle_seconds=MATCH_SECONDS))
         loops.append(Loop("summaries", Summaries(db, rules, clock.wall).run_once, idle_seconds=SUMMARY_SECONDS))
         undo.enter_context(looping([*working, span_relay, *erp_relays, publishing, *loops]))

@@ -1,8 +1,8 @@
--- items_reconciliation: every cell of level {level} of the last run over its day, and for each business day in the journal
--- without one, one not run.
+-- items_reconciliation: every cell of level {level} ('' = each) of the last run over its day, its kind its level; and of
+-- L1, for each business day in the journal without a run, a cell that was not reconciled.
 SELECT
     'cell' AS entity,
-    concat(toString(business_date), '/', channel, '/', provider, '/', kind, '/', currency) AS entity_id,
+    concat(kind, '/', toString(business_date), '/', channel, '/', provider, '/', about, '/', currency) AS entity_id,
     toFixedString('', 16) AS correlation_id,
     channel,
     '' AS location,
@@ -27,29 +27,30 @@ FROM
         business_date,
         channel,
         provider,
-        concat(kind, if(location = '', '', concat('/', location)), if(legal_entity = '', '', concat('/', legal_entity)))
-            AS kind,
+        toString(level) AS kind,
+        concat(recon_items.kind, if(location = '', '', concat('/', location)),
+               if(legal_entity = '', '', concat('/', legal_entity))) AS about,
         currency,
         unexplained_minor,
         recon_items.reason AS reason,
         toUnixTimestamp64Micro(due_at) AS told_due_us,
         toUnixTimestamp64Micro(reconciled_at) AS run_us
     FROM recon_items FINAL
-    WHERE level = {level:String} AND kind != '' AND (business_date, reconciled_at) IN (
-        SELECT business_date, max(reconciled_at)
+    WHERE {level:String} IN ('', level) AND recon_items.kind != '' AND (level, business_date, reconciled_at) IN (
+        SELECT level, business_date, max(reconciled_at)
         FROM recon_items
-        WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
-        GROUP BY business_date)
+        WHERE {level:String} IN ('', level) AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
+        GROUP BY level, business_date)
     UNION ALL
-    SELECT business_date, toString(channel) AS channel, '' AS provider, '' AS kind, toString(currency) AS currency,
-           toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us
+    SELECT business_date, toString(channel) AS channel, '' AS provider, 'L1' AS kind, '' AS about,
+           toString(currency) AS currency, toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us
     FROM journal_lines
     WHERE occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
-      AND journal_lines.kind != '' AND amount_minor != 0
+      AND journal_lines.kind != '' AND amount_minor != 0 AND {level:String} IN ('', 'L1')
     GROUP BY business_date, channel, currency
     HAVING (business_date, channel) NOT IN (
         SELECT business_date, toString(channel)
         FROM recon_items
-        WHERE level = {level:String} AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))
+        WHERE level = 'L1' AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))
 )
 WHERE start_us <= {now_us:Int64}

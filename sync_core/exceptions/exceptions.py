@@ -159,8 +159,10 @@ def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
         return bool(session.run("compare_again", document_id=about.document_id).rowcount)
     if about.kind in PUBLICATIONS:
         return bool(session.rows("publish_again", id=about.exception_id, now=now))
-    values = {"source": about.cause_source, "event_id": about.cause_event_id}
-    return bool(session.run("process_again", **values).rowcount)
+    if not session.run("process_again", source=about.cause_source, event_id=about.cause_event_id).rowcount:
+        return False
+    session.run("count_replayed", source=about.cause_source, now=now)
+    return True
 
 
 def _compensate(session: Session, about: Locked, wanted: Act, now: dt.datetime) -> bool:

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from collector.semconv import correlation_id
+from sync_core.clock import Clock
 from sync_core.ledger.ledger import PostingRules
-from sync_core.ledger.periods import PeriodState, bounds
+from sync_core.ledger.periods import PeriodState, bounds, period_of
 from sync_core.messages import Cause, Name
 from sync_core.model import Hop
-from sync_core.store import Session, save_spans
+from sync_core.store import Session, Store, save_spans
 from sync_core.telemetry import encode
 from sync_core.unit import Told
 
@@ -132,5 +133,34 @@ def _told(
     about = {"legal_entity": after.legal_entity, "reason": f"{wanted.by}: {wanted.reason}{open_points}",
              "owner": "finance"}  # fmt: skip
     hop = Hop(f"posting.{action}_period", "transformation", correlation_id(SOURCE, number), SOURCE, "period", number,
-              "closed" if action == "close" else "", attributes=about)  # fmt: skip
+              {"close": "closed", "reopen": "reopened"}.get(action, ""), attributes=about)  # fmt: skip
     return Told(hop, Cause(SOURCE, f"{number}/{action}/{len(after.record)}", after.ends, "live"), now)
+
+
+class PeriodEnds:
+    """Says once of each legal entity with entries in a month that the month is over."""
+
+    def __init__(self, db: Store, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._looked_on = dt.date.min
+
+    def run_once(self) -> int:
+        """Look once a day; returns how many periods ended."""
+        now = self._clock()
+        if now.date() == self._looked_on:
+            return 0
+        period = period_of(now.date().replace(day=1) - dt.timedelta(days=1))
+        starts, ends = bounds(period)
+        with self._db.transaction() as session:
+            rows = session.rows("end_periods", period=period, starts=starts, ends=ends)
+            save_spans(session, encode([_ended(f"{entity}/{period}", entity, ends, now) for (entity,) in rows]), now)
+        self._looked_on = now.date()
+        return len(rows)
+
+
+def _ended(number: str, entity: str, ends: dt.date, now: dt.datetime) -> Told:
+    midnight = dt.datetime.combine(ends + dt.timedelta(days=1), dt.time(), dt.UTC)
+    hop = Hop("posting.end_period", "source", correlation_id(SOURCE, number), SOURCE, "period", number, "ended",
+              occurred_at=midnight, attributes={"legal_entity": entity, "owner": "finance"})  # fmt: skip
+    return Told(hop, Cause(SOURCE, f"{number}/end", ends, "live"), now)

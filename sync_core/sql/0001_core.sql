@@ -39,6 +39,20 @@ create table core.deliveries (
     conflicts   bigint not null default 0
 );
 
+-- What a source delivered in an hour, by our clock, and whether lineage has been told as it is.
+create table core.delivery_hours (
+    source       text not null,
+    hour         timestamptz not null,
+    accepted     bigint not null default 0,
+    redelivered  bigint not null default 0,
+    replayed     bigint not null default 0,
+    tellings     int not null default 0,
+    untold       boolean not null default true,
+    primary key (source, hour)
+);
+
+create index delivery_hours_untold on core.delivery_hours (hour) where untold;
+
 create table core.files (
     run            bigint generated always as identity primary key,
     connector      text not null,
@@ -545,6 +559,13 @@ create table core.summary_journals (
 );
 create index summary_journals_due on core.summary_journals (business_date) where summary_id is null;
 create index summary_journals_of on core.summary_journals (summary_id) where summary_id is not null;
+
+-- Months that are over and in which a legal entity has entries.
+create table core.period_ends (
+    legal_entity  text not null,
+    period        text not null,
+    primary key (legal_entity, period)
+);
 
 create table core.period_actions (
     number        bigint generated always as identity primary key,

@@ -18,6 +18,13 @@ order by period desc, legal_entity limit %(limit)s
 -- A period as it is kept.
 select state, closed_at from core.periods where legal_entity = %(entity)s and period = %(period)s
 
+-- name: end_periods
+-- The legal entities with entries in a month that is over, each told once.
+insert into core.period_ends (legal_entity, period)
+select distinct legal_entity, %(period)s from core.journals where business_date between %(starts)s and %(ends)s
+on conflict do nothing
+returning legal_entity
+
 -- name: save_period
 -- A period as it is now.
 insert into core.periods (legal_entity, period, starts, ends, state, closed_at)

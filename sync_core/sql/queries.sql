@@ -25,12 +25,37 @@ join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id
 
 -- name: count_deliveries
 -- Add to what was delivered by a source.
+with by_hour as (
+    insert into core.delivery_hours (source, hour, accepted, redelivered)
+    values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), %(accepted)s, %(duplicates)s)
+    on conflict (source, hour) do update
+    set accepted = delivery_hours.accepted + excluded.accepted,
+        redelivered = delivery_hours.redelivered + excluded.redelivered,
+        untold = true
+)
 insert into core.deliveries (source, accepted, duplicates, conflicts)
 values (%(source)s, %(accepted)s, %(duplicates)s, %(conflicts)s)
 on conflict (source) do update
 set accepted = deliveries.accepted + excluded.accepted,
     duplicates = deliveries.duplicates + excluded.duplicates,
     conflicts = deliveries.conflicts + excluded.conflicts
+
+-- name: count_replayed
+-- An event of a source is played again.
+insert into core.delivery_hours (source, hour, replayed)
+values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), 1)
+on conflict (source, hour) do update set replayed = delivery_hours.replayed + 1, untold = true
+
+-- name: hours_to_tell
+-- The hours of sources that changed since they were told, marked as told.
+update core.delivery_hours set untold = false, tellings = tellings + 1
+where (source, hour) in (select source, hour from core.delivery_hours where untold
+                         order by hour, source limit %(limit)s for update skip locked)
+returning source, hour, accepted, redelivered, replayed, tellings
+
+-- name: forget_hours
+-- Hours long over, told as they are.
+delete from core.delivery_hours where hour < %(before)s and not untold
 
 -- name: queued
 -- How many events wait to be processed.

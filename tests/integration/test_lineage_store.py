@@ -354,9 +354,9 @@ def test_stale_stretches_and_open_cells_over_http(http: httpx.Client) -> None:
     ]
     cells = items(http, "reconciliation_variance", verdict="bad").items
     assert [(one.entity_id, one.overdue, one.reason) for one in cells] == [
-        ("2011-03-25/trade///GBP", True, "not reconciled"),
-        ("2011-03-29/trade//order/GBP", True, "unexplained 5"),
-        ("2011-03-30/trade//order/GBP", False, ""),
+        ("L1/2011-03-25/trade///GBP", True, "not reconciled"),
+        ("L1/2011-03-29/trade//order/GBP", True, "unexplained 5"),
+        ("L1/2011-03-30/trade//order/GBP", False, ""),
     ]
     assert cells[0].due_at == at("2011-03-28 09:00:00")
 
@@ -365,9 +365,9 @@ def test_overdue_over_http(http: httpx.Client) -> None:
     found = msgspec.json.decode(http.get("/v1/overdue").content, type=Overdue)
     assert [(one.title, one.sla, one.owner) for one in found.items] == [
         ("refund FORGOTTEN: not yet refund accepted by the ERP", "refund_to_ledger", "finance"),
-        ("cell 2011-03-25/trade///GBP: not reconciled", "reconciliation_variance", "finance"),
+        ("cell L1/2011-03-25/trade///GBP: not reconciled", "reconciliation_variance", "finance"),
         ("refund OPEN: not yet refund accepted by the ERP", "refund_to_ledger", "finance"),
-        ("cell 2011-03-29/trade//order/GBP: unexplained 5", "reconciliation_variance", "finance"),
+        ("cell L1/2011-03-29/trade//order/GBP: unexplained 5", "reconciliation_variance", "finance"),
     ]
     assert [(one.owner, one.count, one.at_risk) for one in found.by_owner] == [
         ("finance", 4, (Money(1320 + 990 + 5, "GBP"),))

@@ -14,6 +14,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from collector.storage import Storage
+from lineage import slas
+from lineage.measure import Measurer
+from lineage.queries import Queries
 from lineage.reconciliation import route_handlers
 from sync_core.erp.http import ErpClient
 from sync_core.messages import ControlDocument, GiftCardIssued, Tender
@@ -25,6 +28,7 @@ from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell
 from tests.factories import NOON, adjustment, control_total, goods_back, goods_in, line, order, payment, shipment
+from tests.hops import answering
 from tests.settlement_files import camt053, stripe
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -99,9 +103,9 @@ def sold(estate: Estate, *order_ids: str, **over: Any) -> None:
         estate.tell(payment(one, 1200, provider="stripe", payment_id=f"ch_{one}"), shipment(one))
 
 
-@pytest.mark.proves(61, 146, 148, 149, 206)
+@pytest.mark.proves(61, 146, 148, 149, 246)
 def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
-    core: Core, estate: Estate, reconciled: Ask, give: Give
+    core: Core, estate: Estate, reconciled: Ask, give: Give, storage: Storage, free_port: Callable[[], int]
 ) -> None:
     sold(estate, "1", "2", "3")
     estate.tell(goods_back("R1", order_id="2"), order("4"), control_total("1", "2", "3", "4", tax_minor=600, documents=[
@@ -133,6 +137,13 @@ def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
         ("L3", "net", 2401, 2283, 0, 118, 0, 0), ("L4", "payout", 2283, 2283, 0, 0, 0, 0),
     ]  # fmt: skip
     assert {kind for kind, _, _ in estate.exceptions()} == {"backorder"}
+    variance = [one for one in slas.load() if one.name == "reconciliation_variance"]
+    Measurer(Queries(storage), variance, lambda: core.now).tick(core.now)
+    with answering(storage, lambda: core.now, free_port()) as lineage:
+        told = lineage.get("/v1/slas/reconciliation_variance").json()
+    decided = {one["kind"]: one["good"] + one["bad"] for one in told["segments"] if one["kind"]}
+    assert set(decided) == {"L0", "L1", "L2", "L3", "L4", "L5"}
+    assert sum(decided.values()) == told["tile"]["good"] + told["tile"]["bad"]
 
 
 @pytest.mark.proves(152)

@@ -127,7 +127,7 @@ def test_the_delivered_slas() -> None:
     assert freshness.deadline_for("unheard of").seconds == 300
     assert (refund.start, refund.ends) == ("refund.issued", ("posting.journaled", "posting.erp_accepted"))
     assert (refund.deadline.seconds, refund.target, refund.window_days) == (14400, 0.99, 28)
-    assert (variance.level, variance.deadline.text) == ("L1", "next business day 09:00")
+    assert (variance.level, variance.deadline.text) == ("", "next business day 09:00")
     assert refund.rule() == (
         "From refund.issued to posting.journaled and posting.erp_accepted of refund/{id} within 4 h "
         "(store: next day 06:00); excused after refund.failed."
