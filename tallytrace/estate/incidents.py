@@ -27,7 +27,7 @@ from tallytrace.estate.retailer import (
 )
 from tallytrace.estate.story import PROMOTED_UNITS, received
 
-SECONDS: Final[dict[Kind, float]] = {"refund-in-parts": 30, "erp-outage": 45}
+SECONDS: Final[dict[Kind, float]] = {"erp-outage": 45}
 """How long an incident of the timetable lasts; any other lasts 60 s."""
 FIRST_AFTER: Final = 3.0
 EVERY: Final = 150.0

@@ -29,7 +29,6 @@ def exceptions(demo: Demo, kind: str) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.proves(288, 291, 298)
 def test_a_newcomer_sees_promises_numbers_and_an_alert() -> None:
     with running(days=4) as demo:
         demo.awaits("RESOLVED refund not in the ledger")

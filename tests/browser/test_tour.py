@@ -35,7 +35,6 @@ def refund(demo: Demo) -> RefundIssued:
     return next(each.event for each in told if isinstance(each.event, RefundIssued))
 
 
-@pytest.mark.proves(285)
 def test_an_executive_sees_a_promise_break(demo: Demo, open_page: Opener) -> None:
     page = open_page(f"{demo.url}/ui/tour")
     expect(page.get_by_role("heading", name="An executive sees a promise break")).to_be_visible(timeout=PATIENCE_MS)
@@ -47,7 +46,6 @@ def test_an_executive_sees_a_promise_break(demo: Demo, open_page: Opener) -> Non
     expect(page.get_by_text("web").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-@pytest.mark.proves(278)
 def test_an_owner_is_paged_with_a_link_to_the_items(demo: Demo, open_page: Opener, refund: RefundIssued) -> None:
     link = demo.awaits(r"PAGE for Finance operations: refund not in the ledger[^P]*?(http://\S+)").group(1)
     page = open_page(link)
@@ -55,7 +53,6 @@ def test_an_owner_is_paged_with_a_link_to_the_items(demo: Demo, open_page: Opene
     expect(page.get_by_text(refund.refund_id).first).to_be_visible(timeout=PATIENCE_MS)
 
 
-@pytest.mark.proves(280, 297)
 def test_an_engineer_finds_the_cause_by_id(demo: Demo, open_page: Opener, refund: RefundIssued) -> None:
     page = open_page(f"{demo.url}/ui/")
     expect(page.get_by_text("Refund to ledger").first).to_be_visible(timeout=PATIENCE_MS)

@@ -110,7 +110,7 @@ def test_the_timetable_is_the_same_for_a_seed_and_has_every_kind() -> None:
     assert planned == timetable(1, NOW, 2) != timetable(2, NOW, 2)
     assert [one.kind for one in planned[:9]] != [one.kind for one in planned[9:]]
     assert {one.kind for one in planned[:9]} == {one.kind for one in planned[9:]} == set(KINDS) == set(WHAT)
-    assert planned[0] == Incident("refund-in-parts", NOW + timedelta(seconds=3), 30)
+    assert planned[0] == Incident("refund-in-parts", NOW + timedelta(seconds=3), 60)
     assert all(one.ends < after.begins for one, after in itertools.pairwise(planned))
 
 
