@@ -74,6 +74,8 @@ class OpenItems:
 
     def _judge_all(self, number: int, now: datetime) -> None:
         stored = self._queries.milestones_stored()
+        if not stored:
+            return
         log.info("open items are judged anew from %d milestones", stored)
         self._judge(number, stored // SLICE, now, heard_only=False)
         self._queries.mark_foretold(number, now, heard_only=False)

@@ -146,8 +146,6 @@ def _serving_lineage(
         canary = Canary(f"{settings.collector_base}/v1/traces", settings.collector_key, service.journey, wall, client)
         if settings.canary_seconds and settings.clock == "wall":
             ticks.append(Tick("canary", settings.canary_seconds, canary.fly))
-        undo.enter_context(ticking(ticks))
-        undo.callback(canary.stop)
         alerting_api = [
             *alerts.api.route_handlers(store, wall),
             *alerts.acknowledging.form_handlers(store, evaluator.teller, wall),
@@ -161,6 +159,8 @@ def _serving_lineage(
         operations = lineage.operations.route_handlers(storage, by.slas, wall, service.now)
         api = _app(settings, storage, service, [*alerting_api, *operations], figures)
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
+        undo.enter_context(ticking(ticks))
+        undo.callback(canary.stop)
         yield
 
 
