@@ -241,7 +241,7 @@ def _wait(process: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, trust_env=False).is_success:
+            if httpx.get(url, trust_env=False, verify=False).is_success:
                 return
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the ClickHouse front did not start: {process.poll()}")

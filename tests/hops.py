@@ -188,7 +188,7 @@ def answering(storage: Storage, clock: Callable[[], datetime], port: int) -> Ite
     app = Litestar([_healthz, *route_handlers(Lineage(Queries(storage), declared, promises, clock))])
     with (
         webserver.serving(app, "127.0.0.1", port, name="lineage"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False, verify=False) as client,
     ):
         yield client
 

@@ -50,7 +50,7 @@ def serving(core: Core, home: Path, port: int) -> Iterator[httpx.Client]:
     )
     with (
         webserver.serving(app, "127.0.0.1", port, name="core"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client,
     ):
         try:
             yield client

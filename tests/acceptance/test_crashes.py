@@ -12,7 +12,7 @@ import pytest
 
 from tallytrace import postgres, synthetic_trade
 from tests.acceptance import trade
-from tests.acceptance.conftest import Installation, installation
+from tests.acceptance.conftest import HTTP, Installation, installation
 
 DROP_SPAN = "DELETE FROM tallytrace.spans WHERE span_id = unhex('{}')"
 DOUBLE_SPAN = """
@@ -38,7 +38,7 @@ def disturbed(product: Installation, file: Path, kills: list[str]) -> str:
 
 def progress(product: Installation, file: Path) -> float:
     try:
-        status = httpx.get(f"{product.core}/v1/files/online_retail/{file.name}", timeout=30).json()
+        status = HTTP.get(f"{product.core}/v1/files/online_retail/{file.name}", timeout=30).json()
         return float(status["lines"] / status["lines_total"])
     except (httpx.HTTPError, KeyError, ZeroDivisionError):
         return 0.0

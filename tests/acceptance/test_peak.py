@@ -126,7 +126,7 @@ class Retailer:
 def peak(free_port: Callable[[], int], seconds: float, seed: int) -> None:
     with (
         installation(free_port, TALLYTRACE_WORKER_PROCESSES="2", TALLYTRACE_WORKERS="1") as product,
-        httpx.Client(base_url=product.core, timeout=60, trust_env=False) as http,
+        httpx.Client(base_url=product.core, timeout=60, trust_env=False, verify=False) as http,
     ):
         shop = Retailer(http, seed)
         shop.stock_up()

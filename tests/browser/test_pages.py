@@ -387,7 +387,7 @@ def served() -> Iterator[Served]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    httpx.get(f"{root}/v1/status", timeout=20, trust_env=False)
+    httpx.get(f"{root}/v1/status", timeout=20, trust_env=False, verify=False)
     yield Served(root, estate)
     server.should_exit = True
     thread.join(timeout=20)
@@ -565,19 +565,19 @@ def test_a_callback_works_over_the_socket(served: Served) -> None:
         "state": [{"id": "shown", "property": "data", "value": None}],
         "changedPropIds": ["address.pathname"],
     }
-    answer = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False)
+    answer = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
 
     assert answer.status_code == 200
     shown = answer.json()["response"]["shown"]["data"]
     assert shown["title"] == "Order 537681"
 
     asked["state"] = [{"id": "shown", "property": "data", "value": shown}]
-    again = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False)
+    again = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
     assert again.json()["response"] == {"trouble": {"children": None}}
 
 
 def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:
-    policy = httpx.get(f"{served.root}/ui/", trust_env=False).headers["content-security-policy"]
+    policy = httpx.get(f"{served.root}/ui/", trust_env=False, verify=False).headers["content-security-policy"]
     assert policy.startswith("default-src 'self'; script-src 'self' 'sha256-")
     assert "unsafe-eval" not in policy
 
@@ -594,4 +594,4 @@ def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:
     ],
 )
 def test_only_what_is_below_the_prefix_is_served(served: Served, path: str, status_code: int) -> None:
-    assert httpx.get(served.root + path, trust_env=False).status_code == status_code
+    assert httpx.get(served.root + path, trust_env=False, verify=False).status_code == status_code

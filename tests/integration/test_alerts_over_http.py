@@ -242,7 +242,7 @@ def alerting_of(
     with ExitStack() as undo:
         store = undo.enter_context(closing(Store.connect(postgres_url)))
         store.migrate()
-        client = undo.enter_context(httpx.Client(timeout=5, trust_env=False))
+        client = undo.enter_context(httpx.Client(timeout=5, trust_env=False, verify=False))
         measured = Measured(lambda: core.now)
         reader = History(cast(Lineage, measured), cast(Queries, None), client, core_url)
         evaluator = alerting.evaluator(settings, by, store, reader, client, lambda: core.now)
@@ -257,7 +257,9 @@ def alerting_of(
             ]
         )
         undo.enter_context(webserver.serving(app, "127.0.0.1", port, name="alerts"))
-        api = undo.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30))
+        api = undo.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=30)
+        )
         yield Alerting(evaluator, api, measured, reader, core)
 
 

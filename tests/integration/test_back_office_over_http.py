@@ -89,7 +89,7 @@ def retailer(
         process, db = Thread(target=core_process.run, args=(settings, until)), Store(url)
         process.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{settings.core_port}", trust_env=False) as http:
+            with httpx.Client(base_url=f"http://127.0.0.1:{settings.core_port}", trust_env=False, verify=False) as http:
                 eventually(lambda: ready(http))
                 db.open()
                 told = Retailer(http, books, Core(db))

@@ -43,7 +43,7 @@ def fly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., canary.Flight]:
         url: str, journey: Callable[[str], Any], *, at: datetime, key: str = "key", within: float = 1.0
     ) -> canary.Flight:
         monkeypatch.setattr(canary, "VISIBLE_SECONDS", within)
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, verify=False) as client:
             bird = Canary(url, key, journey, lambda: at, client)
             bird.fly()
         assert bird.last is not None

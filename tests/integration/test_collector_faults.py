@@ -81,7 +81,9 @@ def until(true: Callable[[], bool]) -> None:
 
 def post(port: int, body: bytes) -> httpx.Response:
     headers = {"Content-Type": otlp.PROTOBUF}
-    return httpx.post(f"http://127.0.0.1:{port}/v1/traces", content=body, headers=headers, trust_env=False, timeout=30)
+    return httpx.post(
+        f"http://127.0.0.1:{port}/v1/traces", content=body, headers=headers, trust_env=False, verify=False, timeout=30
+    )
 
 
 def test_nothing_is_lost_while_clickhouse_is_away_or_killed_in_the_middle_of_inserts(
@@ -221,7 +223,7 @@ def test_before_the_disk_is_full_senders_are_asked_to_come_again(
         answer = post(port, numbered_request(1))
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert "are kept free" in answer.text
-        ready = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False)
+        ready = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, verify=False)
         assert ready.status_code == 503
         assert log.counters().accepted_requests == 0
     assert list((home / "log").glob("*.otlp")) == []

@@ -42,7 +42,9 @@ def served(log: SegmentLog, **options: Any) -> Iterator[httpx.Client]:
     port = server.servers[0].sockets[0].getsockname()[1]
     headers = {"Content-Type": otlp.PROTOBUF}
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=30) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, verify=False, timeout=30
+        ) as client:
             yield client
     finally:
         server.should_exit = True

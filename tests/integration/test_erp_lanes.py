@@ -24,7 +24,7 @@ def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
     port = free_port()
     with (
         webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port, name="ERP"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client,
     ):
         yield client
 

@@ -86,7 +86,7 @@ def by_protobuf(log: SegmentLog, port: int, request: ExportTraceServiceRequest) 
     with webserver.serving(receiver.create_app(log, Intake(log)), "127.0.0.1", port, name="collector"):
         answer = httpx.post(
             f"http://127.0.0.1:{port}/v1/traces", content=request.SerializeToString(),
-            headers={"Content-Type": otlp.PROTOBUF}, trust_env=False,
+            headers={"Content-Type": otlp.PROTOBUF}, trust_env=False, verify=False,
         )  # fmt: skip
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -107,7 +107,7 @@ def by_json(log: SegmentLog, port: int, request: ExportTraceServiceRequest) -> N
                 if "parentSpanId" in of_span:
                     of_span["parentSpanId"] = span.parent_span_id.hex()
     with webserver.serving(receiver.create_app(log, Intake(log)), "127.0.0.1", port, name="collector"):
-        answer = httpx.post(f"http://127.0.0.1:{port}/v1/traces", json=tree, trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/traces", json=tree, trust_env=False, verify=False)
     assert (answer.status_code, answer.content) == (200, b"{}")
 
 

@@ -97,7 +97,7 @@ def around(
 ) -> Iterator[Outside]:
     with (
         webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port := free_port(), name="erp"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as erp,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as erp,
     ):
         yield Outside(core, http, estate, erp, trade(home / "trade.csv"))
 

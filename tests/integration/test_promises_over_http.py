@@ -288,7 +288,7 @@ def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int])
     app = Litestar([*route_handlers(service), *metrics, pages.serve_below("/ui", shown)])
     with (
         webserver.serving(app, "127.0.0.1", port, name="plane"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False, verify=False) as client,
     ):
         yield client
 

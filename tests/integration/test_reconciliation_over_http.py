@@ -57,7 +57,7 @@ def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
     """A stand-in ERP, which keeps what it is told to wrongly."""
     with (
         webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port := free_port(), name="erp"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client,
     ):
         yield client
 

@@ -46,7 +46,7 @@ def found(settings: Settings, role: presence.Role) -> Presence:
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -95,7 +95,10 @@ def test_what_a_command_starts_it_stops(settings: Settings) -> None:
 
 def test_a_worker_process_that_is_killed_is_started_again_and_nothing_waits(settings: Settings) -> None:
     apart = msgspec.structs.replace(settings, worker_processes=1)
-    with running(apart) as product, httpx.Client(base_url=product.core_url, timeout=30, trust_env=False) as core:
+    with (
+        running(apart) as product,
+        httpx.Client(base_url=product.core_url, timeout=30, trust_env=False, verify=False) as core,
+    ):
 
         def given(number: int) -> None:
             event = cloudevent(goods_in(f"D{number}"), f"{number}", type=TYPE_OF[StockReceived])

@@ -27,7 +27,7 @@ class Tryton:
         self.url = f"http://127.0.0.1:{port}"
         self._home = home
         self._server: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False, verify=False)
         self._headers: dict[str, str] = {}
         (home / "trytond.conf").write_text(
             f"[database]\nuri = sqlite://\npath = {home}\n[web]\nlisten = 127.0.0.1:{port}\n"

@@ -26,9 +26,9 @@ def free_port() -> int:
 def test_served_inside_the_block_only() -> None:
     port = free_port()
     with serving(Litestar([hello], logging_config=None), "127.0.0.1", port, name="it"):
-        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "hello"
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, verify=False).text == "hello"
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, verify=False)
 
 
 def test_an_address_that_is_taken() -> None:
