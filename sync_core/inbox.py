@@ -128,18 +128,19 @@ def _receipts(session: Session, messages: Sequence[Message], new: Counter[tuple[
 
 
 def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Receipt], now: dt.datetime) -> None:
+    """What is not live runs on its own clock and is of no hour of ours."""
     tally: dict[str, Counter[Receipt]] = {}
+    live: dict[str, Counter[Receipt]] = {}
     for one, receipt in zip(messages, receipts, strict=True):
         tally.setdefault(one.source, Counter())[receipt] += 1
+        if one.provenance == "live":
+            live.setdefault(one.source, Counter())[receipt] += 1
     for source, counts in sorted(tally.items()):
-        session.run(
-            "count_deliveries",
-            source=source,
-            accepted=counts["accepted"],
-            duplicates=counts["duplicate"],
-            conflicts=counts["conflict"],
-            now=now,
-        )
+        counted = {"accepted": counts["accepted"], "duplicates": counts["duplicate"]}
+        session.run("count_deliveries", source=source, conflicts=counts["conflict"], **counted)
+    for source, counts in sorted(live.items()):
+        counted = {"accepted": counts["accepted"], "duplicates": counts["duplicate"]}
+        session.run("count_hours", source=source, now=now, **counted)
 
 
 def _raise_conflicts(

@@ -25,20 +25,20 @@ join unnest(%(source)s::text[], %(event_id)s::text[]) as asked (source, event_id
 
 -- name: count_deliveries
 -- Add to what was delivered by a source.
-with by_hour as (
-    insert into core.delivery_hours (source, hour, accepted, redelivered)
-    values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), %(accepted)s, %(duplicates)s)
-    on conflict (source, hour) do update
-    set accepted = delivery_hours.accepted + excluded.accepted,
-        redelivered = delivery_hours.redelivered + excluded.redelivered,
-        untold = true
-)
 insert into core.deliveries (source, accepted, duplicates, conflicts)
 values (%(source)s, %(accepted)s, %(duplicates)s, %(conflicts)s)
 on conflict (source) do update
 set accepted = deliveries.accepted + excluded.accepted,
     duplicates = deliveries.duplicates + excluded.duplicates,
     conflicts = deliveries.conflicts + excluded.conflicts
+
+-- name: count_hours
+-- Add to what was delivered by a source within the hour.
+insert into core.delivery_hours (source, hour, accepted, redelivered)
+values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), %(accepted)s, %(duplicates)s)
+on conflict (source, hour) do update
+set accepted = delivery_hours.accepted + excluded.accepted,
+    redelivered = delivery_hours.redelivered + excluded.redelivered, untold = true
 
 -- name: count_replayed
 -- An event of a source is played again.

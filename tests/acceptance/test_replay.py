@@ -11,7 +11,7 @@ import pytest
 
 from tallytrace import postgres
 from tests.acceptance import trade
-from tests.acceptance.conftest import Installation, installation
+from tests.acceptance.conftest import HTTP, Installation, installation
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_three_promises_are_measured_and_agree_with_the_books(replayed: Installa
     names = ("refund_to_ledger", "reconciliation_variance", "stock_freshness")
 
     def measured() -> bool:
-        tiles = {tile["name"]: tile for tile in httpx.get(f"{replayed.plane}/v1/slas").json()}
+        tiles = {tile["name"]: tile for tile in HTTP.get(f"{replayed.plane}/v1/slas").json()}
         return all(tiles[name]["state"] != "no_data" for name in names)
 
     replayed.wait_for(measured, 60)
