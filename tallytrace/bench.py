@@ -158,7 +158,7 @@ class CoreReport(Struct, frozen=True):
 def cored(
     *, lifecycles: int, seconds: float, console: Console, workers: Sequence[int] = WORKERS
 ) -> tuple[list[Figure], CoreReport]:
-    """Measure the whole product with so many workers each; requests at a set rate for ``seconds``, with the first.
+    """Measure the whole product with so many worker processes each; requests at a set rate for ``seconds``, with the first.
 
     Raises RemoteError, ServiceError, and RuntimeError for what the core refuses.
     """
@@ -167,7 +167,7 @@ def cored(
     for count in workers:
         console.print(f"{lifecycles:,} orders of {order_load.LINES} lines from capture to the ERP, workers: {count}")
         with (
-            _settings(workers=count, canary_seconds=0.0) as plain,
+            _settings(workers=1, worker_processes=count, canary_seconds=0.0) as plain,
             replay.with_erp(plain, console) as settings,
             running(settings) as product,
         ):
