@@ -158,7 +158,7 @@ class CoreReport(Struct, frozen=True):
 def cored(
     *, lifecycles: int, seconds: float, console: Console, workers: Sequence[int] = WORKERS
 ) -> tuple[list[Figure], CoreReport]:
-    """Measure the whole product with so many worker processes each; requests at a set rate for ``seconds``, with the first.
+    """Measure the product with so many worker processes each; requests at a set rate for ``seconds``, with the first.
 
     Raises RemoteError, ServiceError, and RuntimeError for what the core refuses.
     """
