@@ -129,18 +129,16 @@ def _receipts(session: Session, messages: Sequence[Message], new: Counter[tuple[
 
 def _count(session: Session, messages: Sequence[Message], receipts: Sequence[Receipt], now: dt.datetime) -> None:
     """What is not live runs on its own clock and is of no hour of ours."""
-    tally: dict[str, Counter[Receipt]] = {}
+    every: dict[str, Counter[Receipt]] = {}
     live: dict[str, Counter[Receipt]] = {}
     for one, receipt in zip(messages, receipts, strict=True):
-        tally.setdefault(one.source, Counter())[receipt] += 1
+        every.setdefault(one.source, Counter())[receipt] += 1
         if one.provenance == "live":
             live.setdefault(one.source, Counter())[receipt] += 1
-    for source, counts in sorted(tally.items()):
-        counted = {"accepted": counts["accepted"], "duplicates": counts["duplicate"]}
-        session.run("count_deliveries", source=source, conflicts=counts["conflict"], **counted)
-    for source, counts in sorted(live.items()):
-        counted = {"accepted": counts["accepted"], "duplicates": counts["duplicate"]}
-        session.run("count_hours", source=source, now=now, **counted)
+    for statement, tally in (("count_deliveries", every), ("count_hours", live)):
+        for source, of in sorted(tally.items()):
+            session.run(statement, source=source, accepted=of["accepted"], duplicates=of["duplicate"],
+                        conflicts=of["conflict"], now=now)  # fmt: skip
 
 
 def _raise_conflicts(

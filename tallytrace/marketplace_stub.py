@@ -8,16 +8,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Annotated, Any, Final
+from email.message import Message
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from sync_core.stock.publication import Publication
+from tallytrace import stub_server
 
 MOST_BYTES: Final = 4 * 1024 * 1024
-RETRY_AFTER_SECONDS: Final = 2
 
 
 class Throttle(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,37 +75,15 @@ class Marketplaces:
 def serving(marketplaces: Marketplaces, port: int) -> Iterator[str]:
     """The base URL of the marketplaces."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"] or 0)
-            body = self.rfile.read(length) if length <= MOST_BYTES else b""
-            if self.path == "/throttle":
-                self._answer(marketplaces.throttle(body), b"")
-            else:
-                self._answer(marketplaces.take(self.path.rpartition("/")[2], body), b"")
+    def take(path: str, _headers: Message, body: bytes) -> int:
+        return marketplaces.throttle(body) if path == "/throttle" else marketplaces.take(_channel(path), body)
 
-        def do_GET(self) -> None:
-            self._answer(200, marketplaces.shown(self.path.rpartition("/")[2]))
+    def show(path: str) -> bytes:
+        return marketplaces.shown(_channel(path))
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            if status == 429:
-                self.send_header("Retry-After", str(RETRY_AFTER_SECONDS))
-            if body:
-                self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    with stub_server.serving("marketplaces", port, take, show, most_bytes=MOST_BYTES) as url:
+        yield url
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Silent: what is shown can be asked for."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="marketplaces", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _channel(path: str) -> str:
+    return path.rpartition("/")[2]

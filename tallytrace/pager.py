@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from email.message import Message
+from typing import Final
 
 import msgspec
 
 from alerts.page import Page
+from tallytrace import stub_server
 
 MOST_KEPT: Final = 1000
 MOST_BYTES: Final = 512 * 1024
@@ -46,31 +47,8 @@ class Pager:
 def serving(pager: Pager, port: int) -> Iterator[str]:
     """The pager's URL: POST a page to it, GET all of them from it."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"] or 0)
-            body = self.rfile.read(length) if length <= MOST_BYTES else b""
-            self._answer(pager.take(self.headers["Idempotency-Key"] or "", body), b"")
+    def take(_path: str, headers: Message, body: bytes) -> int:
+        return pager.take(headers.get("Idempotency-Key", ""), body)
 
-        def do_GET(self) -> None:
-            self._answer(200, pager.kept())
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Silent: pages are passed on, and the rest is of no interest."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="pager", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/pages"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with stub_server.serving("pager", port, take, lambda _path: pager.kept(), most_bytes=MOST_BYTES) as url:
+        yield f"{url}/pages"
