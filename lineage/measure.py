@@ -27,8 +27,9 @@ _EPOCH_DAY: Final = date(1970, 1, 1)
 class Measurer:
     """``clock`` gives the wall time that a measurement is stamped with; the time it is *of* is an argument.
 
-    ``paced``: a promise is measured again only when its ``measured_every`` has passed, and not at each tick. Of one
-    about which nothing new came and no moment passed, what was found before is stored again, and nothing is read.
+    ``paced``: a promise that has items is measured again only when its ``measured_every`` has passed, and not at each
+    tick. Of one about which nothing new came and no moment passed, what was found before is stored again, and nothing
+    is read.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Measurer:
         midnights: list[Sample] = []
         for sla in self._slas:
             last = self._measured.get(sla.name)
-            if last and self._paced and at - last.at < timedelta(seconds=sla.measured_every.seconds):
+            if last and last.rows and self._paced and at - last.at < timedelta(seconds=sla.measured_every.seconds):
                 continue
             window = Window(now, sla.window_start(now), oldest)
             one = self._measured[sla.name] = self._measure(sla, window, arrivals, newest_us, at, last)

@@ -3,7 +3,7 @@
 import gzip
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -160,6 +160,9 @@ def test_finance_sees_each_day_at_each_level_and_begins_to_close_the_month(
 
 @pytest.mark.proves(285)
 def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) -> None:
+    body = [cloudevent(order("7002", line(quantity=1)), "desk/3", at=datetime.now(UTC) - timedelta(hours=1))]
+    assert httpx.post(f"{desks.core}/v1/events", json=body, timeout=60).status_code == 202
+    desks.wait_for(lambda: any(one["state"] != "no_data" for one in httpx.get(f"{desks.plane}/v1/slas").json()), 60)
     page = open_page(f"{desks.plane}/ui/")
     expect(page.locator(".tile").first).to_be_visible()
     printed = page.pdf(prefer_css_page_size=True)
