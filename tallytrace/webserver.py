@@ -32,6 +32,7 @@ def serving(app: ASGIApp, host: str, port: int, *, name: str) -> Iterator[None]:
         lifespan="on",
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)

@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS hop_runs
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ended_at)
 ORDER BY (ended_at, span_id)
-TTL toDateTime(ended_at) + INTERVAL 3 DAY;
+TTL toDateTime(ended_at) + INTERVAL 3 DAY
+SETTINGS merge_selector_base = 10;
 
 -- spans_to_hop_runs reads spans of business hops: how long each ran, and how long after its business time it ended.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_hop_runs TO hop_runs AS
