@@ -442,8 +442,10 @@ def _order_journals(events: Sequence[Event]) -> Iterator[str]:
                 yield f"{event.origin}:shipment/{event.reference}"
             case OrderCancelled():
                 yield f"{event.origin}:cancellation/{event.cancellation_id}"
+                yield f"{event.origin}:cancellation_refund/{event.cancellation_id}"
             case OrderEdited():
                 yield f"{event.origin}:edit/{event.edit_id}"
+                yield f"{event.origin}:edit_refund/{event.edit_id}"
             case PaymentCaptured():
                 yield f"{event.origin}:capture/{event.payment_id}"
             case PaymentSettled():
@@ -569,6 +571,8 @@ def _withdraw(session: Session, unit: Unit, now: dt.datetime) -> None:
         return
     orders_of = [unit.orders[one.correlation_id] for one, _, _ in reversals.values()]
     rows = session.rows("withdraw_postings", reversal_id=list(reversals),
+                        refund_id=[f"{order.origin}:cancellation_refund/{journal.entity_id}"
+                                   for order, (journal, _, _) in zip(orders_of, reversals.values(), strict=True)],
                         journal_id=[f"{order.origin}:order/{order.order_id}" for order in orders_of])  # fmt: skip
     told = []
     for reversal_id, journal_id in rows:

@@ -22,7 +22,7 @@ from sync_core.orders.orders import (
     fit_reservation,
     note_document,
     order_of,
-    post,
+    post_owing,
     raise_about,
     refuse,
     release,
@@ -31,7 +31,6 @@ from sync_core.orders.orders import (
     source_hop,
     weight,
 )
-from sync_core.orders.tenders import give_back
 from sync_core.unit import DONE, Step, Verdict
 
 DUPLICATE: Final = "duplicate"
@@ -145,8 +144,7 @@ def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
     owed_minor = sum(order.contract.values()) + tax_minor
     lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
     lines.append(JournalLine(rules.accounts.sales_tax, tax_minor, made))
-    lines += give_back(step, order, owed_minor)
-    post(step, order, "cancellation", cancellation_id, lines)
+    post_owing(step, order, "cancellation", cancellation_id, lines, owed_minor)
     order.contract, order.edited, order.open_tax_minor = {}, {}, 0
 
 
@@ -211,12 +209,11 @@ def _settle(step: Step, order: Order, document: str, entity_id: str) -> None:
     complete = order.state == "shipped"
     if not order.provider or order.due_minor > 0:
         return
-    lines = give_back(step, order, -order.due_minor)
-    lines += changed_lines(step, order)
+    owed_minor, lines = -order.due_minor, changed_lines(step, order)
     if complete:
         lines += earned_or_sent(step, order, entity_id, order.unshipped)
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
-    post(step, order, document, entity_id, lines)
+    post_owing(step, order, document, entity_id, lines, owed_minor)
 
 
 def _restate(step: Step, order: Order, business_key: str) -> None:

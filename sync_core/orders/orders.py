@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from collector.semconv import EVENT_LINE, correlation_id
-from sync_core.ledger.ledger import JournalLine
+from sync_core.ledger.ledger import JournalLine, reversal
 from sync_core.messages import (
     BackorderOffered,
     Line,
@@ -456,8 +456,7 @@ def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_mi
     lines.append(tax_owed(step, order, order.tax_minor - order.edited.get("tax", 0), stated))
     if above_due_minor >= 0:
         lines += changed_lines(step, order)
-        lines += give_back(step, order, above_due_minor)
-    note_booked(step, order, post(step, order, "order", order.order_id, lines))
+    note_booked(step, order, post_owing(step, order, "order", order.order_id, lines, max(0, above_due_minor)))
 
 
 def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
@@ -484,6 +483,19 @@ def post(step: Step, order: Order, document: str, entity_id: str, lines: list[Jo
         currency=order.currency,
         lines=lines,
     )
+
+
+def post_owing(
+    step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], owed_minor: int
+) -> tuple[JournalLine, ...]:
+    """Add a journal after which ``owed_minor`` is to be refunded, and that of its refund; returns the first's lines."""
+    approved = step.rules.accounts.refunds_approved
+    owed = JournalLine(approved, -owed_minor, step.message.provenance)
+    posted = post(step, order, document, entity_id, [*lines, owed])
+    refunded = [reversal(line) for line in posted if line.account == approved]
+    refunded += give_back(step, order, owed_minor)
+    post(step, order, f"{document}_refund", entity_id, refunded)
+    return posted
 
 
 def dimensions(order: Order) -> dict[str, Any]:

@@ -1298,18 +1298,19 @@ select lane, count(*), extract(epoch from %(now)s - min(queued_at))::float8, cou
 from core.erp_documents where state = 'waiting' group by lane order by lane
 
 -- name: withdraw_postings
--- Take back journals that the ERP was never offered together with the entries that reverse them to nothing.
+-- Take back journals that the ERP was never offered together with the entries that reverse and refund them to nothing.
 with pairs as (
-    select * from unnest(%(journal_id)s::text[], %(reversal_id)s::text[]) as pair (journal_id, reversal_id)
+    select * from unnest(%(journal_id)s::text[], %(reversal_id)s::text[], %(refund_id)s::text[])
+        as pair (journal_id, reversal_id, refund_id)
 ), even as (
-    select journal_id, reversal_id from pairs join core.erp_documents on document_id = journal_id
+    select pairs.* from pairs join core.erp_documents on document_id = journal_id
     where state = 'waiting' and attempts = 0 and not exists (
-        select from core.journal_lines where journal_lines.journal_id in (pairs.journal_id, pairs.reversal_id)
+        select from core.journal_lines where journal_lines.journal_id in (pairs.journal_id, pairs.reversal_id, refund_id)
         group by account having sum(amount_minor) <> 0
     )
 )
 update core.erp_documents set state = 'withdrawn', body = null, reason = 'reversed by ' || reversal_id
-from even where document_id in (even.journal_id, even.reversal_id)
+from even where document_id in (even.journal_id, even.reversal_id, refund_id)
 returning reversal_id, document_id
 
 -- name: documents_answered

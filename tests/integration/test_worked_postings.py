@@ -325,6 +325,9 @@ def test_each_row_posts_what_finance_expects(estate: Estate, core: Core, http: h
             else:
                 estate.tell(one, at=day(number))
         assert books.posted(day(number).date()) == expected, what
+    owed = {row["document"]: row["amount_minor"] for row in books.rows()
+            if row["account"] == APPROVED and row["entity_id"] == "X1002"}  # fmt: skip
+    assert owed == {"cancellation": "-12557", "cancellation_refund": "12557"}, "row 21: approved, then refunded"
     assert core.states().keys() == {"done"}
     check = ["hledger", "-f", "-", "check", "balancednoautoconversion"]
     audited = subprocess.run(check, input=books.export("hledger"), text=True, capture_output=True)

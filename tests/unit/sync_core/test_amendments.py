@@ -100,7 +100,7 @@ def test_a_part_is_cancelled_with_its_share_of_everything() -> None:
         "liabilities:contract:goods": 300,
         "liabilities:contract:shipping": 117,
         "liabilities:sales tax": 83,
-        "assets:clearing:card": -500,
+        "liabilities:refunds:approved": -500,
     }
     assert (shop.order().state, shop.stock().reserved, shop.stock().free) == ("reserved", 2, 3)
     shop.see(shipment("1", lines=(units(),)), cancellation("1", cancellation_id="X2"))
@@ -148,7 +148,7 @@ def test_an_edit_that_makes_an_order_less_is_given_back() -> None:
     shop.see(order("1", line("A1", 3), tax_minor=600), payment("1", 3600))
     shop.see(edited("1", edited_line(1, "A1", 2), tax_minor=400), minutes=1)
     assert shop.journal("edit/E1") == {
-        "assets:clearing:card": -1200, "liabilities:contract:goods": 1000, "liabilities:sales tax": 200,
+        "liabilities:refunds:approved": -1200, "liabilities:contract:goods": 1000, "liabilities:sales tax": 200,
     }  # fmt: skip
     assert (shop.stock().reserved, shop.order().state) == (2, "reserved")
 

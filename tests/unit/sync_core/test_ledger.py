@@ -37,7 +37,7 @@ def test_the_rules_name_accounts_for_every_kind_and_a_deadline_for_every_documen
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        ('version = "2026-11.5"', "", "version"),
+        ('version = "2026-11.6"', "", "version"),
         ("order = 60", 'order = "soon"', r"\$.deadline_minutes"),
         ('inventory = "assets:inventory:sellable"', "", "inventory"),
         ('contract = "liabilities:contract:goods"', "", r"\$.kinds"),

@@ -174,8 +174,10 @@ def test_a_cancelled_order_frees_its_stock_and_leaves_no_contract_liability() ->
         "liabilities:contract:goods": 3000,
         "liabilities:contract:shipping": 350,
         "liabilities:sales tax": 670,
-        "assets:clearing:card": -4020,
+        "liabilities:refunds:approved": -4020,
     }
+    refunded = {"liabilities:refunds:approved": 4020, "assets:clearing:card": -4020}
+    assert shop.journal("cancellation_refund/X1") == refunded
     assert [shop.balance(account) for account in ("liabilities", "assets:clearing", "revenue")] == [0, 0, 0]
     assert shop.moved[2:] == [("release", "A1", 2), ("release", "B2", 1)]
     assert (shop.stock().reserved, shop.stock().free) == (0, 5)
@@ -207,7 +209,7 @@ def test_a_cancellation_gives_back_only_what_a_credit_memo_has_left() -> None:
     assert shop.journal("cancellation/X1") == {
         "liabilities:contract:goods": 3000,
         "liabilities:sales tax": 600,
-        "assets:clearing:card": -3600,
+        "liabilities:refunds:approved": -3600,
     }
     assert [shop.balance(account) for account in ("liabilities", "assets:clearing")] == [0, 0]
     assert (shop.stock().free, shop.stock().reserved) == (5, 0)
