@@ -76,7 +76,7 @@ def _rest(tiles: Sequence[SlaTile], others: bool) -> Component:
         for tile in tiles
     ]  # fmt: skip
     return section("The other promises" if others else "Promises", table("Promises, the worst first", columns, rows),
-                   note="Worst first")  # fmt: skip
+                   note="Worst first", css="compact")  # fmt: skip
 
 
 def _spent(tile: SlaTile) -> float:

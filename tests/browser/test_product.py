@@ -167,6 +167,11 @@ def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) 
     expect(page.locator(".tile").first).to_be_visible()
     printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+    page.emulate_media(media="print")
+    shown = page.evaluate("[...document.querySelectorAll('.board a')].filter(a => a.checkVisibility()).map(a => a.text)")
+    declared = [one["title"] for one in httpx.get(f"{desks.plane}/v1/slas").json()]
+    assert len(declared) >= 24
+    assert sorted(shown) == sorted(declared)
 
 
 def test_every_page_serves_those_who_hear_it_or_have_no_mouse(desks: Installation, open_page: Opener) -> None:
