@@ -102,7 +102,7 @@ class Core(Struct, frozen=True):
     db: Store
     files: FileReader
     clock: Clock
-    erp: ErpRelay | None
+    erps: Sequence[ErpRelay]
     shelves: Shelves
     desk: Desk
     max_queued: int = MAX_QUEUED  # events; beyond that senders are asked to wait
@@ -243,8 +243,9 @@ def status(state: State) -> Status:
     with core.db.transaction() as session:
         queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
         by_lane = lanes(session, core.clock())
-    erp: Literal["up", "down", "none"] = "none" if core.erp is None else "up" if core.erp.up else "down"
-    problem = core.erp.problem if core.erp else ""
+    down = [one for one in core.erps if not one.up]
+    erp: Literal["up", "down", "none"] = "down" if down else "up" if core.erps else "none"
+    problem = "; ".join(f"{one.name}: {one.problem}" if one.name else one.problem for one in down)
     return Status(
         queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp, by_lane, problem
     )

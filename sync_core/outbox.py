@@ -68,7 +68,7 @@ class Attempt(Struct, frozen=True):
 
 
 class ErpRelay:
-    """Offers waiting documents to the ERP, lane by lane. While the ERP is away only the relay waits, not each of them.
+    """Offers an ERP what waits for it, lane by lane. While the ERP is away only the relay waits, not each of them.
 
     Run by as many threads as ``concurrency`` says: so many requests may be under way, each with the journals of its own
     share of all transactions.
@@ -86,7 +86,9 @@ class ErpRelay:
         cap_seconds: float = 10.0,
         requests_per_second: float = 0.0,
         concurrency: int = 1,
+        name: str = "",
     ) -> None:
+        self.name = name
         self._pace = Pace(clock, requests_per_second)
         self._slots = concurrency
         self._db = db
@@ -126,15 +128,16 @@ class ErpRelay:
         by_key = {one.idempotency_key: one for one in answer}
         missing = Answer("", "retry", reason="the ERP did not answer for this document")
         attempts = [self._judged(one, by_key.get(one.document_id, missing), now) for one in some]
-        _write(session, attempts, now)
+        _write(session, attempts, now, self.name)
         return sum(1 for one in attempts if one.state != "waiting")
 
     def _due(self, session: Session, now: dt.datetime) -> list[list[ErpDocument]]:
         """What to offer next, by kind, of a slot that no other thread or process is at."""
         for slot in range(self._slots):
-            if session.one("lock_slot", slot=slot)[0]:
-                rows = session.rows("documents_due", now=now, limit=self._batch, slot=slot, slots=self._slots,
-                                    lanes=len(LANES), share=max(1, self._batch // LEAST_SHARE))  # fmt: skip
+            if session.one("lock_slot", erp=self.name, slot=slot)[0]:
+                rows = session.rows("documents_due", erp=self.name, now=now, limit=self._batch, slot=slot,
+                                    slots=self._slots, lanes=len(LANES),
+                                    share=max(1, self._batch // LEAST_SHARE))  # fmt: skip
                 if rows:
                     due = [ErpDocument.of(row) for row in rows]
                     return [[one for one in due if one.kind == kind] for kind in dict.fromkeys(one.kind for one in due)]
@@ -146,8 +149,9 @@ class ErpRelay:
         seconds = self._breaker.failed(why.retry_after_seconds)
         self.problem = why.reason
         answers = [(one, Answer(one.document_id, "retry", reason=why.reason)) for one in due]
-        _write(session, [Attempt(offered, answer, "waiting", now) for offered, answer in answers], now)
-        log.warning("the ERP took nothing (%s); next attempt in %.1f s", why.reason, seconds)
+        _write(session, [Attempt(offered, answer, "waiting", now) for offered, answer in answers], now,
+               self.name)  # fmt: skip
+        log.warning("the ERP %s took nothing (%s); next attempt in %.1f s", self.name, why.reason, seconds)
 
     def _judged(self, offered: ErpDocument, answer: Answer, now: dt.datetime) -> Attempt:
         """What an answer makes of a document: accepted, rejected, waiting for its next attempt, or given up."""
@@ -160,7 +164,7 @@ class ErpRelay:
         return Attempt(offered, answer, "waiting", now + dt.timedelta(seconds=seconds))
 
 
-def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> None:
+def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime, erp: str) -> None:
     """Write what the ERP said, and the hop of every attempt, in this transaction."""
     session.run(
         "documents_answered",
@@ -173,7 +177,7 @@ def _write(session: Session, attempts: Sequence[Attempt], now: dt.datetime) -> N
     )
     refused = [(_refused(one), one.offered) for one in attempts if one.state in ("rejected", "dead")]
     add_exceptions(session, [(item, now + offered.clock_offset) for item, offered in refused])
-    told = [_told(one, now) for one in attempts]
+    told = [_told(one, now, erp) for one in attempts]
     told += [
         Told(opened(item, offered.channel), offered.cause, now + offered.clock_offset, offered.attempts + 1)
         for item, offered in refused
@@ -243,7 +247,7 @@ def _refused(attempt: Attempt) -> ExceptionItem:
     )
 
 
-def _told(attempt: Attempt, now: dt.datetime) -> Told:
+def _told(attempt: Attempt, now: dt.datetime, erp: str) -> Told:
     """The hop of one attempt, below the hop that made what is offered."""
     offered, answer, state = attempt.offered, attempt.answer, attempt.state
     about = _KINDS[offered.kind]
@@ -254,7 +258,7 @@ def _told(attempt: Attempt, now: dt.datetime) -> Told:
         "location": offered.location,
         "currency": offered.currency,
         "due_at": offered.due_at,
-        "system": "erp",
+        "system": erp or "erp",
         "reason": answer.reason,
         "owner": "" if state == "accepted" else about.owner,
     }

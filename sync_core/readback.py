@@ -79,7 +79,10 @@ def compare(sent: Sent, held: Sequence[Held]) -> Difference | None:
 class ReadBack:
     """Reads back what the ERP accepted while nothing waits for it; of what differs it tells finance."""
 
-    def __init__(self, db: Store, erp: Erp, clock: Clock, *, settled_after: dt.timedelta = SETTLED_AFTER) -> None:
+    def __init__(
+        self, db: Store, erp: Erp, clock: Clock, *, settled_after: dt.timedelta = SETTLED_AFTER, name: str = ""
+    ) -> None:
+        self._name = name
         self._db = db
         self._erp = erp
         self._clock = clock
@@ -89,7 +92,8 @@ class ReadBack:
         """Compare one batch; returns how many journals it was."""
         now = self._clock()
         with self._db.transaction() as session:
-            rows = session.rows("documents_to_compare", now=now, until=now - self._settled_after, limit=BATCH)
+            rows = session.rows("documents_to_compare", erp=self._name, now=now, until=now - self._settled_after,
+                                limit=BATCH)  # fmt: skip
             found = self._erp.held([row[0] for row in rows]) if rows else []
             if not rows or isinstance(found, Unavailable):
                 return 0

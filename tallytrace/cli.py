@@ -607,24 +607,30 @@ def run_bench(
 
 @app.command("erp")
 def check_erp(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Ask the ERP of the settings whether it would take what we post: log-in, company, journal, accounts.
+    """Ask each ERP of the settings whether it would take what we post: log-in, company, journal, accounts.
 
     Exit status 1 when something must be mended there or in the settings; each line says what.
     """
+    from sync_core.ledger import ledger
     from tallytrace import erp
 
     settings = _settings(context)
     with _refusals():
-        if not settings.erp_url:
+        found = erp.named(settings, ledger.load_rules(override=settings.posting_rules))
+        if not found:
             refuse("no ERP is set: erp_url is empty")
-        with erp.connected(settings) as one:
-            problems = one.check()
+        problems = []
+        for each in found.values():
+            with erp.connected(each) as one:
+                problems.append((each.erp_url, one.check()))
     if as_json:
-        out.print_json(msgspec.json.encode({"url": settings.erp_url, "problems": problems}).decode())
+        told = [{"url": url, "problems": wrong} for url, wrong in problems]
+        out.print_json(msgspec.json.encode(told).decode())
     else:
-        for problem in problems or [f"{settings.erp_url} takes what we post"]:
-            out.print(problem)
-    raise typer.Exit(1 if problems else 0)
+        for url, wrong in problems:
+            for problem in wrong or [f"{url} takes what we post"]:
+                out.print(problem)
+    raise typer.Exit(1 if any(wrong for _, wrong in problems) else 0)
 
 
 demo_app = typer.Typer(invoke_without_command=True)

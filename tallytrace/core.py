@@ -57,8 +57,12 @@ def run(settings: Settings, until: threading.Event) -> None:
         folder = settings.directory / "files"
         apart = Apart(settings.postgres_url, folder, settings.posting_rules)
         files = FileReader(db, folder, clock.wall, apart.read, apart.stop)
-        client = undo.enter_context(erp.connected(settings)) if settings.erp_url else None
-        relay = _relay(settings, undo.enter_context(db.apart(settings.erp_concurrency)), client) if client else None
+        rules = ledger.load_rules(override=settings.posting_rules)
+        clients = {name: undo.enter_context(erp.connected(one)) for name, one in erp.named(settings, rules).items()}
+        relays = [
+            _relay(settings, undo.enter_context(db.apart(settings.erp_concurrency)), name, client)
+            for name, client in clients.items()
+        ]
         spans = SpanRelay(
             undo.enter_context(db.apart()),
             f"{settings.collector_base}/v1/traces",
@@ -67,19 +71,18 @@ def run(settings: Settings, until: threading.Event) -> None:
         )
         undo.callback(spans.close)
         working = [] if settings.worker_processes else worker.processing(settings, db, undo)
-        rules = ledger.load_rules(override=settings.posting_rules)
         loops = [Loop("file-reader", files.run_once, idle_seconds=FILE_SECONDS)]
         loops.append(Loop("reconciler", Reconciler(db, rules, clock.wall).run_once, idle_seconds=RECONCILE_SECONDS))
         span_relay = Loop("span-relay", spans.run_once, idle_seconds=worker.IDLE_SECONDS, linger_seconds=LINGER_SECONDS)
-        erp_relays: list[Loop] = []
-        if client and relay:
-            erp_relays = [
-                Loop(f"erp-relay-{n}", relay.run_once, idle_seconds=worker.IDLE_SECONDS)
-                for n in range(1, settings.erp_concurrency + 1)
-            ]
-            settled = dt.timedelta(seconds=settings.erp_read_back_seconds)
-            read_back = ReadBack(db, client, clock.wall, settled_after=settled)
-            loops.append(Loop("erp-read-back", read_back.run_once, idle_seconds=READ_BACK_SECONDS))
+        erp_relays = [
+            Loop(f"erp-relay{relay.name and '-'}{relay.name}-{n}", relay.run_once, idle_seconds=worker.IDLE_SECONDS)
+            for relay in relays
+            for n in range(1, settings.erp_concurrency + 1)
+        ]
+        settled = dt.timedelta(seconds=settings.erp_read_back_seconds)
+        for name, client in clients.items():
+            read_back = ReadBack(db, client, clock.wall, settled_after=settled, name=name)
+            loops.append(Loop(f"erp-read-back{name and '-'}{name}", read_back.run_once, idle_seconds=READ_BACK_SECONDS))
         publisher = Publisher(db, clock.wall, base_seconds=settings.retry_base_seconds)
         undo.callback(publisher.close)
         publishing = Loop("publisher", publisher.run_once, idle_seconds=worker.IDLE_SECONDS)
@@ -102,7 +105,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         undo.enter_context(worker.waking(settings, "outbox", wakes))
         undo.callback(files.stop)
         app = api.create_app(
-            api.Core(db, files, clock.wall, relay, shelves, desk, settings.inbox_max_queued, rules),
+            api.Core(db, files, clock.wall, relays, shelves, desk, settings.inbox_max_queued, rules),
             *customer_api.HANDLERS,
             *return_api.HANDLERS,
             *settlement_api.HANDLERS,
@@ -118,11 +121,11 @@ def _wake(loops: list[Loop]) -> None:
         loop.wake()
 
 
-def _relay(settings: Settings, db: Store, client: Erp) -> ErpRelay:
+def _relay(settings: Settings, db: Store, name: str, client: Erp) -> ErpRelay:
     return ErpRelay(
         db, client, clock.wall, batch=settings.erp_batch, attempts=settings.retry_max_attempts,
         base_seconds=settings.retry_base_seconds, requests_per_second=settings.erp_requests_per_second,
-        concurrency=settings.erp_concurrency,
+        concurrency=settings.erp_concurrency, name=name,
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     erp_map: Annotated[
         str, Meta(description="TOML file: which account of the ERP each of ours is, which location, which customer")
     ] = ""
+    erps: Annotated[str, Meta(description="TOML file of further ERPs; which takes what is in the posting rules")] = ""
     erp_read_back_seconds: Annotated[
         float, Meta(ge=0, description="age at which a journal that the ERP took is read back and compared")
     ] = 60.0

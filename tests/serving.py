@@ -42,7 +42,7 @@ def serving(core: Core, home: Path, port: int) -> Iterator[httpx.Client]:
     for loop in loops:
         loop.start()
     app = api.create_app(
-        api.Core(core.db, reader, lambda: core.now, None, shelves, desk, rules=core.rules),
+        api.Core(core.db, reader, lambda: core.now, (), shelves, desk, rules=core.rules),
         *customer_api.HANDLERS,
         *return_api.HANDLERS,
         *settlement_api.HANDLERS,

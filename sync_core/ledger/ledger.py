@@ -86,6 +86,13 @@ class Summarised(Struct, frozen=True, forbid_unknown_fields=True):
     after_hours: int = 4
 
 
+class ErpRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an ERP takes: of which legal entities, which documents; all of them where none is named."""
+
+    entities: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
+
+
 class SalesTerms(Struct, frozen=True, forbid_unknown_fields=True):
     """When the tax of a sale is payable, and when its revenue is earned."""
 
@@ -99,6 +106,7 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     ``tenders`` has the account of each kind of tender, with ``{provider}`` and ``{location}``; refunds go to the kinds
     in ``refund_order``. ``channels`` has the sales terms of channels that differ from ``terms``.
     ``entities`` are found by location, else by channel, else they are the first.
+    ``erps`` has what ERPs beside the first take; what none of them takes is the first's, whose name is empty.
     ``settlement`` has the account of each kind of settlement line; none for a line that an open item waits for.
     ``expected_days`` says how long an open item of an account may wait for its settlement; the longest prefix counts.
     """
@@ -116,10 +124,19 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
     entities: dict[str, Entity]
     facts: dict[str, FactRule]
     summaries: Summarised
+    erps: dict[str, ErpRule]
     expected_days: dict[str, int]
 
     def lane(self, document: str) -> int:
         return LANES.index(self.lanes.get(document, "postings"))
+
+    def erp(self, document: str, legal_entity: str) -> str:
+        """The name of the ERP that takes a document; what is told of a sales order goes where that is."""
+        kind = "sales_order" if document.startswith("sales_order") else document
+        for name, rule in self.erps.items():
+            if legal_entity in (rule.entities or {legal_entity}) and kind in (rule.documents or {kind}):
+                return name
+        return ""
 
     def clearing(self, provider: str) -> str:
         return self.accounts.clearing.format(provider=provider)

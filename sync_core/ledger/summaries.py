@@ -52,8 +52,9 @@ class Summaries:
         identity = correlation_id(ORIGIN, entity_id)
         if lines:
             session.run(
-                "add_erp_summary", id=summary_id, lane=self._rules.lane("summary"), identity=identity, origin=ORIGIN,
-                entity_id=entity_id, day=day, location=location, currency=currency, worth=worth, due_at=due_at,
+                "add_erp_summary", id=summary_id, erp=self._rules.erp("summary", entity),
+                lane=self._rules.lane("summary"), identity=identity, origin=ORIGIN, entity_id=entity_id, day=day,
+                location=location, currency=currency, worth=worth, due_at=due_at,
                 body=msgspec.json.encode(body), now=now,
             )  # fmt: skip
         cause = Cause(ORIGIN, entity_id, day, "live")

@@ -603,6 +603,7 @@ create table core.erp_documents (
     kind            text not null check (kind in ('journal', 'sales_order', 'sales_order_cancellation', 'goods_movement')),
     state           text not null default 'waiting'
                     check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
+    erp             text not null,
     lane            smallint not null,
     correlation_id  bytea not null,
     origin          text not null,
@@ -630,7 +631,7 @@ create table core.erp_documents (
     differs_minor   bigint not null default 0
 );
 create index erp_documents_date on core.erp_documents (business_date);
-create index erp_documents_waiting on core.erp_documents (lane, queued_at, document_id) where state = 'waiting';
+create index erp_documents_waiting on core.erp_documents (erp, lane, queued_at, document_id) where state = 'waiting';
 create index erp_documents_unread on core.erp_documents (queued_at)
     where state = 'accepted' and compared_at is null and kind = 'journal';
 

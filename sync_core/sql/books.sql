@@ -193,9 +193,9 @@ where journal_id = any(%(ids)s::text[]) order by journal_id
 -- name: add_erp_summary
 -- Offer a summary to the ERP.
 insert into core.erp_documents
-    (document_id, kind, lane, correlation_id, origin, document, entity_id, business_date, channel, location, currency,
+    (document_id, kind, erp, lane, correlation_id, origin, document, entity_id, business_date, channel, location, currency,
      worth_minor, event_source, event_id, provenance, clock_offset, due_at, body, not_before, queued_at)
-values (%(id)s, 'journal', %(lane)s, %(identity)s, %(origin)s, 'summary', %(entity_id)s, %(day)s, '', %(location)s,
+values (%(id)s, 'journal', %(erp)s, %(lane)s, %(identity)s, %(origin)s, 'summary', %(entity_id)s, %(day)s, '', %(location)s,
         %(currency)s, %(worth)s, %(origin)s, %(entity_id)s, 'live', interval '0', %(due_at)s, %(body)s, %(now)s, %(now)s)
 
 -- name: summary_journals_of

@@ -1107,7 +1107,7 @@ update core.erp_documents set state = 'withdrawn', body = null, reason = %(reaso
 where document_id = %(cancellation_id)s and exists (select from gone)
 
 -- name: documents_to_compare
--- Journals that the ERP has accepted and that were not read back, with their lines by account; none while others wait.
+-- Journals that an ERP has accepted and that were not read back, with their lines by account; none while others wait.
 select document_id, erp_document, business_date, currency, correlation_id, origin, document, entity_id, channel,
        event_source, event_id, provenance, clock_offset, sums.accounts, sums.amounts
 from core.erp_documents cross join lateral (
@@ -1116,8 +1116,9 @@ from core.erp_documents cross join lateral (
     where journal_id = any(document_id || array(select journal_id from core.summary_journals where summary_id = document_id))
       and amount_minor <> 0
 ) as sums
-where state = 'accepted' and compared_at is null and kind = 'journal' and queued_at <= %(until)s
-  and not exists (select from core.erp_documents as other where other.state = 'waiting' and other.not_before <= %(now)s)
+where state = 'accepted' and compared_at is null and kind = 'journal' and erp = %(erp)s and queued_at <= %(until)s
+  and not exists (select from core.erp_documents as other
+                  where other.state = 'waiting' and other.erp = %(erp)s and other.not_before <= %(now)s)
 order by queued_at limit %(limit)s
 
 -- name: documents_compared
@@ -1267,13 +1268,13 @@ select batch, body, size_bytes from core.span_outbox order by batch limit %(limi
 delete from core.span_outbox where batch = any(%(batches)s::bigint[])
 
 -- name: documents_due
--- Documents of a slot that the ERP should be offered now: lane by lane, but a share for each, so that none starves.
+-- Documents of a slot that an ERP should be offered now: lane by lane, but a share for each, so that none starves.
 with due as (
     select next.*
     from generate_series(0, %(lanes)s - 1) as lanes (lane) cross join lateral (
         select erp_documents.lane, document_id, row_number() over (order by queued_at, document_id) as place
         from core.erp_documents
-        where state = 'waiting' and erp_documents.lane = lanes.lane and not_before <= %(now)s
+        where state = 'waiting' and erp = %(erp)s and erp_documents.lane = lanes.lane and not_before <= %(now)s
           and get_byte(correlation_id, 0) %% %(slots)s = %(slot)s
         order by queued_at, document_id limit %(limit)s
     ) as next
@@ -1286,7 +1287,7 @@ order by due.lane, due.place
 
 -- name: lock_slot
 -- Only one relay posts what is of a slot: what is about one transaction is offered in its order.
-select pg_try_advisory_xact_lock_shared(7402, -1) and pg_try_advisory_xact_lock(7402, %(slot)s)
+select pg_try_advisory_xact_lock_shared(7402, -1) and pg_try_advisory_xact_lock(7405, hashtext(%(erp)s || '/' || %(slot)s::text))
 
 -- name: lock_every_slot
 -- No relay posts anything until this transaction ends.

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -28,11 +28,19 @@ BATCH = 40
 POSTED = {"idempotency_key", "journal_id", "kind", "business_date", "currency", "lines"}
 
 
+TWO_ERPS: Final = """
+[entities.stores]
+locations = ["ST9"]
+[erps.legacy]
+entities = ["stores"]
+"""
+
+
 class Retailer:
     """The core as it runs, between channels and an ERP."""
 
-    def __init__(self, http: httpx.Client, erp: Erp, core: Core) -> None:
-        self.http, self.erp, self.core = http, erp, core
+    def __init__(self, http: httpx.Client, erp: Erp, legacy: Erp, core: Core) -> None:
+        self.http, self.erp, self.legacy, self.core = http, erp, legacy, core
         self._sent = 0
 
     def tell(self, *events: CoreEvent) -> None:
@@ -77,12 +85,19 @@ def eventually(holds: Callable[[], object]) -> None:
 def retailer(
     postgres_server: str, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Retailer]:
-    name, until, books = f"t_{uuid.uuid4().hex}", Event(), Erp()
-    with psycopg.connect(postgres_server, autocommit=True) as server, books.serving() as erp_url:
+    name, until, books, legacy = f"t_{uuid.uuid4().hex}", Event(), Erp(), Erp()
+    with (
+        psycopg.connect(postgres_server, autocommit=True) as server,
+        books.serving() as erp_url,
+        legacy.serving() as legacy_url,
+    ):
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = postgres_server.replace("@/postgres?", f"@/{name}?")
         home: Path = tmp_path_factory.mktemp("core")
+        (home / "rules.toml").write_text(TWO_ERPS)
+        (home / "erps.toml").write_text(f'[erps.legacy]\nurl = "{legacy_url}"\n')
         settings = Settings(
+            posting_rules=str(home / "rules.toml"), erps=str(home / "erps.toml"),
             home=str(home), postgres_url=url, core_port=free_port(), erp_url=erp_url, erp_batch=BATCH,
             otlp_port=free_port(), retry_base_seconds=0.01, retry_max_attempts=ATTEMPTS,
         )  # fmt: skip
@@ -92,7 +107,7 @@ def retailer(
             with httpx.Client(base_url=f"http://127.0.0.1:{settings.core_port}", trust_env=False, verify=False) as http:
                 eventually(lambda: ready(http))
                 db.open()
-                told = Retailer(http, books, Core(db))
+                told = Retailer(http, books, legacy, Core(db))
                 told.tell(goods_in(units={"A1": 5000}))
                 eventually(lambda: books.documents and not told.status()["outbox_waiting"])
                 yield told
@@ -187,6 +202,24 @@ def test_a_posting_is_tried_again_by_the_policy_and_then_given_up_to_its_owner(r
         "again": ["failed", "failed", "ok"], "silent": ["failed"] * (ATTEMPTS - 1) + ["dead_letter"],
     }  # fmt: skip
     assert len([keys for keys in retailer.erp.offered if "shop:order/silent" in keys]) == ATTEMPTS
+
+
+@pytest.mark.proves(14)
+def test_each_erp_takes_what_is_of_its_legal_entity_and_one_that_is_away_holds_up_no_other(retailer: Retailer) -> None:
+    retailer.legacy.replies.extend([(503, {}, b"")] * 5)
+    retailer.tell(goods_in("S", {"A1": 5}, location="ST9"))
+    retailer.order("store", location="ST9")
+    retailer.order("cloud")
+    retailer.tell(payment("store"), payment("cloud"))
+    eventually(lambda: "shop:order/cloud" in retailer.erp.documents)
+    eventually(lambda: "shop:order/store" in retailer.legacy.documents)
+    eventually(lambda: not retailer.status()["outbox_waiting"])
+    assert retailer.legacy.documents.keys() == {"shop:receipt/S", "shop:order/store"}
+    assert not retailer.legacy.bodies.keys() & retailer.erp.bodies.keys()
+    told = [span for span in retailer.core.spans() if text(span, "system") == "legacy"]
+    taken = {text(span, "entity_id") for span in told if text(span, "outcome") == "ok"}
+    assert taken == {"receipt/S", "order/store"}
+    assert {text(span, "outcome") for span in told} == {"failed", "ok"}
 
 
 @pytest.mark.proves(165, 174, 175)

@@ -173,7 +173,7 @@ def test_a_process_killed_between_post_and_commit_leaves_one_document(core: Core
 def test_two_relays_never_offer_at_once(core: Core, client: ErpClient, erp: Erp) -> None:
     paid(core)
     with core.db.transaction() as session:
-        assert session.one("lock_slot", slot=0)[0]
+        assert session.one("lock_slot", erp="", slot=0)[0]
         assert relay(core, client).run_once() == 0
     assert erp.offered == []
     assert relay(core, client).run_once() == 2
