@@ -396,6 +396,7 @@ def load(session: Session, claimed: Sequence[Claimed], rules: PostingRules, *, h
     locations.update(event.location for event in events if isinstance(event, OrderCaptured))
     store.load_locations(session, unit, locations)
     store.load_transfers(session, unit, sorted(transfer_ids))
+    store.load_channels(session, unit, [event.channel for event in events if isinstance(event, ChannelServed)])
     reasons = {returns.reason_identity(e.origin, e.code) for e in events if isinstance(e, ReturnReasonMapped)}
     updated = {customers.transaction_of(one.origin, one.customer_id) for one in updates}
     about = {*unit.orders, *transfer_ids, *unit.returns, *reasons, *updated}

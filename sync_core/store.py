@@ -411,6 +411,12 @@ def load_settlements_before(session: Session, unit: Unit, settlements: Sequence[
         unit.booked_settlements[(one.origin, one.settlement_id)] = BookedMatches(*booked)
 
 
+def load_channels(session: Session, unit: Unit, channels: Sequence[str]) -> None:
+    """Which of these channels are registered."""
+    if channels:
+        unit.channels |= {row[0] for row in session.rows("registered_channels", channels=channels)}
+
+
 def load_stock(session: Session, unit: Unit, keys: Iterable[StockKey]) -> None:
     """Lock the stock rows of a unit of work in order of their key, making those that are missing."""
     wanted = sorted(set(keys))

@@ -140,6 +140,7 @@ class Unit(Struct):
     short: bool = False  # some event wanted more than was free
     transfers: dict[bytes, Transfer] = field(default_factory=dict)
     locations: dict[str, Location] = field(default_factory=dict)
+    channels: set[str] = field(default_factory=set)  # registered, of those that are told of
     only_registered: bool = False  # goods are only where locations are registered
     moved_since: dict[tuple[str, str, dt.datetime], int] = field(default_factory=dict)
     open_lines: dict[tuple[str, str], list[OrderLine]] = field(default_factory=dict)

@@ -181,9 +181,11 @@ def _healthz() -> None:
 
 
 @contextlib.contextmanager
-def answering(storage: Storage, clock: Callable[[], datetime], port: int) -> Iterator[httpx.Client]:
-    """The lineage API with the delivered flows and promises."""
-    promises = slas.load()
+def answering(
+    storage: Storage, clock: Callable[[], datetime], port: int, overrides: Path | None = None
+) -> Iterator[httpx.Client]:
+    """The lineage API with the delivered flows and promises, or with ``overrides`` laid over these."""
+    promises = slas.load(overrides)
     declared = flows.load(promises=promises)
     app = Litestar([_healthz, *route_handlers(Lineage(Queries(storage), declared, promises, clock))])
     with (

@@ -55,7 +55,7 @@ FROM
                     due_us AS least_due_us,
                     toInt64(toDate(fromUnixTimestamp64Micro(start_us - 1, 'UTC'), {zone:String})) AS start_day,
                     toInt64(toDate(fromUnixTimestamp64Micro(counted_us, 'UTC'), {zone:String})) AS decided_day,
-                    toInt64(toDate(fromUnixTimestamp64Micro(over_us, 'UTC'), {zone:String})) AS closed_day,
+                    over_us = 0 ? 0 : toInt64(toDate(fromUnixTimestamp64Micro(over_us, 'UTC'), {zone:String})) AS closed_day,
                     (counted_us >= {since_us:Int64}) + (counted_us >= {recent_us:Int64}) AS inside
                 FROM
                 (

@@ -105,6 +105,12 @@ class Day(Struct):
         return hashlib.sha256(msgspec.msgpack.encode([cells, self.entries])).digest()
 
 
+def next_business_day(day: dt.date) -> dt.date:
+    """The first Monday to Friday after ``day``."""
+    following = day + dt.timedelta(days=1)
+    return following + dt.timedelta(days=max(0, 7 - following.weekday()) if following.weekday() > 4 else 0)
+
+
 def pair(row: Iterable[Any]) -> Pair:
     """A row of the statement ``cells``."""
     level, on, channel, provider, location, kind, legal_entity, currency, *rest = row

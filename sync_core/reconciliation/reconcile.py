@@ -13,7 +13,20 @@ from sync_core.ledger.ledger import PostingRules
 from sync_core.messages import Cause
 from sync_core.model import Hop
 from sync_core.money import text
-from sync_core.reconciliation.cells import FINDINGS, LEVELS, WHYS, Cell, Day, Entry, Key, Level, add, pair
+from sync_core.reconciliation.cells import (
+    FINDINGS,
+    LEVELS,
+    WHYS,
+    Cell,
+    Day,
+    Entry,
+    Key,
+    Level,
+    add,
+    next_business_day,
+    pair,
+)
+from sync_core.reconciliation.onboarding import go_live
 from sync_core.settlements.matching import cause, save
 from sync_core.stock.buckets import EFFECTS, PHYSICAL
 from sync_core.store import Session, Store
@@ -56,8 +69,9 @@ class Reconciler:
         found = compare(session, self._posting, days)
         before = {(level, on): (runs, digest) for level, on, runs, digest in session.rows("last_runs", days=days)}
         unit, changed = Unit(self._posting), []
+        done: dict[dt.date, dt.datetime] = {}
         for on, offset, provenance in due:
-            done_at = max(now + offset, dt.datetime.combine(on + dt.timedelta(days=1), dt.time(), dt.UTC))
+            done[on] = done_at = max(now + offset, dt.datetime.combine(on + dt.timedelta(days=1), dt.time(), dt.UTC))
             for level in LEVELS:
                 day, (runs, digest) = found[level, on], before.get((level, on), (0, b""))
                 if (day.cells or runs) and bytes(digest) != day.digest:
@@ -71,6 +85,7 @@ class Reconciler:
                 runs=[one[2] for one in changed], digest=[one[3].digest for one in changed],
                 unexplained_minor=[one[3].unexplained_minor for one in changed],
             )  # fmt: skip
+        unit.told += go_live(session, found, done, due[-1][2])
         session.run("days_reconciled", days=days)
         save(session, unit, now)
 
@@ -167,12 +182,6 @@ def _raise(unit: Unit, one: Entry, now: dt.datetime) -> None:
 
 def _step(unit: Unit, what: str, on: dt.date, now: dt.datetime) -> Step:
     return Step(unit, cause(ORIGIN, what, on, now), now, dt.timedelta())
-
-
-def next_business_day(day: dt.date) -> dt.date:
-    """The first Monday to Friday after ``day``."""
-    following = day + dt.timedelta(days=1)
-    return following + dt.timedelta(days=max(0, 7 - following.weekday()) if following.weekday() > 4 else 0)
 
 
 def _tell(unit: Unit, level: Level, on: dt.date, run: int, day: Day, done_at: dt.datetime, provenance: Any) -> None:

@@ -416,8 +416,10 @@ create index customer_accounts_of on core.customer_accounts (origin, customer_id
 
 create table core.channels (
     channel    text primary key,
+    origin     text not null,
     locations  text[] not null,
-    identity   bytea not null unique
+    identity   bytea not null unique,
+    live       boolean not null default false
 );
 
 create table core.endpoints (
@@ -851,6 +853,13 @@ create table core.reconciled (
     unexplained_minor  bigint not null,
     at                 timestamptz not null,
     primary key (level, business_date)
+);
+
+create table core.channel_days (
+    channel        text not null references core.channels,
+    business_date  date not null,
+    broken         boolean not null,
+    primary key (channel, business_date)
 );
 
 create table core.findings (

@@ -584,7 +584,8 @@ order by valid_from
 
 -- name: save_channel
 -- The locations that serve a channel.
-insert into core.channels (channel, locations, identity) values (%(channel)s, %(locations)s, %(identity)s)
+insert into core.channels (channel, origin, locations, identity)
+values (%(channel)s, %(origin)s, %(locations)s, %(identity)s)
 on conflict (channel) do update set locations = excluded.locations
 
 -- name: bound_origins
@@ -600,6 +601,10 @@ where (origin, number) in (select * from unnest(%(origin)s::text[], %(number)s::
 -- name: first_locations
 -- From where channels are served first.
 select channel, locations[1] from core.channels where channel = any(%(channels)s::text[])
+
+-- name: registered_channels
+-- Which of these channels are registered.
+select channel from core.channels where channel = any(%(channels)s::text[])
 
 -- name: save_product
 -- A product and its numbers as they are now; one registered earlier never replaces one registered later.

@@ -51,6 +51,24 @@ from unnest(%(level)s::text[], %(business_date)s::date[], %(runs)s::integer[], %
 on conflict (level, business_date) do update
 set runs = excluded.runs, digest = excluded.digest, unexplained_minor = excluded.unexplained_minor, at = excluded.at
 
+-- name: keep_channel_days
+-- How a business day came out for channels that are registered and not live.
+insert into core.channel_days (channel, business_date, broken)
+select channel, business_date, broken
+from unnest(%(channel)s::text[], %(business_date)s::date[], %(broken)s::boolean[]) as new (channel, business_date, broken)
+join core.channels using (channel) where not live
+on conflict (channel, business_date) do update set broken = excluded.broken
+
+-- name: channel_days
+-- How the days of channels that are not live came out.
+select channel, origin, identity, business_date, broken from core.channel_days join core.channels using (channel)
+where channel = any(%(channels)s::text[]) and not live and business_date >= %(since)s
+
+-- name: channels_live
+-- These channels are live from now on.
+with live as (update core.channels set live = true where channel = any(%(channels)s::text[]) returning channel)
+delete from core.channel_days where channel in (select channel from live)
+
 -- name: findings
 -- What reconciliation has found wrong with business days and is still open.
 select exception_id, level, business_date, correlation_id, origin from core.findings

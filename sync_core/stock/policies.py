@@ -1,7 +1,7 @@
 """What is known of locations, channels and rules of availability: data that events set. Decisions only, no I/O."""
 
 from sync_core.messages import ChannelConnected, ChannelServed, ChannelTermsSet, LocationRegistered, StockRuleSet
-from sync_core.model import location_identity
+from sync_core.model import Hop, location_identity
 from sync_core.stock.availability import Rule
 from sync_core.stock.products import identity_of
 from sync_core.unit import DONE, Step, Verdict
@@ -33,11 +33,23 @@ def serve_channel(step: Step, event: ChannelServed) -> Verdict:
     """The locations that a channel sells from."""
     identity = identity_of("channel", event.channel)
     step.unit.arrived.add(identity)
+    if event.channel not in step.unit.channels:
+        step.unit.channels.add(event.channel)
+        about = {"channel": event.channel, "provider": event.origin, "owner": "integration"}
+        step.tell(
+            Hop("master_data.register_channel", "source", identity, "channel", "channel", event.channel, "registered",
+                occurred_at=step.message.occurred_at, attributes=about)
+        )  # fmt: skip
     step.unit.settings += [
         ("lock_channels", {}),
         (
             "save_channel",
-            {"channel": event.channel, "locations": list(event.locations), "identity": identity},
+            {
+                "channel": event.channel,
+                "origin": event.origin,
+                "locations": list(event.locations),
+                "identity": identity,
+            },
         ),
         ("publish_channel", {"channel": event.channel, "now": step.wall}),
     ]

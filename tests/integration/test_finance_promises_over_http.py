@@ -20,19 +20,22 @@ from sync_core.ledger.closing import PeriodEnds
 from sync_core.ledger.ledger import load_rules
 from sync_core.messages import ChannelConnected, ChannelServed
 from sync_core.outbox import ErpRelay
+from sync_core.reconciliation.reconcile import Reconciler
 from sync_core.settlements.matching import Matcher
 from tests.core import Core, database, opened
 from tests.erp import Erp
 from tests.estate import Estate
-from tests.factories import NOON, adjustment, cloudevent, feed_report, goods_in, order, payment, shipment
+from tests.factories import NOON, adjustment, cloudevent, control_total, feed_report, goods_in, order, payment, shipment
 from tests.hops import answering
 from tests.integration.test_promises_over_http import expect, items
 from tests.serving import serving
 from tests.settlement_files import stripe
 
 TOLD = ("reconciliation_backlog", "reconciliation_effort", "settlement_to_erp", "replay_volume", "close_duration",
+        "channel_onboarding",
         "stock_freshness", "stock_propagation", "system_health", "integration_failure_rate",
         "integration_latency", "recovery_time", "exception_resolution", "order_exception_rate")  # fmt: skip
+NEW = {"kiosk": "2026-02-20", "outlet": "2026-01-15", "leaflet": "2026-01-15"}
 DAY = NOON.replace(hour=0)  # a Monday
 END = DAY + dt.timedelta(days=4, hours=12, minutes=5)
 
@@ -103,11 +106,26 @@ class Finance:
         answer = self._http.post(f"/v1/periods/{period}/close", json=asked)
         assert answer.json()["state"] == "closed", answer.text
 
+    def serve(self, channel: str, at: dt.datetime) -> None:
+        self.estate.tell(ChannelServed(origin="erp", channel=channel, locations=("WH1",)), at=at)
+
+    def trade(self, day: int) -> None:
+        at = DAY + dt.timedelta(days=day, hours=8)
+        self.estate.tell(goods_in(f"D-{day}", {"A1": len(NEW)}), at=at)
+        for one in NEW:
+            name = f"{one}-{day}"
+            self.estate.tell(order(name, channel=one), payment(name), shipment(name), at=at)
+
+    def reconcile(self) -> None:
+        Reconciler(self._core.db, self._core.rules, lambda: self._core.now).run_once()
+
     def count(self) -> None:
         Deliveries(self._core.db, lambda: self._core.now).run_once()
 
 
 def told(story: Finance, erp: Erp) -> None:
+    for channel, day in NEW.items():
+        story.serve(channel, dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC))
     story.at(0, 9)
     for month, name in ((12, "dec"), (1, "jan"), (2, "feb")):
         story.sell(name, dt.datetime(2026 - (month == 12), month, 20, 12, tzinfo=dt.UTC))
@@ -135,10 +153,14 @@ def told(story: Finance, erp: Erp) -> None:
     story.move("T1", seconds_ago=30)
     story.move("T2", seconds_ago=600)
     story.count()
+    story.trade(0)
+    story.estate.tell(control_total("never", channel="leaflet", business_date=DAY.date() + dt.timedelta(days=1)))
     story.at(1, 10)
+    story.trade(1)
     story.close("2026-02")
     story.close("2026-01")
     story.at(2, 13)
+    story.trade(2)
     story.match_by_hand("ch_strange", "ch_hand")
     erp.refused["stripe:settlement/po_open"] = "closed account"
     story.post()
@@ -147,6 +169,7 @@ def told(story: Finance, erp: Erp) -> None:
     story.settle("po_new", "ch_not_yet", on="2026-03-06")
     story.again("N2", 2)
     story.count()
+    story.reconcile()
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +248,9 @@ def test_stock_is_fresh_and_its_changes_come_in_time(lineage: httpx.Client) -> N
     fresh = lineage.get("/v1/slas/stock_freshness").json()["segments"]
     minutes = {one["channel"]: (one["good"] > 0, one["bad"] > 0) for one in fresh if not one["location"]}
     assert (minutes["store"], minutes["away"]) == ((True, True), (False, True))
+
+
+@pytest.mark.proves(254)
+def test_channels_are_live_in_time_after_they_were_registered(lineage: httpx.Client) -> None:
+    expected = {"kiosk": "good", "outlet": "bad", "leaflet": "overdue", "away": "pending"}
+    expect(lineage, "channel_onboarding", expected)

@@ -267,16 +267,6 @@ def test_counts_agree_line_by_line(lineage: httpx.Client) -> None:
     ]
 
 
-def test_the_health_of_systems_is_the_worst_of_their_promises(lineage: httpx.Client) -> None:
-    tiles = {one["name"]: one for one in lineage.get("/v1/slas").json()}
-    health, failures = tiles["system_health"], tiles["integration_failure_rate"]
-    assert (health["good"], health["bad"]) == (failures["good"], failures["bad"])
-    order_of = ["breached", "at_risk", "stale", "low_volume", "meeting"]
-    parts = ("integration_failure_rate", "integration_latency", "recovery_time", "exception_resolution",
-             "order_exception_rate")  # fmt: skip
-    assert health["state"] == min((tiles[name]["state"] for name in parts), key=order_of.index)
-
-
 @pytest.fixture(scope="module")
 def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
     """The same measurements as the plane serves them: API, pages and metrics at one address."""
@@ -370,3 +360,74 @@ def test_a_report_is_the_same_after_late_facts_came(lineage: httpx.Client, stora
     Measurer(Queries(storage), slas.load()[1:2], lambda: again).tick(END)
     assert refunds() == (before[0] + 1, before[1])
     assert refunds(known_at=END.isoformat()) == before
+
+
+@pytest.mark.proves(255)
+def test_the_health_of_a_system_is_the_worst_of_its_promises(
+    lineage: httpx.Client, storage: Storage, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    parts = ("integration_failure_rate", "integration_latency", "recovery_time", "exception_resolution",
+             "order_exception_rate")  # fmt: skip
+    own = tmp_path / "slas.toml"
+    own.write_text("".join(f"[{name}]\nlow_volume_under = 1\ntarget = 0.01\n" for name in parts))
+    promises = [one for one in slas.load(own) if one.name in ("system_health", *parts)]
+    Measurer(Queries(storage), promises, lambda: END + dt.timedelta(minutes=6)).tick(END)
+    with answering(storage, lambda: END, free_port(), own) as client:
+        whole, *of_parts = (client.get(f"/v1/slas/{name}").json()["tile"] for name in ("system_health", *parts))
+        by_kind = {one["kind"]: one for one in client.get("/v1/slas/system_health").json()["segments"]}
+    assert {one["name"]: one["state"] for one in of_parts} == dict.fromkeys(parts, "meeting") | {
+        "recovery_time": "at_risk"
+    }
+    assert (whole["state"], whole["reason"]) == ("at_risk", "recovery_time: 12% of the budget is left")
+    assert (whole["good"], whole["bad"]) == (of_parts[0]["good"], of_parts[0]["bad"])
+    assert whole["at_risk"] == max(
+        (one["at_risk"] for one in of_parts), key=lambda one: sum(money["amount_minor"] for money in one)
+    )
+    told = {kind: (one["state"], one["reason"].partition(":")[0], one["good"]) for kind, one in by_kind.items()}
+    assert {kind: told[kind] for kind in ("count", "return", "shipment", "cancellation")} == {
+        "count": ("breached", "integration_latency", 1),
+        "return": ("breached", "integration_failure_rate", 0),
+        "shipment": ("breached", "recovery_time", 2),
+        "cancellation": ("no_data", "integration_failure_rate", 0),
+    }
+
+
+OWN = """
+[refund_to_ledger]
+deadline = "4 business hours"
+deadline_by_channel = { outlet = "next business day 12:00" }
+period = "month"
+calendar = { zone = "America/New_York", holidays = [2026-03-09] }
+"""
+
+
+def test_hours_days_and_months_are_those_of_the_calendar_and_its_zone(
+    lineage: httpx.Client, storage: Storage, log: SegmentLog, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """Clocks in New York go forward on the 8th of March, and the 9th is a holiday here."""
+    hops = Hops()
+    hops.refund("NY1", "2026-03-06 21:59:00", "2026-03-07 10:00:00", "2026-03-10 16:59:00", channel="loft")
+    hops.refund("NY2", "2026-03-06 21:59:00", "2026-03-07 10:00:00", "2026-03-10 17:00:00", channel="loft")
+    hops.refund("NY3", "2026-03-05 04:59:30", "2026-03-05 06:00:00", "2026-03-05 18:00:00", channel="outlet")
+    hops.refund("NY4", "2026-03-05 05:00:30", "2026-03-05 06:00:00", "2026-03-05 18:00:00", channel="outlet")
+    hops.refund("NY5", "2026-03-01 04:50:00", "2026-03-01 04:55:00", "2026-03-01 04:59:30", channel="loft")
+    hops.refund("NY6", "2026-03-01 04:50:00", "2026-03-01 04:55:00", "2026-03-01 05:00:30", channel="loft")
+    log.append(hops.request.SerializeToString()).result(10)
+    assert log.wait_stored(30)
+    own = tmp_path / "slas.toml"
+    own.write_text(OWN)
+    now = END + dt.timedelta(days=1)
+    [promise] = [one for one in slas.load(own) if one.name == "refund_to_ledger"]
+    Measurer(Queries(storage), [promise], lambda: now).tick(now)
+    with answering(storage, lambda: now, free_port(), own) as client:
+        judged = {one["entity_id"]: (one["verdict"], one["due_at"]) for one in items(client, "refund_to_ledger")}
+        places = client.get("/v1/slas/refund_to_ledger").json()["segments"]
+    assert {name: one for name, one in judged.items() if name.startswith("NY")} == {
+        "NY1": ("good", "2026-03-10T16:59:00Z"),
+        "NY2": ("bad", "2026-03-10T16:59:00Z"),
+        "NY3": ("bad", "2026-03-05T17:00:00Z"),
+        "NY4": ("good", "2026-03-06T17:00:00Z"),
+        "NY6": ("good", "2026-03-02T18:00:00Z"),
+    }
+    counted = {one["channel"]: (one["good"], one["bad"]) for one in places if not (one["location"] or one["provider"])}
+    assert (counted["loft"], counted["outlet"]) == ((2, 1), (1, 1))

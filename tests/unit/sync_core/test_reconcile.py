@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from sync_core.reconciliation.cells import Day, Key, Pair, add
-from sync_core.reconciliation.reconcile import next_business_day
+from sync_core.reconciliation.cells import Day, Key, Pair, add, next_business_day
+from sync_core.reconciliation.onboarding import passed_on
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,23 @@ def test_more_on_the_right_is_unexplained_too() -> None:
     day = Day()
     add({("L1", KEY.business_date): day}, [whole(0, 5)])
     assert day.cells[KEY].unexplained_minor == -5
+
+
+@pytest.mark.parametrize(
+    ("clean", "broken", "passed"),
+    [
+        ("3 4 5", "", 5),
+        ("5 6 9", "", 9),
+        ("6 7 8 9", "", None),
+        ("6 9 10", "8", None),
+        ("3 4 6", "", None),
+        ("3 4 6 9 10", "5", 10),
+        ("3 4 10", "5", None),
+    ],
+)
+def test_a_channel_is_live_after_three_business_days_running_without_a_difference(
+    clean: str, broken: str, passed: int | None
+) -> None:
+    told = [(day, wrong) for days, wrong in ((clean, False), (broken, True)) for day in days.split()]
+    found = passed_on({dt.date(2026, 3, int(day)): wrong for day, wrong in told})
+    assert found == (passed and dt.date(2026, 3, passed))
