@@ -8,7 +8,6 @@ STORED_ON: Final[Mapping[str, str]] = {
     "spans": "ingested_at",
     "business_keys": "ingested_on",
     "links": "ingested_on",
-    "links_by_target": "ingested_on",
     "journal_lines": "ingested_on",
     "recon_items": "ingested_on",
     "recon_entries": "ingested_on",
@@ -38,8 +37,6 @@ def parse(text: str) -> dict[str, int]:
         if rule[1] not in STORED_ON:
             raise RetentionError(f"retention: no table '{rule[1]}'; there are {', '.join(STORED_ON)}")
         days[rule[1]] = int(rule[2])
-    if "links" in days:
-        days.setdefault("links_by_target", days["links"])
     return days
 
 

@@ -99,8 +99,12 @@ class Queries:
         return self._rows("spans_linked", SpanRow, {"ids": sorted(ids), "most": MOST_SPANS})
 
     def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> list[LinkRow]:
-        asked = {"ids": sorted(ids), "ends_only": sorted(ends_only), "most": MOST_LINKS}
-        return self._rows("links_of", LinkRow, asked)
+        found: dict[LinkRow, None] = {}  # a link between two of them stands at each
+        for of, outward in ((ids, 1), (ends_only, 0)):
+            if of:
+                asked = {"ids": sorted(of), "outward": outward, "most": MOST_LINKS}
+                found |= dict.fromkeys(self._rows("links_of", _link, asked))
+        return list(found)
 
     def linked_page(self, correlation_id: str, kind: str, after: str, most: int) -> list[LinkRow]:
         asked = {"id": correlation_id, "kind": kind, "after": after, "most": most}
@@ -345,6 +349,11 @@ def held_open(watch: str, generation: int, window: Window) -> Held:
 def held_by_feed(channel: str, location: str, window: Window) -> Held:
     times = {"now_us": micros(window.now), "since_us": micros(window.since)}
     return Held("held_feed", times | {"channel": channel, "location": location})
+
+
+def _link(of_id: bytes, other_id: bytes, outward: bool, *told: Any) -> LinkRow:
+    first, last = (of_id, other_id) if outward else (other_id, of_id)
+    return LinkRow(first.hex(), last.hex(), *told)
 
 
 def _trouble(hop: str, window: Window, grace: timedelta) -> Params:

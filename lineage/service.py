@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from itertools import chain
 from threading import Lock
@@ -56,6 +57,7 @@ MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measure
 SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
 MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
+BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
@@ -80,6 +82,7 @@ class Lineage:
         self._open = OpenItems(queries, flows, self._calendar)
         self._overdue: tuple[datetime, Overdue] | None = None
         self._overdue_lock = Lock()
+        self._beside = ThreadPoolExecutor(BESIDE, thread_name_prefix="lineage")
         self.now = BusinessClock(wall, mode, self._newest)
 
     @property
@@ -122,22 +125,27 @@ class Lineage:
         return spelled + self._queries.keys_alike(typed, stem)
 
     def _journey(self, query: str, matched: Match) -> Answer:
-        linked, cut = walk(matched.correlation_id, self._queries.links_of)
-        spans: dict[str, list[SpanRow]] = {}
-        near = {matched.correlation_id, *(item.other for item in linked if item.depth == 1 and item.shares_lines)}
+        identity = matched.correlation_id
+        own = self._beside.submit(self._queries.spans_of, {identity})
+        journal = self._beside.submit(self._queries.journal_of, identity)
+        linked, cut = walk(identity, self._queries.links_of)
+        near = {item.other for item in linked if item.depth == 1 and item.shares_lines}
         far = {item.other for item in linked} - near
-        for span in self._queries.spans_of(near) + (self._queries.spans_linked(far) if far else []):
+        others = self._beside.submit(self._queries.spans_of, near) if near else None
+        rows = self._queries.spans_linked(far) if far else []
+        spans: dict[str, list[SpanRow]] = {}
+        for span in chain(own.result(), others.result() if others else (), rows):
             spans.setdefault(span.correlation_id, []).append(span)
-        if matched.correlation_id not in spans:  # the key is known, its spans are older than what is kept
+        if identity not in spans:  # the key is known, its spans are older than what is kept
             return Unknown(query=query, suggestions=())
         material = Material(
             query=query,
             matched=matched,
             spans=spans,
-            journal=self._queries.journal_of(matched.correlation_id),
+            journal=journal.result(),
             linked=linked,
             linked_cut=cut,
-            linked_sums=self._queries.linked_sums(matched.correlation_id) if cut else summed(linked),
+            linked_sums=self._queries.linked_sums(identity) if cut else summed(linked),
         )
         return tell(material, self._standings, self._calendar, self.now())
 

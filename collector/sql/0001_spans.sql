@@ -121,7 +121,9 @@ CREATE TABLE IF NOT EXISTS spans
     dropped_events_count UInt32 CODEC(ZSTD(1)),
     dropped_links_count UInt32 CODEC(ZSTD(1)),
     ingested_at DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)),
-    INDEX by_trace lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_trace lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1,
+    -- Identities are spread evenly, so that each part has one granule where a transaction may stand: only one or two do.
+    INDEX by_transaction correlation_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(start_time)

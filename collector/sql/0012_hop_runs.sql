@@ -1,9 +1,10 @@
 -- hop_runs holds each run of a hop by when it ended, for what flows now: spans are ordered by transaction, so that the
--- last minutes of them would be a scan of all. Sent again, a row replaces itself; after three days it is no news.
+-- last minutes of them would be a scan of all. Sent again, a row replaces itself; after three days it is no news. Half of
+-- a span's ID tells it from others that ended in the same millisecond: of 100 each millisecond one is lost in 14 minutes.
 CREATE TABLE IF NOT EXISTS hop_runs
 (
     ended_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    span_id FixedString(8) CODEC(NONE),
+    half_id UInt32 CODEC(NONE),
     hop LowCardinality(String) CODEC(ZSTD(1)),
     stage LowCardinality(String) CODEC(ZSTD(1)),
     channel LowCardinality(String) CODEC(ZSTD(1)),
@@ -14,7 +15,7 @@ CREATE TABLE IF NOT EXISTS hop_runs
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(ended_at)
-ORDER BY (ended_at, span_id)
+ORDER BY (ended_at, half_id)
 TTL toDateTime(ended_at) + INTERVAL 3 DAY
 SETTINGS merge_selector_base = 10;
 
@@ -22,7 +23,7 @@ SETTINGS merge_selector_base = 10;
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_hop_runs TO hop_runs AS
 SELECT
     end_time AS ended_at,
-    span_id,
+    reinterpretAsUInt32(span_id) AS half_id,
     concat(domain, '.', hop) AS hop,
     stage,
     channel,

@@ -39,7 +39,7 @@ KEYS_OF_TABLES = """
     FROM system.tables WHERE database = currentDatabase() ORDER BY name
 """
 ONE_SPAN = "SELECT {columns} FROM spans FINAL WHERE span_id = unhex({{id:String}})"
-TABLES = ("spans", "business_keys", "links", "links_by_target", "journal_lines", "recon_items", "recon_entries",
+TABLES = ("spans", "business_keys", "links", "journal_lines", "recon_items", "recon_entries",
           "milestones", "stock_freshness", "stock_marks")  # fmt: skip
 ORDER, RETURN = semconv.correlation_id("web", "1001"), semconv.correlation_id("web", "R7")
 OCCURRED = datetime(2011, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -230,10 +230,9 @@ def test_keys_links_and_milestones_are_read_from_spans(storage: Storage, insert:
     keys = "SELECT key_name, origin, correlation_id, min(first_seen), max(last_seen) FROM business_keys"
     keys += " WHERE key_value = 'R7/1' GROUP BY key_name, origin, correlation_id"
     assert storage.query(keys) == [("return_id", "web", RETURN, OCCURRED, OCCURRED + timedelta(seconds=1))]
-    expected = (RETURN, ORDER, "returns", "invoice", "matcher")
-    for table in ("links", "links_by_target"):
-        columns = "from_id, to_id, kind, evidence, by_whom"
-        assert storage.query(f"SELECT {columns} FROM {table} FINAL") == [expected]  # noqa: S608 - our names
+    joined = ("returns", "invoice", "matcher")
+    linked = "SELECT of_id, other_id, outward, kind, evidence, by_whom FROM links FINAL ORDER BY outward"
+    assert storage.query(linked) == [(ORDER, RETURN, False, *joined), (RETURN, ORDER, True, *joined)]
     columns = "milestone, occurred_at, channel, outcome, kind, severity, quantity"
     milestones = f"SELECT {columns} FROM milestones FINAL WHERE entity_id = 'R7' ORDER BY occurred_at, milestone"  # noqa: S608 - our names
     told = OCCURRED + timedelta(seconds=5)
@@ -304,8 +303,7 @@ def test_inserting_again_changes_no_answer(storage: Storage, insert: Callable[..
     assert grown == {
         "spans": 60,
         "business_keys": 61,
-        "links": 1,
-        "links_by_target": 1,
+        "links": 2,
         "journal_lines": 60,
         "milestones": 60,
     }

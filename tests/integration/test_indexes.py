@@ -30,7 +30,7 @@ FILL: Final = {
         SELECT substring(sipHash128(number), 1, 16), toString(number), 1, now64(6) FROM numbers(200000)
     """,
     "links": """
-        INSERT INTO links (from_id, to_id, kind, at)
+        INSERT INTO links (of_id, other_id, kind, at)
         SELECT substring(sipHash128(number), 1, 16), substring(sipHash128(number + 1), 1, 16), 'part_of', now64(6)
         FROM numbers(200000)
     """,

@@ -10,7 +10,7 @@ WITH_90 = "CREATE TABLE t.spans (...) ENGINE = ReplacingMergeTree TTL ingested_a
 
 def test_days_by_table() -> None:
     assert retention.parse("") == {}
-    assert retention.parse(" spans = 400,links=30, ") == {"spans": 400, "links": 30, "links_by_target": 30}
+    assert retention.parse(" spans = 400,links=30, ") == {"spans": 400, "links": 30}
 
 
 @pytest.mark.parametrize(
