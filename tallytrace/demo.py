@@ -25,7 +25,7 @@ from tallytrace.estate.kinds import WHAT, Kind
 from tallytrace.estate.story import DAYS, Sights
 from tallytrace.marketplace_stub import Marketplaces
 from tallytrace.pager import Pager
-from tallytrace.settings import Settings
+from tallytrace.settings import BACKFILLING, Settings
 
 MARKER: Final = ".tallytrace-demo"
 TOML: Final = Path(__file__).with_name("demo.toml")
@@ -110,6 +110,7 @@ class Demo:
         """Until ``seconds`` have passed or a KeyboardInterrupt. Raises DemoError."""
         logs = self._home / "logs"
         logs.mkdir()
+        (self._home / BACKFILLING).touch()  # until the history is told
         core, erp = f"http://127.0.0.1:{self._ports.core}", f"http://127.0.0.1:{self._ports.erp}"
         state = str(self._home / "erp.jsonl")
         played = ["--home", str(self._home), "--seed", str(SEED), "--days", str(self._days),
@@ -138,7 +139,7 @@ class Demo:
             otlp_port=self._ports.otlp,
             otlp_grpc_port=self._ports.otlp_grpc,
             erp_url=erp_url,
-            erp_requests_per_second=15,
+            erp_requests_per_second=5,
             erp_concurrency=2,
             webhook_url=pages_url,
             slas_override=str(TOML),

@@ -44,7 +44,7 @@ from tallytrace.alert_reader import Reader
 from tallytrace.canary import Canary
 from tallytrace.health import Metric
 from tallytrace.keys import Senders
-from tallytrace.settings import Settings, local_url
+from tallytrace.settings import BACKFILLING, Settings, local_url
 from tallytrace.ticks import Tick, ticking
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,7 @@ def _serving_lineage(
             Tick("open items", OPEN_SECONDS, service.judge_open),
             Tick("alerts", settings.alert_tick_seconds, lambda: evaluator.tick(service.now())),
         ]
+        ticks = [_held(tick, settings.directory / BACKFILLING) for tick in ticks]
         canary = Canary(f"{settings.collector_base}/v1/traces", settings.collector_key, service.journey, wall, client)
         if settings.canary_seconds and settings.clock == "wall":
             ticks.append(Tick("canary", settings.canary_seconds, canary.fly))
@@ -162,6 +163,10 @@ def _serving_lineage(
         undo.enter_context(ticking(ticks))
         undo.callback(canary.stop)
         yield
+
+
+def _held(tick: Tick, by: Path) -> Tick:
+    return Tick(tick.name, tick.seconds, lambda: None if by.exists() else tick.run())
 
 
 def _app(

@@ -14,6 +14,8 @@ from tallytrace.errors import SettingsError
 PREFIX: Final = "TALLYTRACE_"
 FILE_NAME: Final = "tallytrace.toml"
 CONFIG_VARIABLE: Final = "TALLYTRACE_CONFIG"  # names the file itself, so it cannot stand in the file
+BACKFILLING: Final = "backfilling"
+"""While a file of this name lies in ``home``, nothing is measured and no rule judged: half a history looks broken."""
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 

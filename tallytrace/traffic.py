@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,6 +27,7 @@ from tallytrace.estate.lives import Happening, Life, encode
 from tallytrace.estate.payouts import File
 from tallytrace.estate.retailer import MARKETPLACES
 from tallytrace.lifeline import end_with_parent
+from tallytrace.settings import BACKFILLING
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,14 @@ ASKED: Final = "asked.jsonl"
 BEGUN: Final = "incidents.jsonl"
 SIGHTS: Final = "sights.json"
 MOST_EVENTS_PER_REQUEST: Final = 1_000
-FEEDS_BEFORE: Final = timedelta(minutes=16)
+FEEDS_BEFORE: Final = timedelta(minutes=8)
 POLL_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_INCIDENT_SECONDS: Final = 86_400.0
 ROUNDS: Final = 100
+WAITING: Final = ("inbox_queued", "outbox_waiting", "spans_waiting")
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
-LIMITS: Final[dict[str, object]] = {"requests_per_second": 20, "max_concurrent": 2}
+LIMITS: Final[dict[str, object]] = {"requests_per_second": 8, "max_concurrent": 2}
 """What the cloud ERP allows."""
 ERP_LIVE: Final[dict[str, object]] = {"latency_ms": 25, "fail_share": 0.04}
 
@@ -95,6 +97,8 @@ class Traffic:
             self._plan(chapter)
             sent += self._send(self._due(began))
             self._await_quiet()
+        self._await_quiet(WAITING)
+        (self._home / BACKFILLING).unlink(missing_ok=True)
         (self._home / SIGHTS).write_bytes(msgspec.json.encode(story.sights(self._past, began)))
         log.info("history: %d events in %.1f s", sent, (self._clock() - began).total_seconds())
         self._live(began)
@@ -114,10 +118,11 @@ class Traffic:
         yield (each for ago in seconds for each in story.signs_of_life(began - timedelta(seconds=ago)))
 
     def _live(self, began: datetime) -> None:
-        started = self._clock()
+        """What happened while the history was told belongs to it: its own time is its clock."""
+        started = self._live_since = self._clock()
         self._change_erp(ERP_LIVE)
         base = str(self._systems.marketplaces.base_url).rstrip("/")
-        self._plan(story.connections(started, {one: f"{base}/stock/{one}" for one in MARKETPLACES}))
+        self._plan(story.going_live(started, {one: f"{base}/stock/{one}" for one in MARKETPLACES}))
         timetable = incidents.timetable(self._seed, started, ROUNDS)
         next_second = int(began.timestamp()) + 1
         while not self._stop.wait(POLL_SECONDS):
@@ -237,15 +242,15 @@ class Traffic:
             except httpx.TransportError:
                 continue
 
-    def _await_quiet(self) -> None:
-        """Until the core has worked off what it was sent."""
+    def _await_quiet(self, waiting: Sequence[str] = ("inbox_queued",)) -> None:
+        """Until nothing of this waits in the core any more."""
         while not self._stop.wait(POLL_SECONDS):
             try:
                 status = self._systems.core.get("/v1/status").raise_for_status().json()
             except httpx.HTTPError as error:
                 log.warning("core: %s: %s", type(error).__name__, error)
                 continue
-            if not status["inbox_queued"] and not status["outbox_waiting"]:
+            if not any(status[one] for one in waiting):
                 return
 
 

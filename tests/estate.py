@@ -53,11 +53,11 @@ class Estate:
         self._core = core
         self._sent = 0
 
-    def tell(self, *events: Event, source: str = "shop", at: dt.datetime = NOON) -> None:
+    def tell(self, *events: Event, source: str = "shop", at: dt.datetime = NOON, **more: str) -> None:
         """Give events to the core, one after the other, and have each worked off."""
         for event in events:
             self._sent += 1
-            envelope = cloudevent(event, f"{self._sent}", at=at, source=source, type=TYPE_OF[type(event)])
+            envelope = cloudevent(event, f"{self._sent}", at=at, source=source, type=TYPE_OF[type(event)], **more)
             answer = self._http.post("/v1/events", json=envelope)
             assert answer.json()["accepted"] == 1, answer.text
             self._core.work()

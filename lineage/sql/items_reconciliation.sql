@@ -1,5 +1,5 @@
 -- items_reconciliation: every cell of level {level} ('' = each) of the last run over its day, its kind its level; and of
--- L1, for each business day in the journal without a run, a cell that was not reconciled.
+-- L1, for each business day in the journal without a run of any level, cells that were not reconciled.
 SELECT
     'cell' AS entity,
     concat(kind, '/', toString(business_date), '/', channel, '/', provider, '/', about, '/', currency) AS entity_id,
@@ -48,9 +48,7 @@ FROM
     WHERE occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
       AND journal_lines.kind != '' AND amount_minor != 0 AND {level:String} IN ('', 'L1')
     GROUP BY business_date, channel, currency
-    HAVING (business_date, channel) NOT IN (
-        SELECT business_date, toString(channel)
-        FROM recon_items
-        WHERE level = 'L1' AND reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))
+    HAVING business_date NOT IN (
+        SELECT business_date FROM recon_items WHERE reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))
 )
 WHERE start_us <= {now_us:Int64}

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from sync_core.messages import OrderStepped
-from sync_core.model import Order, Severity
+from sync_core.model import Order
 from sync_core.orders import shipments
 from sync_core.orders.checks import STEPS, failure_of, held_by
 from sync_core.orders.orders import order_of, raise_about, source_hop
@@ -50,8 +50,7 @@ def _fail(step: Step, order: Order, event: OrderStepped) -> None:
     if not matters or step.unit.open_exceptions.get((order.correlation_id, failure)):
         return
     detail = f"{event.system}: {event.reason or 'failed'}"
-    severity: Severity = "critical" if kind.holds else "major"
-    raise_about(step, order, failure, kind.owner, detail, order.amount_minor, severity)
+    raise_about(step, order, failure, kind.owner, detail, order.amount_minor)
 
 
 def _watch_release(step: Step, order: Order) -> None:

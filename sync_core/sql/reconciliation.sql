@@ -29,8 +29,12 @@ with frontier as (
 select business_date, coalesce(latest.clock_offset, interval '0'), coalesce(latest.provenance, 'live')
 from frontier join core.stale_days on business_date < frontier.day and business_date < coalesce(queued, 'infinity')
 left join lateral (
-    select clock_offset, provenance from core.inbox
-    where inbox.business_date = stale_days.business_date and document <> '' order by seq desc limit 1
+    (select clock_offset, provenance from core.inbox
+     where inbox.business_date = stale_days.business_date and document <> '' order by seq desc limit 1)
+    union all
+    (select clock_offset, provenance from core.journals
+     where journals.business_date = stale_days.business_date order by occurred_at desc limit 1)
+    limit 1
 ) as latest on true
 order by business_date limit %(limit)s
 

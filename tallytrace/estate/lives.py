@@ -39,19 +39,20 @@ CHANNELS: Final = {"store": 70, "web": 18, "amazon": 8, "bazaar": 4}
 RETURN_SHARE: Final = 0.12
 RETURN_TO_STORE_SHARE: Final = 0.3  # of what was bought online
 COLLECT_SHARE: Final = 0.15  # of the web shop's orders: the customer comes to a store for them
-REVIEW_SHARE: Final = 0.02  # of them: held until somebody has looked at the customer
+REVIEW_SHARE: Final = 0.001  # of them: held until somebody has looked at the customer
 CANCEL_SHARE: Final = 0.05
 LATE_SHARE: Final = 0.03  # of parcels: later than the carrier promised
 SCARCE_SHARE: Final = 0.004  # of what is live in the web shop: asks for what is not there
 FAILS: Final[dict[str, tuple[float, str]]] = {
-    "taxed": (0.005, "no answer within 5 s"),
-    "payment_confirmed": (0.02, "declined by the issuer"),
-    "acknowledged": (0.01, "throttled by the marketplace"),
-    "picked": (0.01, "not found in its bin"),
-    "delivered": (0.02, "nobody at home"),
-    "notified": (0.005, "mailbox is full"),
+    "taxed": (0.0002, "no answer within 5 s"),
+    "payment_confirmed": (0.001, "declined by the issuer"),
+    "acknowledged": (0.001, "throttled by the marketplace"),
+    "picked": (0.0005, "not found in its bin"),
+    "delivered": (0.001, "nobody at home"),
+    "notified": (0.0002, "mailbox is full"),
 }
-"""How often a step fails at first, and why; later it is done all the same."""
+"""How often a step fails at first, and why; soon it is done all the same."""
+AGAIN_WITHIN: Final = timedelta(hours=2)
 ESSENTIAL: Final = frozenset({"acknowledged", "released"})
 """Steps that a promise or another step waits for."""
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,8 +94,8 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 
 PAST: Final = Pace(
-    pay=(2, 50), cancel=(120, 1_800), give_up=(86_400, 172_800), release=(60, 600), ship=(7_200, 72_000),
-    bring_back=(43_200, 432_000), refund=(1_800, 7_200), review=(120, 600), deliver=(21_600, 151_200), promise=172_800,
+    pay=(2, 50), cancel=(120, 800), give_up=(7_200, 14_000), release=(60, 600), ship=(7_200, 72_000),
+    bring_back=(43_200, 432_000), refund=(1_800, 7_200), review=(60, 200), deliver=(21_600, 151_200), promise=172_800,
 )  # fmt: skip
 LIVE: Final = Pace(
     pay=(0.2, 1), cancel=(1, 3), give_up=(60, 180), release=(0.3, 1), ship=(1, 4), bring_back=(1, 5),
@@ -315,7 +316,7 @@ def _within(chance: Random, seconds: tuple[float, float]) -> timedelta:
 
 
 def _steps_of(life: Life, *, in_detail: bool) -> Iterator[Happening]:
-    """What was done for an order; what fails at first is done at half the time to the next step."""
+    """What was done for an order; what fails at first is done before the next step."""
     if life.channel == "store":
         return
     chance = Random(f"{life.order_id}/steps")
@@ -329,7 +330,7 @@ def _steps_of(life: Life, *, in_detail: bool) -> Iterator[Happening]:
         if chance.random() < share:
             yield _step(life, at, step, system, reason)
             following = steps[number + 1][0] if number + 1 < len(steps) else at + (at - life.captured_at) / 4
-            at += (following - at) / 2
+            at += min((following - at) / 2, at - life.captured_at, AGAIN_WITHIN)
         yield _step(life, at, step, system)
 
 

@@ -46,17 +46,18 @@ from tallytrace.estate.retailer import (
 DAYS: Final = 30
 ORDERS_A_DAY: Final = 500
 HOUR: Final = 3_600
-DETAILED: Final = timedelta(days=3)
+DETAILED: Final = timedelta(days=2)
 """Of older orders only those steps are told that something depends on."""
 DELIVERED_AT: Final = time(6)
-SCARCE_EVERY_HOURS: Final = 12
+SCARCE_EVERY_HOURS: Final = 72
+WAITING_SINCE: Final = timedelta(minutes=20)
 FEED_SECONDS: Final = {"wms": 10, "pos": 120}
 ADJUSTMENT_SECONDS: Final = 15
 RECEIPT_SECONDS: Final = 120
 OPENING: Final = {True: 20_000, False: 120}
 """Units of each product in a warehouse, and in a store: more than thirty days sell."""
 PROMOTED_UNITS: Final = 20
-ACKNOWLEDGE_SECONDS: Final = 60
+ACKNOWLEDGE_SECONDS: Final = {"past": 3_600, "live": 45}
 MASTER_DATA: Final = "master-data"
 
 
@@ -76,9 +77,7 @@ def opening(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
         places = (*WAREHOUSES, FLAGSHIP) if channel == MARKETPLACES[-1] else WAREHOUSES
         served = ChannelServed(origin=MASTER_DATA, channel=channel, locations=places)
         told.append(_master(at, f"served/{channel}", served))
-    for channel in MARKETPLACES:
-        terms = ChannelTermsSet(origin=MASTER_DATA, channel=channel, acknowledge_seconds=ACKNOWLEDGE_SECONDS)
-        told.append(_master(at, f"terms/{channel}", terms))
+    told += _terms(at, "past")
     told += [_receipt(seed, at, location, OPENING[location in WAREHOUSES], opening=True) for location in LOCATIONS]
     line = StockLine(sku=promoted(seed).sku, quantity=PROMOTED_UNITS, unit_cost_minor=promoted(seed).cost_minor)
     return [*told, received(at, "DC1", (line,), "OP-PROMO", opening=True)]
@@ -88,7 +87,9 @@ def lives(seed: int, now: datetime, days: int = DAYS, orders_a_day: float = ORDE
     """The orders of so many days before ``now``."""
     first = int(_first_hour(now, days).timestamp()) // HOUR
     found = (life for hour in range(first, first + days * 24 + 1) for life in _hour(seed, hour, orders_a_day))
-    return [life for life in found if life.captured_at < now]
+    at = now - WAITING_SINCE
+    waiting = draw_scarce(seed, Random(f"{seed}:waiting:{at}"), at, int(at.timestamp()) * 100 + 97, PAST)
+    return sorted((life for life in (*found, waiting) if life.captured_at < now), key=lambda life: life.captured_at)
 
 
 def history(told: Iterable[Life], now: datetime) -> tuple[list[Happening], list[Happening]]:
@@ -126,9 +127,9 @@ def order_lists(told: Iterable[Life], now: datetime) -> list[Happening]:
     return [_order_list(on, channel, origin, some) for (on, channel, origin), some in sorted(days.items())]
 
 
-def connections(at: datetime, urls: dict[str, str]) -> list[Happening]:
-    """The marketplaces are told what they may sell from now on."""
-    return [
+def going_live(at: datetime, urls: dict[str, str]) -> list[Happening]:
+    """The marketplaces are told what they may sell from now on, and want to hear of their orders sooner."""
+    return _terms(at, "live") + [
         Happening(at, MASTER_DATA, f"connected/{channel}/{at:%Y%m%dT%H%M%S}",
                   ChannelConnected(origin=MASTER_DATA, channel=channel, url=url, requests_per_second=2))
         for channel, url in urls.items()
@@ -207,6 +208,14 @@ def _location(location: str) -> LocationRegistered:
 
 def _master(at: datetime, what: str, event: Event) -> Happening:
     return Happening(at, MASTER_DATA, what, event)
+
+
+def _terms(at: datetime, era: str) -> list[Happening]:
+    return [
+        _master(at, f"terms/{channel}/{era}",
+                ChannelTermsSet(origin=MASTER_DATA, channel=channel, acknowledge_seconds=ACKNOWLEDGE_SECONDS[era]))
+        for channel in MARKETPLACES
+    ]  # fmt: skip
 
 
 def _order_list(on: date, channel: str, origin: str, told: Sequence[Life]) -> Happening:

@@ -141,9 +141,15 @@ def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
     Measurer(Queries(storage), variance, lambda: core.now).tick(core.now)
     with answering(storage, lambda: core.now, free_port()) as lineage:
         told = lineage.get("/v1/slas/reconciliation_variance").json()
+        items = lineage.get("/v1/slas/reconciliation_variance/items").json()["items"]
+    assert "not reconciled" not in {one["reason"] for one in items}, "of a day on which only money moved, too"
     decided = {one["kind"]: one["good"] + one["bad"] for one in told["segments"] if one["kind"]}
     assert set(decided) == {"L0", "L1", "L2", "L3", "L4", "L5"}
     assert sum(decided.values()) == told["tile"]["good"] + told["tile"]["bad"]
+    past = NOON - dt.timedelta(days=9)
+    estate.tell(goods_in("D-PAST", {"A1": 1}), at=past, provenance="generated")
+    days = [one["reconciled_at"][:10] for one in reconciled(until=past.date())]
+    assert set(days) == {f"{past.date() + dt.timedelta(days=1)}"}, "a day that is made up is reconciled when it ended"
 
 
 @pytest.mark.proves(152)

@@ -15,6 +15,7 @@ from sync_core.messages import FeedReported, Message, OrderCaptured, from_cloude
 from tallytrace.estate.incidents import Incident, disturbed, store_of, timetable
 from tallytrace.estate.kinds import KINDS, WHAT
 from tallytrace.estate.story import live, store_weeks
+from tallytrace.settings import BACKFILLING
 from tallytrace.traffic import ASKED, BEGUN, SIGHTS, Asked, Systems, Traffic
 
 
@@ -30,7 +31,8 @@ class Core:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/status":
             self.at_quiet.append(len(self.accepted))
-            return httpx.Response(200, json={"inbox_queued": len(self.at_quiet) % 2, "outbox_waiting": 0})
+            waiting = {"inbox_queued": len(self.at_quiet) % 2, "outbox_waiting": 0, "spans_waiting": 0}
+            return httpx.Response(200, json=waiting)
         if request.method == "PUT":
             self.files.append(request.url.raw_path.decode())
             return httpx.Response(202)
@@ -77,6 +79,7 @@ def play(core: Core, home: Path, *, until: Callable[[Other, Other], bool]) -> tu
 
 def test_history_then_feeds_then_live_and_nothing_twice_or_lost(tmp_path: Path) -> None:
     core = Core(503, 200, 503, 202, 429)
+    (tmp_path / BACKFILLING).touch()
     (tmp_path / ASKED).write_bytes(msgspec.json.encode(Asked("marketplace-throttling", 5)) + b"\n")
 
     def over(erp: Other, marketplaces: Other) -> bool:
@@ -84,16 +87,17 @@ def test_history_then_feeds_then_live_and_nothing_twice_or_lost(tmp_path: Path) 
         return any(isinstance(each.event, OrderCaptured) for each in live_orders) and bool(marketplaces.told)
 
     began, erp, marketplaces = play(core, tmp_path, until=over)
+    assert not (tmp_path / BACKFILLING).exists(), "what is told is measured from then on"
     identities = [(each.source, each.event_id) for each in core.accepted]
     assert len(set(identities)) == len(identities)
     deliveries = {each.event_id for each in store_weeks(3, began, 3)}
     assert deliveries <= {each.event_id for each in core.accepted}
     first_feed = next(at for at, each in enumerate(core.accepted) if isinstance(each.event, FeedReported))
-    assert first_feed == core.at_quiet[-3], "all else is worked off before feeds are told"
+    assert first_feed == core.at_quiet[-5], "all else is worked off before feeds are told"
     assert all(each.occurred_at < began for each in core.accepted[:first_feed])
     assert core.files[0] == "/v1/mappings/bazaar"
     assert all(one.endswith("?generated=true") for one in core.files[1:])
-    assert erp.told[:2] == [{"requests_per_second": 20, "max_concurrent": 2}, {"latency_ms": 25, "fail_share": 0.04}]
+    assert erp.told[:2] == [{"requests_per_second": 8, "max_concurrent": 2}, {"latency_ms": 25, "fail_share": 0.04}]
     assert marketplaces.told == [{"channel": "bazaar", "seconds": 5.0}]
     [begun] = (msgspec.json.decode(line, type=Incident) for line in (tmp_path / BEGUN).read_bytes().splitlines())
     assert (begun.kind, begun.seconds) == ("marketplace-throttling", 5)
