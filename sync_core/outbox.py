@@ -209,6 +209,10 @@ _KINDS: Final[Mapping[DocumentKind, _Kind]] = {
         "order.erp_awaited", "queue", "erp_awaited", "order.send_to_erp", {"accepted": "erp_accepted"},
         "order", "integration", "sales_order_rejected", "sales_order_dead",
     ),
+    "sales_order_amendment": _Kind(
+        "order.amend", "queue", "", "order.amend_in_erp", {},
+        "order", "integration", "sales_order_amendment_rejected", "sales_order_amendment_dead",
+    ),
     "sales_order_cancellation": _Kind(
         "order.withdraw", "queue", "", "order.withdraw_from_erp", {},
         "order", "integration", "sales_order_cancellation_rejected", "sales_order_cancellation_dead",

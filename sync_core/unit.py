@@ -70,7 +70,7 @@ class ForErp(Struct, frozen=True, kw_only=True):
     """A document for the ERP that is no journal: what it is sent, in which lane, by when it must have taken it."""
 
     document_id: str
-    kind: Literal["sales_order", "sales_order_cancellation", "goods_movement"]
+    kind: Literal["sales_order", "sales_order_amendment", "sales_order_cancellation", "goods_movement"]
     lane: int
     correlation_id: bytes
     origin: str

@@ -65,6 +65,24 @@ class SalesOrder(Struct, frozen=True):
         return "sales_order"
 
 
+class Amendment(Struct, frozen=True):
+    """The sales order under another key is now this; of several the one with the highest version holds."""
+
+    idempotency_key: Name
+    sales_order: Name
+    version: int
+    business_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    amount_minor: int
+    tax_minor: int
+    lines: tuple[OrderLine, ...]
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "sales_order_amendment"
+
+
 class Cancellation(Struct, frozen=True):
     """The sales order under another key is not wanted any more."""
 
@@ -106,7 +124,7 @@ class Results(Struct, frozen=True):
     results: list[Result]
 
 
-Document = Journal | SalesOrder | Cancellation | GoodsMovement
+Document = Journal | SalesOrder | Amendment | Cancellation | GoodsMovement
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -117,6 +135,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     sales_order: SalesOrder | None = None
     goods_movement: GoodsMovement | None = None
     sales_order_cancellation: Cancellation | None = None
+    sales_order_amendment: Amendment | None = None
 
     @classmethod
     def of(cls, document: int, body: Document) -> "Entry":
@@ -129,10 +148,13 @@ class Entry(Struct, frozen=True, omit_defaults=True):
                 return cls(document, goods_movement=body)
             case Cancellation():
                 return cls(document, sales_order_cancellation=body)
+            case Amendment():
+                return cls(document, sales_order_amendment=body)
 
     @property
     def body(self) -> Document:
-        body = self.journal or self.sales_order or self.goods_movement or self.sales_order_cancellation
+        change = self.sales_order_amendment or self.sales_order_cancellation
+        body = self.journal or self.sales_order or self.goods_movement or change
         assert body is not None
         return body
 
@@ -180,6 +202,7 @@ class Kept(Struct, frozen=True):
 _DECODE: Final[dict[str, msgspec.json.Decoder[list[Any]]]] = {
     "journals": msgspec.json.Decoder(list[Journal]),
     "sales_orders": msgspec.json.Decoder(list[SalesOrder]),
+    "sales_order_amendments": msgspec.json.Decoder(list[Amendment]),
     "sales_order_cancellations": msgspec.json.Decoder(list[Cancellation]),
     "goods_movements": msgspec.json.Decoder(list[GoodsMovement]),
 }
@@ -252,8 +275,8 @@ class Books:
         return accepted(body, kept.document)
 
     def _early(self, body: Document) -> Result | None:
-        """A cancellation waits for its sales order."""
-        if not isinstance(body, Cancellation) or body.sales_order in self._kept:
+        """What is told of a sales order waits for it."""
+        if not isinstance(body, Amendment | Cancellation) or body.sales_order in self._kept:
             return None
         reason = f"{body.sales_order} is not known"
         return Result(idempotency_key=body.idempotency_key, status="retry", reason=reason)

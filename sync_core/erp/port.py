@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-DocumentKind = Literal["journal", "sales_order", "sales_order_cancellation", "goods_movement"]
+DocumentKind = Literal["journal", "sales_order", "sales_order_amendment", "sales_order_cancellation", "goods_movement"]
 
 
 class Answer(Struct, frozen=True):

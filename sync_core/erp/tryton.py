@@ -57,6 +57,7 @@ MODELS: Final[Mapping[DocumentKind, Model]] = {
         "sale.sale", "reference", {"draft": "quote", "quotation": "confirm"},
         frozenset({"confirmed", "processing", "done"}),
     ),
+    "sales_order_amendment": Model("sale.sale", "reference", {}, frozenset()),
     "sales_order_cancellation": Model(
         "sale.sale", "reference", {"draft": "cancel", "quotation": "cancel"}, frozenset({"cancelled"})
     ),
@@ -95,7 +96,9 @@ class SalesOrder(Struct, frozen=True):
     lines: tuple[OrderLine, ...]
 
 
-class Cancellation(Struct, frozen=True):
+class Change(Struct, frozen=True):
+    """What became of a sales order: another order, or none."""
+
     idempotency_key: str
     sales_order: str
 
@@ -114,10 +117,11 @@ class GoodsMovement(Struct, frozen=True):
 
 
 Document = Journal | SalesOrder | GoodsMovement
-FORMS: Final[Mapping[DocumentKind, type[Document | Cancellation]]] = {
+FORMS: Final[Mapping[DocumentKind, type[Document | Change]]] = {
     "journal": Journal,
     "sales_order": SalesOrder,
-    "sales_order_cancellation": Cancellation,
+    "sales_order_amendment": Change,
+    "sales_order_cancellation": Change,
     "goods_movement": GoodsMovement,
 }
 
@@ -169,10 +173,10 @@ class Tryton:
     def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
         """Offer documents; one that Tryton has already is finished, not made again."""
         decoded = [msgspec.json.decode(body, type=FORMS[kind]) for body in bodies]
-        cancelled = {one.idempotency_key: one for one in decoded if isinstance(one, Cancellation)}
-        documents = {one.idempotency_key: one for one in decoded if not isinstance(one, Cancellation)}
+        changes = {one.idempotency_key: one for one in decoded if isinstance(one, Change)}
+        documents = {one.idempotency_key: one for one in decoded if not isinstance(one, Change)}
         try:
-            return self._cancel(MODELS[kind], cancelled) if cancelled else self._post(MODELS[kind], documents)
+            return self._change(MODELS[kind], changes) if changes else self._post(MODELS[kind], documents)
         except ErpAwayError as away:
             self._kept = None
             return Unavailable(str(away), away.retry_after_seconds)
@@ -225,8 +229,8 @@ class Tryton:
             failed |= more
         return [failed.get(key) or _answer(model, key, known.get(key, [])) for key in documents]
 
-    def _cancel(self, model: Model, documents: Mapping[str, Cancellation]) -> list[Answer]:
-        """Give sales up; one that Tryton works on already is for its clerk to close."""
+    def _change(self, model: Model, documents: Mapping[str, Change]) -> list[Answer]:
+        """Give sales up; one that Tryton works on already, or that is to be another, is for its clerk."""
         known, failed = self._further(model, self._known(model, [one.sales_order for one in documents.values()]))
         answers = []
         for key, one in documents.items():

@@ -23,6 +23,7 @@ Action = Literal["assign", "resolve", "replay", "compensate"]
 POSTINGS: Final = ("posting_rejected", "posting_dead")
 REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead",
                   "sales_order_cancellation_rejected", "sales_order_cancellation_dead",
+                  "sales_order_amendment_rejected", "sales_order_amendment_dead",
                   "goods_movement_rejected", "goods_movement_dead")  # fmt: skip
 """What the ERP did not take, and may be offered again."""
 DIFFERS: Final = ("posting_differs", "erp_unbalanced", "erp_wrong_period")

@@ -113,6 +113,7 @@ def edit(step: Step, event: OrderEdited) -> Verdict:
     step.tell(hop)
     _restate(step, order, f"{order.origin}:edit/{event.edit_id}/{order.order_id}")
     _settle(step, order, "edit", event.edit_id)
+    sales_orders.amend(step, order, f"edited by {event.edit_id}")
     _watch_release(step, order, f"edit {event.edit_id}")
     return DONE
 
@@ -173,6 +174,7 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
     step.tell(hop)
     _restate(step, order, f"{order.origin}:cancellation/{event.cancellation_id}/{order.order_id}")
     _settle(step, order, "cancellation", event.cancellation_id)
+    sales_orders.amend(step, order, f"cancelled in part by {event.cancellation_id}")
 
 
 def _unearned(order: Order) -> dict[str, int]:

@@ -602,7 +602,8 @@ create trigger journal_lines_append_only before update or delete or truncate on 
 
 create table core.erp_documents (
     document_id     text primary key,
-    kind            text not null check (kind in ('journal', 'sales_order', 'sales_order_cancellation', 'goods_movement')),
+    kind            text not null check (kind in ('journal', 'sales_order', 'sales_order_amendment', 'sales_order_cancellation',
+                                                   'goods_movement')),
     state           text not null default 'waiting'
                     check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
     erp             text not null,

@@ -1103,13 +1103,14 @@ where document_id = %(document_id)s and state in ('rejected', 'dead')
 update core.erp_documents set compared_at = null where document_id = %(document_id)s and state = 'accepted'
 
 -- name: withdraw_document
--- Keep from the ERP what it has not been offered yet, and with it that it is cancelled.
+-- Keep from the ERP what it has not been offered yet, and with it how it was changed and that it is cancelled.
 with gone as (
     update core.erp_documents set state = 'withdrawn', body = null, reason = %(reason)s
     where document_id = %(document_id)s and state = 'waiting' and attempts = 0 returning 1
 )
 update core.erp_documents set state = 'withdrawn', body = null, reason = %(reason)s
-where document_id = %(cancellation_id)s and exists (select from gone)
+where state = 'waiting' and exists (select from gone)
+  and (document_id = %(cancellation_id)s or starts_with(document_id, %(amendments)s))
 
 -- name: documents_to_compare
 -- Journals that an ERP has accepted and that were not read back, with their lines by account; none while others wait.

@@ -168,7 +168,9 @@ def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) 
     printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
     page.emulate_media(media="print")
-    shown = page.evaluate("[...document.querySelectorAll('.board a')].filter(a => a.checkVisibility()).map(a => a.text)")
+    shown = page.evaluate(
+        "[...document.querySelectorAll('.board a')].filter(a => a.checkVisibility()).map(a => a.text)"
+    )
     declared = [one["title"] for one in httpx.get(f"{desks.plane}/v1/slas").json()]
     assert len(declared) >= 24
     assert sorted(shown) == sorted(declared)

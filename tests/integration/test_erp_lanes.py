@@ -16,7 +16,19 @@ from sync_core.readback import ReadBack
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell, milestones
-from tests.factories import cancellation, counted, goods_in, line, order, payment, shipment, terms
+from tests.factories import (
+    cancellation,
+    counted,
+    edited,
+    edited_line,
+    goods_in,
+    line,
+    order,
+    payment,
+    shipment,
+    terms,
+    units,
+)
 
 
 @pytest.fixture
@@ -138,6 +150,33 @@ def test_an_order_of_a_channel_that_wants_it_is_a_sales_order_in_the_erp(
     given_up = erp.get("/v1/sales_order_cancellations/shop:sales_order_cancellation/1").json()
     assert given_up["sales_order_cancellation"]["sales_order"] == "shop:sales_order/1"
     assert [hop.name for hop in journey("1").hops][-2:] == ["order.withdraw", "order.withdraw_from_erp"]
+
+
+@pytest.mark.proves(40)
+def test_an_edit_and_a_cancellation_in_part_amend_the_sales_order_and_a_whole_one_takes_all_of_it_back(
+    estate: Estate, http: httpx.Client, core: Core, erp: httpx.Client, relay: Callable[..., ErpRelay], journey: Tell
+) -> None:
+    one = relay()
+    estate.tell(terms(sales_orders=True), goods_in(units={"A1": 20}), order("1", line(quantity=5), tax_minor=500))
+    one.run_once()
+    estate.tell(edited("1", edited_line(1, "A1", 4), tax_minor=400), cancellation("1", lines=(units("A1", 1),)))
+    assert one.run_once() == 2
+
+    def told(number: int) -> dict[str, Any]:
+        kept = erp.get(f"/v1/sales_order_amendments/shop:sales_order_amendment/1/{number:06}").json()
+        body: dict[str, Any] = kept["sales_order_amendment"]
+        return body
+
+    assert [(each["sku"], each["quantity"], each["amount_minor"]) for each in told(1)["lines"]] == [("A1", 4, 4000)]
+    assert [(each["quantity"], each["amount_minor"]) for each in told(2)["lines"]] == [(3, 3000)]
+    assert [told(number)["sales_order"] for number in (1, 2)] == ["shop:sales_order/1"] * 2
+    assert (told(2)["version"], told(2)["amount_minor"], told(2)["tax_minor"]) == (2, 3000, 300)
+    amended = [hop.name for hop in journey("1").hops if "amend" in hop.name]
+    assert amended == ["order.amend", "order.amend", "order.amend_in_erp", "order.amend_in_erp"]
+    estate.tell(order("2", line(quantity=5)), cancellation("2", lines=(units("A1", 1),), cancellation_id="X2"))
+    estate.tell(cancellation("2", cancellation_id="X3"))
+    assert one.run_once() == 0, "the ERP was offered nothing of it yet"
+    assert estate.exceptions() == []
 
 
 def test_what_comes_and_goes_at_a_location_that_wants_it_is_in_the_erp(
