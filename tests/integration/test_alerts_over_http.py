@@ -133,6 +133,18 @@ owner = "commerce"
 stale_after_seconds = 300
 summary = "refunds late in stores"
 next_step = "look"
+[[rules]]
+name = "refunds_stand_still"
+kind = "overdue"
+sla = "refund_to_ledger"
+domain = "refund"
+levels = ["all"]
+overdue_at_least = 1000000
+severity = "critical"
+owner = "commerce"
+stale_after_seconds = 300
+summary = "refunds stand still"
+next_step = "look at once"
 """
 
 
@@ -413,6 +425,7 @@ FIRST_PAGE_SECONDS = 5.0
 MOST_KILOBYTES = 400_000
 
 
+@pytest.mark.proves(216)
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.long)])
 def test_many_alerts_at_once_are_a_few_messages_and_the_first_comes_soon(
     alerts: Alerting, receiver: Receiver, count: int
@@ -433,16 +446,19 @@ def test_many_alerts_at_once_are_a_few_messages_and_the_first_comes_soon(
     assert first["what"].endswith(f" and {count // 4 - 5} more")
     [whole] = receiver.of("/v2/enqueue")  # each of its parts fires as well, and is hidden by it
     assert whole["payload"]["summary"].startswith("days do not reconcile: all of it. ")
-    alerts.at(62)
-    assert len(receiver.of("/commerce_web")) == 4
+    alerts.measured.overdue["refund_to_ledger", "store", "S00000"] = 1_000_000
+    alerts.at(30)
+    alerts.at(62)  # what is critical goes before what has waited longer
+    assert [page["severity"] for page in receiver.of("/commerce_web")] == ["minor", "minor", "critical", "minor"]
     assert len(receiver.of("/v2/enqueue")) == 1
-    assert len(receiver.of("/alive")) == 2
+    assert len(receiver.of("/alive")) == 3
     assert alerts.api.get("/v1/alerts/audit").json()["faults"] == []
+    alerts.at(123)
     alerts.measured.overdue = {}
-    alerts.at(130)
-    alerts.at(200)
+    for seconds in (130, 190, 250, 310):
+        alerts.at(seconds)
     over = Counter(page["transition"] for page in receiver.of("/commerce_web"))
-    assert over == {"page": 4, "resolve": 4}
+    assert over == {"page": 5, "resolve": 5}
     assert [one["event_action"] for one in receiver.of("/v2/enqueue")] == ["trigger", "resolve"]
 
 
