@@ -26,14 +26,16 @@ def varint(number: int) -> bytes:
     if 0 <= number < len(_SHORT):
         return _SHORT[number]
     number &= 0xFFFF_FFFF_FFFF_FFFF
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    parts = []
+    while number >= len(_SHORT):
+        parts.append(_MORE[number & 0x3FFF])
+        number >>= 14
+    parts.append(_SHORT[number])
+    return b"".join(parts)
 
 
+_MORE: Final = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(1 << 14)]
+"""Fourteen bits that others follow."""
 _SHORT: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
 _PAIRS: Final[dict[bytes, dict[tuple[str, Any], bytes]]] = {
     tag: {} for tag in (ATTRIBUTES, EVENT_ATTRIBUTES, LINK_ATTRIBUTES, RESOURCE_ATTRIBUTES)
@@ -102,7 +104,8 @@ def request(resource: Mapping[str, Any], scope: str, spans: Iterable[bytes]) -> 
 
 
 def _pair(tag: bytes, key: str, value: Any) -> bytes:
-    return delimited(tag, delimited(b"\x0a", key.encode()) + delimited(b"\x12", _value(value)))
+    body = _kept_text(b"\x0a", key) + delimited(b"\x12", _value(value))
+    return tag + varint(len(body)) + body
 
 
 @lru_cache(maxsize=1_024)
