@@ -18,7 +18,10 @@ UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 @app.command("list")
 def list_alerts(context: typer.Context, as_json: JsonOption = False) -> None:
-    """What fires now and what is over, whose it is, and how far telling it has come."""
+    """What fires now and what is over, whose it is, and how far telling it has come.
+
+    Example: tallytrace alerts list --json
+    """
     from alerts.api import Alerts
 
     found = msgspec.json.decode(_get(context, "/v1/alerts"), type=Alerts)
@@ -39,7 +42,10 @@ def acknowledge(
     note: Annotated[str, typer.Option(help="What you do about it.")],
     remind_after: Annotated[str, typer.Option(help="Everyone is reminded if it still fires then.")] = "1h",
 ) -> None:
-    """Say that you are at it: nothing escalates until the reminder."""
+    """Say that you are at it: nothing escalates until the reminder.
+
+    Example: tallytrace alerts ack a1f4917e62a5 --by ann --note "the bank sends again" --remind-after 2h
+    """
     wanted = {"by": by, "note": note, "remind_after_seconds": seconds(remind_after)}
     _post(context, f"/v1/alerts/{alert_id}/ack", wanted)
 
@@ -85,7 +91,10 @@ def silence(
 
 @app.command("silences")
 def silences(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Silences and maintenance windows, with who, why, until when, and how many alerts each has hidden."""
+    """Silences and maintenance windows, with who, why, until when, and how many alerts each has hidden.
+
+    Example: tallytrace alerts silences --json
+    """
     from alerts.silence import Silence
 
     found = msgspec.json.decode(_get(context, "/v1/silences"), type=list[Silence])
@@ -99,7 +108,10 @@ def silences(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command("rules")
 def rules(context: typer.Context, as_json: JsonOption = False) -> None:
-    """The rules, and what it takes for each to fire."""
+    """The rules, and what it takes for each to fire.
+
+    Example: tallytrace alerts rules --json
+    """
     from alerts.api import RuleView
 
     found = msgspec.json.decode(_get(context, "/v1/alerts/rules"), type=list[RuleView])
@@ -116,7 +128,10 @@ def owners(
     things: Annotated[list[str] | None, typer.Argument(help="event:<type>, api:<path>, master_data:…; or all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Who owns which API, event, kind of master data and reconciliation rule. Exit status 1: something has no owner."""
+    """Who owns which API, event, kind of master data and reconciliation rule. Exit status 1: something has no owner.
+
+    Example: tallytrace alerts owners event:tallytrace.order.captured master_data:product
+    """
     from alerts.api import Ownership
 
     found = msgspec.json.decode(_get(context, "/v1/owners", thing=things or []), type=Ownership)
@@ -157,7 +172,10 @@ def try_rule(
 
 @app.command("audit")
 def audit(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Whether alerting does what it promises. Exit status 1 names what does not."""
+    """Whether alerting does what it promises. Exit status 1 names what does not.
+
+    Example: tallytrace alerts audit
+    """
     from alerts.watch import Audit
 
     found = msgspec.json.decode(_get(context, "/v1/alerts/audit"), type=Audit)
