@@ -649,13 +649,14 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
         feeds, channels, locations = (list(one) for one in zip(*ordered, strict=True))
         session.run("subscribe", feed=feeds, channel=channels, location=locations, now=wall)
     marks: dict[FeedKey, list[watermarks.Mark]] = defaultdict(list)
-    furthest: dict[FeedKey, dt.datetime] = {}
+    furthest: dict[FeedKey, tuple[dt.datetime, dt.timedelta]] = {}
     addressed: dict[FeedKey, bool] = {row[:3]: row[3] for row in session.rows("load_subscriptions")}
 
     def told(feed: FeedKey, source_at: dt.datetime, done_at: dt.datetime, *, heartbeat: bool = False) -> None:
         marks[feed].append(watermarks.happened(feed, source_at, heartbeat=heartbeat))
         if addressed[feed]:
-            furthest[feed] = max(source_at, furthest.get(feed, source_at))
+            stands = (source_at, done_at - wall)
+            furthest[feed] = max(stands, furthest.get(feed, stands))
         else:
             marks[feed].append(watermarks.published(feed, source_at, done_at, heartbeat=heartbeat))
 
@@ -671,4 +672,4 @@ def _publish(session: Session, unit: Unit, claimed: Sequence[Claimed], wall: dt.
     step = Step(unit, last.message, wall + last.clock_offset, last.clock_offset)
     for feed, all_of in sorted(marks.items()):
         step.tell(watermarks.hop(feed, all_of, queued=addressed[feed]))
-    publication.note_sources(session, furthest, last.clock_offset)
+    publication.note_sources(session, furthest)

@@ -93,6 +93,7 @@ class Traffic:
         for chapter in self._history(began):
             if isinstance(chapter, File):
                 self._put(chapter)
+                self._await_read(chapter)
                 continue
             self._plan(chapter)
             sent += self._send(self._due(began))
@@ -203,6 +204,17 @@ class Traffic:
     def _put(self, file: File) -> None:
         address = f"/v1/files/{file.connector}/{file.name}"
         self._insist("PUT", f"{address}?generated=true" if file.generated else address, file.body)
+
+    def _await_read(self, file: File) -> None:
+        """Until the core has read a file that it was given, or refused it."""
+        while not self._stop.wait(POLL_SECONDS / 10):
+            try:
+                answer = self._systems.core.get(f"/v1/files/{file.connector}/{file.name}")
+            except httpx.HTTPError as error:
+                log.warning("core: %s: %s", type(error).__name__, error)
+                continue
+            if answer.is_client_error or (answer.is_success and answer.json()["state"] != "reading"):
+                return
 
     def _insist(self, method: str, path: str, body: bytes) -> None:
         """Until it is accepted: events and settlements have an identity, so sending one twice is harmless."""

@@ -131,14 +131,15 @@ def queue(session: Session, unit: Unit, now: dt.datetime) -> None:
     session.run("wake_outbox", kind="channels")
 
 
-def note_sources(session: Session, furthest: Mapping[FeedKey, dt.datetime], clock_offset: dt.timedelta) -> None:
-    """Remember how far feeds of channels with an address say they are."""
+def note_sources(session: Session, furthest: Mapping[FeedKey, tuple[dt.datetime, dt.timedelta]]) -> None:
+    """Remember how far feeds of channels with an address say they are, and how far their clock is from ours."""
     if not furthest:
         return
-    feeds, channels, locations = (list(one) for one in zip(*sorted(furthest), strict=True))
+    feeds, channels, locations = (list(one) for one in zip(*furthest, strict=True))
+    source_at, clock_offset = (list(one) for one in zip(*furthest.values(), strict=True))
     session.run(
-        "note_sources", feed=feeds, channel=channels, location=locations,
-        source_at=[furthest[feed] for feed in sorted(furthest)], clock_offset=[clock_offset] * len(furthest),
+        "note_sources", feed=feeds, channel=channels, location=locations, source_at=source_at,
+        clock_offset=clock_offset,
     )  # fmt: skip
 
 

@@ -9,9 +9,18 @@ from contextlib import ExitStack
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from sync_core.messages import ChannelConnected, ChannelServed, Event, LocationRegistered, StockLine, StockRuleSet
+from sync_core.messages import (
+    ChannelConnected,
+    ChannelServed,
+    Event,
+    LocationRegistered,
+    StockLine,
+    StockRuleSet,
+    from_cloudevents,
+)
 from sync_core.stock.publication import Publisher
 from sync_core.store import Store
 from tests.channel import Channel, receiving
@@ -284,6 +293,18 @@ def test_a_change_is_published_when_the_channel_has_it(
     publish(publisher)
     publish(publisher)
     assert published(core) == NOON + dt.timedelta(minutes=9)
+    past = cloudevent(goods_in("D9", location="WH9"), "past", at=NOON - dt.timedelta(days=9), provenance="generated")
+    latest = NOON + dt.timedelta(minutes=10)
+    both = [cloudevent(feed_report(), "present", at=latest), past]
+    core.take(*from_cloudevents(msgspec.json.encode(both), batch=True))
+    publish(publisher)
+    marks = [one for span in core.spans() for one in span.events if one.name == "watermark"]
+    since = [
+        each.value.int_value / 10**9
+        for one in marks if one.time_unix_nano / 10**9 >= core.now.timestamp()
+        for each in one.attributes if each.key == "published_at"
+    ]  # fmt: skip
+    assert latest.timestamp() in since, "it is told on its own clock, whatever was taken with it"
 
 
 def published(core: Core) -> dt.datetime:

@@ -33,6 +33,8 @@ class Core:
             self.at_quiet.append(len(self.accepted))
             waiting = {"inbox_queued": len(self.at_quiet) % 2, "outbox_waiting": 0, "spans_waiting": 0}
             return httpx.Response(200, json=waiting)
+        if request.method == "GET" and request.url.path.startswith("/v1/files/"):
+            return httpx.Response(200, json={"state": "read"})
         if request.method == "PUT":
             self.files.append(request.url.raw_path.decode())
             return httpx.Response(202)
