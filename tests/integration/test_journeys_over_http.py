@@ -76,6 +76,12 @@ def test_a_chain_is_walked_from_the_settlement_to_the_exchange_and_back(http: ht
         (1, "order A1", "settles", "out"), (1, "order A2", "settles", "out"), (1, "settlement stmt-1", "settles", "in"),
         (2, "return RT-1", "returns", "in"), (3, "order A3", "exchanges", "in"),
     ]  # fmt: skip
+    assert {one.title: one.state for one in of_settlement.related} == {
+        "order A1": "posted", "order A2": "posted", "order A3": "posted", "return RT-1": "posted",
+        "settlement stmt-1": "received",
+    }  # fmt: skip
+    refused = journey_of(http, "F1")
+    assert (refused.header.state, refused.hops[-1].outcome, len(refused.hops[-1].attempts)) == ("shipped", "rejected", 2)
     (sums,) = [one for one in of_settlement.linked if one.direction == "out"]
     assert (sums.transactions, sums.amounts) == (2, (gbp(14_941),))
     of_order = {one.title: one for one in journey_of(http, "A1").related}
