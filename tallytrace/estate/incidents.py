@@ -201,8 +201,8 @@ def _late_settlement(incident: Incident, seed: int, chance: Random) -> Plan:
 
 def _refund_unposted(incident: Incident, chance: Random, past: Sequence[Life]) -> list[tuple[datetime, File]]:
     long_ago = incident.begins - timedelta(days=6)
-    known = [life for life in past if life.provider == CARDS and life.keeps_goods and life.captured_at < long_ago]
-    life = chance.choice([one for one in known if not one.returned])
+    kept = [life for life in past if life.provider == CARDS and life.keeps_goods and not life.returned]
+    life = chance.choice([one for one in kept if one.captured_at < long_ago] or kept[:1])  # of a short one the first
     amounts = [_back(life, f"re_{incident.number}", life.amount_minor // 2)]
     return _paid_out(incident, incident.begins, "1", amounts, days_ago=3)
 

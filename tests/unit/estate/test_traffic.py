@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from sync_core.messages import FeedReported, Message, OrderCaptured, from_cloudevents
-from tallytrace.estate.incidents import Incident, disturbed, store_of, timetable
-from tallytrace.estate.kinds import KINDS, WHAT
-from tallytrace.estate.story import live, store_weeks
+from tallytrace.estate.incidents import Incident, disturbed, plan_of, store_of, timetable
+from tallytrace.estate.kinds import KINDS, WHAT, Kind
+from tallytrace.estate.story import live, lives, store_weeks
 from tallytrace.settings import BACKFILLING
 from tallytrace.traffic import ASKED, BEGUN, SIGHTS, Asked, Systems, Traffic
 
@@ -118,6 +119,13 @@ def test_the_timetable_is_the_same_for_a_seed_and_has_every_kind() -> None:
     assert {one.kind for one in planned[:9]} == {one.kind for one in planned[9:]} == set(KINDS) == set(WHAT)
     assert planned[0] == Incident("refund-in-parts", NOW + timedelta(seconds=3), 60)
     assert all(one.ends < after.begins for one, after in itertools.pairwise(planned))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_history_is_enough_for_every_kind(kind: Kind) -> None:
+    plan = plan_of(Incident(kind, NOW, 20), 1, lives(1, NOW, 3))
+    files_wanted = kind in ("refund-in-parts", "late-settlement", "refund-unposted")
+    assert bool(plan.files) == files_wanted
 
 
 def test_a_store_without_its_line_tells_everything_later_and_gives_no_sign_of_life() -> None:
