@@ -232,10 +232,14 @@ def test_an_hour_in_which_too_much_was_sent_again_is_a_bad_one(lineage: httpx.Cl
 
 
 @pytest.mark.proves(253)
-def test_periods_are_closed_in_time_after_they_ended(lineage: httpx.Client) -> None:
+def test_periods_are_closed_in_time_after_they_ended(
+    lineage: httpx.Client, storage: Storage, free_port: Callable[[], int]
+) -> None:
     entity = next(iter(load_rules().entities))
     judged = {"2026-02": "good", "2026-01": "bad", "2025-12": "overdue"}
     expect(lineage, "close_duration", {f"{entity}/{month}": verdict for month, verdict in judged.items()})
+    with answering(storage, lambda: DAY + dt.timedelta(hours=9), free_port()) as earlier:
+        assert verdicts(earlier, "close_duration")[f"{entity}/2026-02"] == "pending"
 
 
 @pytest.mark.proves(234, 235)

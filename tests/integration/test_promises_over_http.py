@@ -92,12 +92,12 @@ def told(story: Story) -> None:
         story.at(NOON + dt.timedelta(minutes=number))
 
     minute(0)
-    story.tell(goods_in(units={"A1": 100, "B1": 100}), terms("bazaar", acknowledge_seconds=4 * 3600))
+    story.tell(goods_in(units={"A1": 100, "B1": 100}), terms("bazaar", acknowledge_seconds=3 * 3600))
     story.post()
     for name in ("good", "late", "cancelled", "open", "twin", "refused", "back", "odd"):
         story.tell(order(name))
     story.tell(order("short", line("Z1")))
-    for name in ("acked", "silent", "slow", "dropped"):
+    for name in ("acked", "silent", "slow", "over", "dropped"):
         story.tell(order(f"m-{name}", channel="bazaar"))
     story.refuse("shop:shipment/Srefused", "shop:refund/F-refused")
     minute(5)
@@ -127,6 +127,7 @@ def told(story: Story) -> None:
     minute(100)
     story.tell(goods_back("R-good", order_id="good"), goods_back("R-open", order_id="back"))
     minute(200)
+    story.tell(stepped("acknowledged", "m-over", system="bazaar"))
     story.post()
     story.tell(refund("F-good", return_id="R-good"))
     story.post()
@@ -217,10 +218,10 @@ def test_shipments_are_posted_in_time(lineage: httpx.Client) -> None:
 @pytest.mark.proves(240, 241)
 def test_messages_are_taken_in_time_and_not_refused(lineage: httpx.Client) -> None:
     latency = {"shipment/Sgood": "good", "shipment/Slate": "bad", "shipment/Srefused": "overdue",
-               "shipment/Snew": "overdue"}  # fmt: skip
+               "shipment/Snew": "overdue", "order/twin": "excused"}  # fmt: skip
     expect(lineage, "integration_latency", latency)
     failures = {"shipment/Sgood": "good", "shipment/Slate": "bad", "shipment/Srefused": "overdue",
-                "shipment/Snew": "pending"}  # fmt: skip
+                "shipment/Snew": "pending", "order/twin": "excused"}  # fmt: skip
     expect(lineage, "integration_failure_rate", failures)
 
 
@@ -254,7 +255,14 @@ def test_returns_are_refunded_in_time_and_refunds_have_no_exceptions(lineage: ht
 
 @pytest.mark.proves(252)
 def test_marketplaces_are_acknowledged(lineage: httpx.Client) -> None:
-    expected = {"m-acked": "good", "m-slow": "bad", "m-silent": "overdue", "m-dropped": "excused", "m-new": "pending"}
+    expected = {
+        "m-acked": "good",
+        "m-slow": "bad",
+        "m-over": "bad",
+        "m-silent": "overdue",
+        "m-dropped": "excused",
+        "m-new": "pending",
+    }
     expect(lineage, "marketplace_ack", expected)
 
 
