@@ -125,7 +125,7 @@ def _desk(sources: Sources, desk: addresses.Desk) -> Page:
             case "exceptions":
                 return exceptions.page(desk, exceptions.ask(desk, lineage, core), now)
             case "reconciliation":
-                return reconciliation.page(desk, reconciliation.ask(desk, core, plane, now), now)
+                return reconciliation.page(desk, reconciliation.ask(desk, lineage, core, plane, now), now)
             case "inventory":
                 return inventory.page(desk, inventory.ask(desk, lineage, core, plane), now)
             case "returns":

@@ -30,9 +30,11 @@ from dashboards.elements import (
     table,
 )
 from dashboards.elements import money as shown_money
+from dashboards.pages import promises
+from dashboards.reader import Reader
 from dashboards.remote import RefusedError, Remote
 from dashboards.wording import State
-from lineage.model import Money
+from lineage.model import Money, SlaTile
 from lineage.queries import text
 from lineage.reconciliation import Cell, Entry, Sum
 
@@ -40,6 +42,7 @@ DAYS: Final = 14
 ACCOUNTS: Final = 12
 LISTED: Final = 100
 SIDES: Final = 1000
+PROMISED: Final = ("reconciliation_variance", "settlement_to_erp", "reconciliation_backlog")
 
 LEVELS: Final[dict[str, tuple[str, str, str]]] = {
     "L0": ("Control totals", "what channels and providers state", "what came"),
@@ -62,6 +65,7 @@ PERIOD_STATES: Final = {
 
 
 class Answers(Struct, frozen=True, kw_only=True):
+    tiles: tuple[SlaTile, ...]
     sums: list[Sum]
     cells: list[Cell]
     entries: list[Entry]
@@ -70,7 +74,8 @@ class Answers(Struct, frozen=True, kw_only=True):
     period: PeriodStatus | None
 
 
-def ask(desk: Desk, core: Remote, plane: Remote, now: datetime) -> Answers:
+def ask(desk: Desk, lineage: Reader, core: Remote, plane: Remote, now: datetime) -> Answers:
+    tiles = {tile.name: tile for tile in lineage.tiles()}
     until = _day(desk["until"]) or now.date()
     since = until - timedelta(days=DAYS - 1)
     asked = {"since": since.isoformat(), "until": until.isoformat()}
@@ -80,6 +85,7 @@ def ask(desk: Desk, core: Remote, plane: Remote, now: datetime) -> Answers:
     asked_cells = {"since": one_day, "until": one_day} if day else asked | {"unexplained": "true"}
     periods = core.get("/v1/periods", list[Period], limit=24)
     return Answers(
+        tiles=tuple(tiles[name] for name in PROMISED if name in tiles),
         sums=plane.get("/v1/reconciliation/sums", list[Sum], **asked),
         cells=plane.get("/v1/reconciliation", list[Cell], **asked_cells, **chosen),
         entries=plane.get(
@@ -129,6 +135,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
                 [html.H1("Reconciliation and close"), html.P(summary(told.sums), className="lead")],
                 className="page-head",
             ),
+            html.Div([promises.tile_card(tile, now) for tile in told.tiles], className="tiles"),
             _currencies(desk, currencies, currency),
             _days(desk, shown, now),
             _bridges(shown, currency),

@@ -5,15 +5,18 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from sync_core.messages import ChannelConnected, ChannelServed
 from tests.acceptance import trade
 from tests.acceptance.conftest import REAL_YEAR, Installation, installation
 from tests.browser.accessibility import violations
-from tests.factories import cloudevent, goods_in, line, order
+from tests.factories import cloudevent, feed_report, goods_in, line, order, payment, shipment
+from tests.settlement_files import stripe
 
 pytestmark = pytest.mark.browser
 
@@ -158,6 +161,56 @@ def test_finance_sees_each_day_at_each_level_and_begins_to_close_the_month(
     assert httpx.get(f"{desks.core}/v1/periods/2011-01").json()["state"] == "closing"
 
 
+@pytest.fixture(scope="module")
+def trading(desks: Installation) -> Installation:
+    """And a marketplace that takes no figures, and a payout that is not what was sold."""
+    now = datetime.now(UTC)
+    yesterday = (now - timedelta(days=1)).date()
+    happened: list[tuple[timedelta, Any]] = [
+        (timedelta(days=12), goods_in("D7", {"A1": 5})),
+        (timedelta(days=1), order("7010")),
+        (timedelta(days=1), payment("7010", provider="stripe", payment_id="ch_7010")),
+        (timedelta(days=1), shipment("7010")),
+        (timedelta(minutes=30), ChannelServed(origin="erp", channel="bazaar", locations=("WH1",))),
+        (timedelta(minutes=30), ChannelConnected(origin="erp", channel="bazaar", url="http://127.0.0.1:9")),
+        (timedelta(minutes=30), goods_in("D8", {"A1": 500})),
+        (timedelta(minutes=30), feed_report(channel="bazaar")),
+    ]
+    body = [cloudevent(each, f"trading/{n}", at=now - ago) for n, (ago, each) in enumerate(happened)]
+    assert httpx.post(f"{desks.core}/v1/events", json=body, timeout=60).status_code == 202
+    payout = stripe(("charge", "ch_7010", "9.00", "0.59"), payout="po_7", on=f"{yesterday}")
+    sent = httpx.put(f"{desks.core}/v1/files/stripe_payouts/po_7.csv", content=payout, timeout=60)
+    assert sent.status_code == 202
+    desks.wait_until_drained()
+    return desks
+
+
+def test_commerce_sees_which_channel_does_not_have_the_stock_that_is_there(
+    trading: Installation, open_page: Opener
+) -> None:
+    page = open_page(f"{trading.plane}/ui/inventory?channel=bazaar")
+    grid = page.get_by_role("table", name="Freshness by channel and location")
+    expect(grid.get_by_role("row", name=re.compile("^bazaar"))).to_contain_text("Fresh")
+    expect(grid.get_by_role("row", name=re.compile("^dotcom"))).to_contain_text("No heartbeat")
+    told = page.get_by_role("table", name="Channels that are told what they may sell")
+    channel = told.get_by_role("row", name=re.compile("^bazaar"))
+    expect(channel).to_contain_text("Does not take figures")
+    expect(channel.get_by_role("cell").nth(2)).to_have_text("1")
+
+
+def test_finance_sees_what_each_provider_did_not_pay_and_how_soon_it_was_posted(
+    trading: Installation, open_page: Opener
+) -> None:
+    def tile(name: str) -> dict[str, Any]:
+        return next(one for one in httpx.get(f"{trading.plane}/v1/slas").json() if one["name"] == name)
+
+    trading.wait_for(lambda: tile("settlement_to_erp")["good"] == 1, 120)
+    page = open_page(f"{trading.plane}/ui/reconciliation")
+    expect(page.get_by_role("article").filter(has_text="Settlement to ERP")).to_contain_text("100.00%of settlements")
+    providers = page.get_by_role("table", name="Mismatches by payment provider, the largest first")
+    expect(providers.get_by_role("row", name=re.compile("^stripe Clearing to settlements"))).to_contain_text("£1.59")
+
+
 @pytest.mark.proves(285)
 def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) -> None:
     body = [cloudevent(order("7002", line(quantity=1)), "desk/3", at=datetime.now(UTC) - timedelta(hours=1))]
@@ -196,9 +249,18 @@ def test_the_lag_shows_on_the_page_while_the_erp_is_away(product: Installation, 
     sent = httpx.put(f"{product.core}/v1/files/online_retail/{late.name}", content=late.read_bytes(), timeout=60)
     assert sent.status_code == 202
     product.wait_for(lambda: product.status()["erp"] == "down", 60)
+    product.wait_for(lambda: not (product.status()["inbox_queued"] or product.status()["spans_waiting"]), 120)
     page = open_page(f"{product.plane}/ui/")
     expect(page.get_by_text("ERP not answering").first).to_be_visible()
+    page.goto(f"{product.plane}/ui/exceptions?view=refunds")
+    refunds = page.get_by_role("row", name=re.compile("^Refund C6000"))
+    expect(refunds).to_have_count(3)
+    expect(refunds.last).to_contain_text("£5.00")
+    page.get_by_role("link", name="Awaiting the ERP").click()
+    expect(page.get_by_role("row", name=re.compile("600001"))).to_be_visible()
     product.start_erp()
     product.wait_until_drained()
     page.reload()
     expect(page.get_by_text("All work is through").first).to_be_visible()
+    page.goto(f"{product.plane}/ui/exceptions?view=refunds")
+    expect(refunds).to_have_count(0)
