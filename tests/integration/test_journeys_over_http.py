@@ -80,8 +80,9 @@ def test_a_chain_is_walked_from_the_settlement_to_the_exchange_and_back(http: ht
         "order A1": "posted", "order A2": "posted", "order A3": "posted", "return RT-1": "posted",
         "settlement stmt-1": "received",
     }  # fmt: skip
-    refused = journey_of(http, "F1")
-    assert (refused.header.state, refused.hops[-1].outcome, len(refused.hops[-1].attempts)) == ("shipped", "rejected", 2)
+    failing = journey_of(http, "F1")
+    last = failing.hops[-1]
+    assert (failing.header.state, last.outcome, len(last.attempts)) == ("shipped", "rejected", 2)
     (sums,) = [one for one in of_settlement.linked if one.direction == "out"]
     assert (sums.transactions, sums.amounts) == (2, (gbp(14_941),))
     of_order = {one.title: one for one in journey_of(http, "A1").related}
