@@ -28,7 +28,6 @@ _FIGURES: Final = """
         (SELECT sum(amount_minor) FROM spans FINAL),
         (SELECT count() FROM business_keys FINAL),
         (SELECT count() FROM links FINAL),
-        (SELECT count() FROM links_by_target FINAL),
         (SELECT count() FROM journal_lines FINAL),
         (SELECT sum(amount_minor) FROM journal_lines FINAL),
         (SELECT count() FROM milestones FINAL),
@@ -45,7 +44,6 @@ class Figures(NamedTuple):
     spans_minor: int
     business_keys: int
     links: int
-    links_by_target: int
     journal_lines: int
     journal_lines_minor: int
     milestones: int
@@ -100,8 +98,7 @@ def implied(numbers: Iterable[int]) -> Figures:
         spans=spans,
         spans_minor=minor,
         business_keys=2 * transactions + spans,
-        links=transactions,
-        links_by_target=transactions,
+        links=2 * transactions,  # at both of its ends
         journal_lines=spans,
         journal_lines_minor=minor,
         milestones=spans,
