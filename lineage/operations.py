@@ -128,8 +128,12 @@ def _rate(row: tuple[Any, ...]) -> HopRate:
 
 
 def feed(row: FeedRow, promise: Sla | None, now: datetime) -> Feed:
-    """How a feed stands; without a promise about freshness nothing is late or silent."""
-    lag = max(0, row.source_us - row.published_us) / 1e6 if row.published_us else 0.0
+    """How a feed stands; without a promise about freshness nothing is late or silent.
+
+    What was never published is as late as its source's newest change is old.
+    """
+    never = row.source_us and not row.published_us
+    lag = max(0, micros(now) - row.source_us if never else row.source_us - row.published_us) / 1e6
     silent = max(0.0, (now - moment(row.heard_us)).total_seconds())
     allowed, patience = NO_LIMIT, NO_LIMIT
     if promise is not None and promise.interval is not None:

@@ -174,7 +174,6 @@ def trading(desks: Installation) -> Installation:
         (timedelta(minutes=30), ChannelServed(origin="erp", channel="bazaar", locations=("WH1",))),
         (timedelta(minutes=30), ChannelConnected(origin="erp", channel="bazaar", url="http://127.0.0.1:9")),
         (timedelta(minutes=30), goods_in("D8", {"A1": 500})),
-        (timedelta(), feed_report(channel="bazaar")),
     ]
     body = [cloudevent(each, f"trading/{n}", at=now - ago) for n, (ago, each) in enumerate(happened)]
     assert httpx.post(f"{desks.core}/v1/events", json=body, timeout=60).status_code == 202
@@ -185,12 +184,19 @@ def trading(desks: Installation) -> Installation:
     return desks
 
 
+def feeds(of: Installation) -> set[tuple[str, str]]:
+    return {(one["channel"], one["state"]) for one in httpx.get(f"{of.plane}/v1/feeds").json()}
+
+
 def test_commerce_sees_which_channel_does_not_have_the_stock_that_is_there(
     trading: Installation, open_page: Opener
 ) -> None:
+    heard = [cloudevent(feed_report(channel="bazaar"), "trading/heard", at=datetime.now(UTC))]
+    assert httpx.post(f"{trading.core}/v1/events", json=heard, timeout=60).status_code == 202
+    trading.wait_for(lambda: ("bazaar", "late") in feeds(trading), 60)
     page = open_page(f"{trading.plane}/ui/inventory?channel=bazaar")
     grid = page.get_by_role("table", name="Freshness by channel and location")
-    expect(grid.get_by_role("row", name=re.compile("^bazaar"))).to_contain_text("Fresh")
+    expect(grid.get_by_role("row", name=re.compile("^bazaar"))).to_contain_text(re.compile("late", re.IGNORECASE))
     expect(grid.get_by_role("row", name=re.compile("^dotcom"))).to_contain_text("No heartbeat")
     told = page.get_by_role("table", name="Channels that are told what they may sell")
     channel = told.get_by_role("row", name=re.compile("^bazaar"))
