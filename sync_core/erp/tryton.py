@@ -3,7 +3,6 @@
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,22 +11,41 @@ import msgspec
 from msgspec import Struct
 
 from sync_core.erp.port import Answer, DocumentKind, Held, Unavailable
+from sync_core.erp.tryton_documents import (
+    FORMS,
+    Amendment,
+    Cancellation,
+    Company,
+    Document,
+    GoodsMovement,
+    Journal,
+    Period,
+    Product,
+    SalesOrder,
+    Sold,
+    SoldLine,
+    amended,
+    in_currency,
+    major,
+    minor,
+    sale,
+    shipment,
+)
 from sync_core.erp.tryton_rpc import (
     ErpAwayError,
     ErpFaultError,
     ErpRefusedError,
     Rpc,
     date,
-    decimal,
     iso,
     number,
 )
-from sync_core.money import DECIMALS
 
 MOVE: Final = "account.move"
 KEYS: Final = 500
 """Of so many documents Tryton is asked at a time."""
-PRICE_DECIMALS: Final = Decimal("0.0001")
+AMENDABLE: Final = frozenset({"processing", "done"})
+LACKS_AMENDMENTS: Final = "the ERP lacks the module sale_amendment, without which no sale can be amended"
 
 
 class TrytonMap(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,12 +61,13 @@ class TrytonMap(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(Struct, frozen=True):
-    """A kind of document there: the field that has our key, and how one in a state is taken a step further."""
+    """A kind of document there: the fields that have our key and its number; how one in a state is taken further."""
 
     name: str
     key: str
     steps: dict[str, str]
     done: frozenset[str]
+    number: str = "number"
 
 
 MODELS: Final[Mapping[DocumentKind, Model]] = {
@@ -57,7 +76,9 @@ MODELS: Final[Mapping[DocumentKind, Model]] = {
         "sale.sale", "reference", {"draft": "quote", "quotation": "confirm"},
         frozenset({"confirmed", "processing", "done"}),
     ),
-    "sales_order_amendment": Model("sale.sale", "reference", {}, frozenset()),
+    "sales_order_amendment": Model(
+        "sale.amendment", "description", {"draft": "validate_amendment"}, frozenset({"validated"}), number="id"
+    ),
     "sales_order_cancellation": Model(
         "sale.sale", "reference", {"draft": "cancel", "quotation": "cancel"}, frozenset({"cancelled"})
     ),
@@ -66,87 +87,6 @@ MODELS: Final[Mapping[DocumentKind, Model]] = {
         {"request": "draft", "draft": "wait", "waiting": "assign_force", "assigned": "do"}, frozenset({"done"}),
     ),
 }  # fmt: skip
-
-
-class JournalLine(Struct, frozen=True):
-    account: str
-    amount_minor: int
-
-
-class Journal(Struct, frozen=True):
-    """A journal as the outbox holds it for the ERP."""
-
-    idempotency_key: str
-    business_date: str
-    currency: str
-    lines: tuple[JournalLine, ...]
-
-
-class OrderLine(Struct, frozen=True):
-    sku: str
-    kind: str
-    quantity: int
-    amount_minor: int
-
-
-class SalesOrder(Struct, frozen=True):
-    idempotency_key: str
-    business_date: str
-    currency: str
-    lines: tuple[OrderLine, ...]
-
-
-class Change(Struct, frozen=True):
-    """What became of a sales order: another order, or none."""
-
-    idempotency_key: str
-    sales_order: str
-
-
-class MovedLine(Struct, frozen=True):
-    sku: str
-    quantity: int
-
-
-class GoodsMovement(Struct, frozen=True):
-    idempotency_key: str
-    business_date: str
-    from_place: str
-    to_place: str
-    lines: tuple[MovedLine, ...]
-
-
-Document = Journal | SalesOrder | GoodsMovement
-FORMS: Final[Mapping[DocumentKind, type[Document | Change]]] = {
-    "journal": Journal,
-    "sales_order": SalesOrder,
-    "sales_order_amendment": Change,
-    "sales_order_cancellation": Change,
-    "goods_movement": GoodsMovement,
-}
-
-
-class Company(Struct, frozen=True):
-    """What of Tryton's does not change while it is posted to."""
-
-    company: int
-    currency: str
-    currency_id: int
-    journal: int
-    accounts: Mapping[str, int]
-
-
-class Period(Struct, frozen=True):
-    period: int
-    name: str
-    start: str
-    end: str
-    state: str
-
-
-class Product(Struct, frozen=True):
-    product: int
-    unit: int
 
 
 Known = dict[str, list[dict[str, Any]]]
@@ -172,11 +112,13 @@ class Tryton:
 
     def post(self, kind: DocumentKind, bodies: Sequence[bytes]) -> list[Answer] | Unavailable:
         """Offer documents; one that Tryton has already is finished, not made again."""
-        decoded = [msgspec.json.decode(body, type=FORMS[kind]) for body in bodies]
-        changes = {one.idempotency_key: one for one in decoded if isinstance(one, Change)}
-        documents = {one.idempotency_key: one for one in decoded if not isinstance(one, Change)}
         try:
-            return self._change(MODELS[kind], changes) if changes else self._post(MODELS[kind], documents)
+            if kind == "sales_order_amendment":
+                return self._amend([msgspec.json.decode(body, type=Amendment) for body in bodies])
+            if kind == "sales_order_cancellation":
+                return self._cancel([msgspec.json.decode(body, type=Cancellation) for body in bodies])
+            documents = [msgspec.json.decode(body, type=FORMS[kind]) for body in bodies]
+            return self._post(MODELS[kind], {one.idempotency_key: one for one in documents})
         except ErpAwayError as away:
             self._kept = None
             return Unavailable(str(away), away.retry_after_seconds)
@@ -229,12 +171,46 @@ class Tryton:
             failed |= more
         return [failed.get(key) or _answer(model, key, known.get(key, [])) for key in documents]
 
-    def _change(self, model: Model, documents: Mapping[str, Change]) -> list[Answer]:
-        """Give sales up; one that Tryton works on already, or that is to be another, is for its clerk."""
-        known, failed = self._further(model, self._known(model, [one.sales_order for one in documents.values()]))
+    def _amend(self, amendments: Sequence[Amendment]) -> list[Answer]:
+        """Of several versions of a sale the highest one counts, of those offered and of those that Tryton has."""
+        model = MODELS["sales_order_amendment"]
+        if not self._rpc.call("model.sale.sale.fields_get", ["amendments"]):
+            return [Answer(one.idempotency_key, "rejected", reason=LACKS_AMENDMENTS) for one in amendments]
+        newest = {one.sales_order: one for one in sorted(amendments, key=lambda one: one.idempotency_key)}
+        sales = self._known(MODELS["sales_order"], newest)
+        there = self._amended([found[0]["id"] for found in sales.values()])
+        answers: dict[str, Answer] = {}
+        fresh: dict[str, Amendment] = {}
+        for key, one in newest.items():
+            answer = _changeable(one.idempotency_key, key, sales.get(key, []))
+            validated = there.get(sales[key][0]["id"], []) if key in sales else []
+            if answer.status == "accepted" and one.idempotency_key > max(
+                (other for other in validated if other.startswith(one.versions)), default=""
+            ):
+                fresh[one.idempotency_key] = one
+            answers[key] = answer
+        for made in self._post(model, fresh):
+            key = fresh[made.idempotency_key].sales_order
+            if made.status != "accepted":
+                answers[key] = made
+        return [msgspec.structs.replace(answers[one.sales_order], idempotency_key=one.idempotency_key)
+                for one in amendments]  # fmt: skip
+
+    def _amended(self, sales: Collection[int]) -> dict[int, list[str]]:
+        """What amendments that hold say of themselves, by the sale."""
+        told: defaultdict[int, list[str]] = defaultdict(list)
+        domain = [["sale", "in", list(sales)], ["state", "=", "validated"]]
+        for row in self._rpc.found("sale.amendment", domain, ["sale", "description"]):
+            told[row["sale"]].append(row["description"] or "")
+        return told
+
+    def _cancel(self, cancellations: Sequence[Cancellation]) -> list[Answer]:
+        """Give sales up; one that Tryton works on already is for its clerk."""
+        model = MODELS["sales_order_cancellation"]
+        known, failed = self._further(model, self._known(model, [one.sales_order for one in cancellations]))
         answers = []
-        for key, one in documents.items():
-            found, refused = known.get(one.sales_order), failed.get(one.sales_order)
+        for one in cancellations:
+            key, found, refused = one.idempotency_key, known.get(one.sales_order), failed.get(one.sales_order)
             if not found:
                 answers.append(Answer(key, "retry", reason=f"the ERP has no sale {one.sales_order} yet"))
             elif found[0]["state"] in model.done:
@@ -267,10 +243,22 @@ class Tryton:
                 return lambda one: self._move(one, company, periods)
             case SalesOrder():
                 products, customer = self._products(documents), self._customer()
-                return lambda one: _sale(one, company, products, customer)
+                return lambda one: sale(one, company, products, customer)
+            case Amendment():
+                sales = self._sold(documents)
+                return lambda one: amended(one, company, sales)
             case GoodsMovement():
                 products, places = self._products(documents), self._places(documents)
-                return lambda one: _shipment(one, company, products, places)
+                return lambda one: shipment(one, company, products, places)
+
+    def _sold(self, documents: Iterable[Any]) -> dict[str, Sold]:
+        """The sales that are changed, as they stand, by our keys of sales orders."""
+        known = self._known(MODELS["sales_order"], [one.sales_order for one in documents])
+        sales = {found[0]["id"]: Sold(found[0]["id"], []) for found in known.values()}
+        fields = ["sale", "product", "product.code", "description", "quantity", "unit", "unit_price"]
+        for row in self._rpc.found("sale.line", [["sale", "in", list(sales)], ["type", "=", "line"]], fields):
+            sales[row["sale"]].lines.append(SoldLine.of(row))
+        return {key: sales[found[0]["id"]] for key, found in known.items()}
 
     def _products(self, documents: Iterable[Any]) -> dict[str, Product]:
         skus = sorted({line.sku for one in documents for line in one.lines})
@@ -292,7 +280,7 @@ class Tryton:
     def _move(self, journal: Any, company: Company, periods: Sequence[Period]) -> dict[str, Any]:
         """The values of a move. Raises ErpRefusedError when Tryton lacks something that it needs."""
         day = journal.business_date
-        _in_currency(company, journal.currency)
+        in_currency(company, journal.currency)
         period = next((one for one in periods if one.start <= day <= one.end), None)
         if period is None or period.state != "open":
             named = f"period {period.name} is {period.state}" if period else "no period"
@@ -304,8 +292,8 @@ class Tryton:
                 self._kept = None  # somebody may add it
                 raise ErpRefusedError(f"the ERP lacks an account for {line.account}")
             debit, credit = max(line.amount_minor, 0), max(-line.amount_minor, 0)
-            lines.append({"account": account, "debit": _major(debit, company.currency),
-                          "credit": _major(credit, company.currency), "description": line.account})  # fmt: skip
+            lines.append({"account": account, "debit": major(debit, company.currency),
+                          "credit": major(credit, company.currency), "description": line.account})  # fmt: skip
         return {
             "company": company.company, "journal": company.journal, "period": period.period, "date": date(day),
             "description": journal.idempotency_key, "lines": [["create", lines]],
@@ -332,7 +320,7 @@ class Tryton:
         wanted = list(keys)
         for start in range(0, len(wanted), KEYS):
             domain = [[model.key, "in", wanted[start : start + KEYS]]]
-            for one in self._rpc.found(model.name, domain, [model.key, "number", "state"]):
+            for one in self._rpc.found(model.name, domain, [model.key, model.number, "state"]):
                 known[one[model.key]].append(one)
         return dict(known)
 
@@ -357,7 +345,7 @@ class Tryton:
             of_moves = [["move", "in", ids[start : start + KEYS]]]
             fields = ["move", "account.code", "debit", "credit"]
             for line in self._rpc.found("account.move.line", of_moves, fields):
-                amount = _minor(number(line["debit"]) - number(line["credit"]), company.currency)
+                amount = minor(number(line["debit"]) - number(line["credit"]), company.currency)
                 accounts[line["move"]][line["account."]["code"] or ""] += amount
         return [
             Held(
@@ -400,72 +388,17 @@ class Tryton:
 
 def _answer(model: Model, key: str, found: Sequence[Mapping[str, Any]]) -> Answer:
     if found and found[0]["state"] in model.done:
-        return Answer(key, "accepted", document=found[0]["number"] or "")
+        return Answer(key, "accepted", document=str(found[0][model.number] or ""))
     return Answer(key, "retry", reason="the ERP has not finished it")
 
 
-def _sale(
-    order: Any, company: Company, products: Mapping[str, Product], customer: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """The values of a sale that ships and invoices nothing by itself: that is told by shipments and journals."""
-    _in_currency(company, order.currency)
-    if customer is None:
-        raise ErpRefusedError("the ERP lacks the customer of sales orders, or its address")
-    lines = []
-    for line in order.lines:
-        price = (_amount(line.amount_minor, order.currency) / line.quantity).quantize(PRICE_DECIMALS)
-        about = {"quantity": line.quantity, "unit_price": decimal(price)}
-        if line.kind.startswith("goods"):
-            product = _known_product(products, line.sku)
-            lines.append(about | {"product": product.product, "unit": product.unit})
-        else:
-            lines.append(about | {"description": line.sku})
-    address = customer["addresses"][0]
-    return {
-        "company": company.company, "currency": company.currency_id, "reference": order.idempotency_key,
-        "party": customer["id"], "invoice_address": address, "shipment_address": address,
-        "sale_date": date(order.business_date), "invoice_method": "manual", "shipment_method": "manual",
-        "lines": [["create", lines]],
-    }  # fmt: skip
-
-
-def _shipment(
-    moved: Any, company: Company, products: Mapping[str, Product], places: Mapping[str, int]
-) -> dict[str, Any]:
-    ends = []
-    for place in (moved.from_place, moved.to_place):
-        if place not in places:
-            raise ErpRefusedError(f"the ERP lacks a location for {place}")
-        ends.append(places[place])
-    moves = []
-    for line in moved.lines:
-        product = _known_product(products, line.sku)
-        moves.append({"company": company.company, "product": product.product, "unit": product.unit,
-                      "quantity": line.quantity, "from_location": ends[0], "to_location": ends[1]})  # fmt: skip
-    return {
-        "company": company.company, "reference": moved.idempotency_key, "from_location": ends[0],
-        "to_location": ends[1], "effective_date": date(moved.business_date), "moves": [["create", moves]],
-    }  # fmt: skip
-
-
-def _known_product(products: Mapping[str, Product], sku: str) -> Product:
-    if sku not in products:
-        raise ErpRefusedError(f"the ERP lacks product {sku}")
-    return products[sku]
-
-
-def _in_currency(company: Company, currency: str) -> None:
-    if currency != company.currency:
-        raise ErpRefusedError(f"the ERP's books are in {company.currency}, the document is in {currency}")
-
-
-def _amount(amount_minor: int, currency: str) -> Decimal:
-    return Decimal(amount_minor).scaleb(-DECIMALS.get(currency, 2))
-
-
-def _major(amount_minor: int, currency: str) -> dict[str, str]:
-    return decimal(_amount(amount_minor, currency))
-
-
-def _minor(amount: Decimal, currency: str) -> int:
-    return int(amount.scaleb(DECIMALS.get(currency, 2)))
+def _changeable(key: str, sales_order: str, found: Sequence[Mapping[str, Any]]) -> Answer:
+    """What is said of an amendment before it is made; accepted when its sale can be amended."""
+    if not found:
+        return Answer(key, "retry", reason=f"the ERP has no sale {sales_order} yet")
+    sold = found[0]
+    if sold["state"] == "cancelled":
+        return Answer(key, "rejected", reason=f"sale {sold['number']} is cancelled there")
+    if sold["state"] not in AMENDABLE:
+        return Answer(key, "retry", reason=f"the ERP has not finished sale {sales_order}")
+    return Answer(key, "accepted", document=sold["number"] or "")

@@ -9,17 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from sync_core.erp.port import Unavailable
+from sync_core.erp.tryton import Tryton as TrytonErp
 from sync_core.erp.tryton import load_map
+from sync_core.erp.tryton_rpc import Rpc
 from sync_core.messages import TYPE_OF, Event, LocationRegistered
 from tests.acceptance.conftest import Installation, installation
-from tests.factories import NOON, adjustment, cloudevent, goods_back, goods_in, order, payment, refund, shipment, terms
+from tests.factories import (
+    NOON,
+    adjustment,
+    cancellation,
+    cloudevent,
+    edited,
+    edited_line,
+    goods_back,
+    goods_in,
+    line,
+    order,
+    payment,
+    refund,
+    shipment,
+    terms,
+    units,
+)
 from tests.tryton.server import PASSWORD, Between, Tryton, running
 
 ACCOUNTS = Path(__file__).parents[1] / "tryton" / "accounts.toml"
 
-pytestmark = [pytest.mark.long, pytest.mark.tryton]
+pytestmark = pytest.mark.tryton
 
 
 class Retailer:
@@ -54,8 +74,8 @@ class Retailer:
 
     def balance(self, domain: list[Any]) -> dict[str, str]:
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-        for line in self.tryton.found("account.move.line", domain, "account.code", "debit", "credit"):
-            sums[line["account."]["code"]] += Decimal(line["debit"]["decimal"]) - Decimal(line["credit"]["decimal"])
+        for one in self.tryton.found("account.move.line", domain, "account.code", "debit", "credit"):
+            sums[one["account."]["code"]] += Decimal(one["debit"]["decimal"]) - Decimal(one["credit"]["decimal"])
         return {code: f"{amount:.2f}" for code, amount in sorted(sums.items())}
 
     def ledger(self) -> dict[str, str]:
@@ -126,7 +146,9 @@ def test_what_keeps_the_erp_from_taking_documents_is_said(retailer: Retailer) ->
 @pytest.mark.proves(11, 61, 73)
 def test_an_order_and_its_return_are_posted_and_read_back(retailer: Retailer) -> None:
     store = LocationRegistered(origin="shop", location="WH1", kind="warehouse", goods_to_erp=True)
-    retailer.tell(store, terms(sales_orders=True), goods_in(units={"A1": 5}), order("1"), payment("1"), shipment("1"))
+    retailer.tell(store, terms(sales_orders=True))
+    retailer.tell(goods_in(units={"A1": 5}))
+    retailer.tell(order("1"), payment("1"), shipment("1"))
     retailer.tell(goods_back(), refund(), terms())
     assert retailer.posted("shop:order/1") == {"1200": "10.00", "2100": "-10.00"}
     assert retailer.posted("shop:refund/F1")["1200"] == "-10.00"
@@ -173,8 +195,8 @@ def test_an_account_that_the_erp_lacks_is_somebody_s_until_it_is_there(retailer:
 def test_a_move_that_the_erp_accepts_although_it_does_not_balance_is_found(retailer: Retailer) -> None:
     def wrong(call: dict[str, Any]) -> None:
         if call["method"] == "model.account.move.create":
-            [line] = [line for line in call["params"][0][0]["lines"][0][1] if line["debit"]["decimal"] != "0.00"]
-            line["debit"]["decimal"] = "9.00"
+            [debit] = [one for one in call["params"][0][0]["lines"][0][1] if one["debit"]["decimal"] != "0.00"]
+            debit["debit"]["decimal"] = "9.00"
 
     retailer.between.alter = wrong
     retailer.tell(order("3"), payment("3"))
@@ -195,3 +217,60 @@ def test_an_erp_that_is_away_is_told_and_gets_everything_later(retailer: Retaile
     retailer.tryton.start()
     retailer.product.wait_until_drained()
     assert retailer.posted("shop:order/4") == {"1200": "10.00", "2100": "-10.00"}
+
+
+@pytest.mark.proves(40)
+def test_a_sale_is_amended_by_the_newest_of_what_became_of_its_order(retailer: Retailer) -> None:
+    retailer.tell(terms(sales_orders=True), goods_in("D5", units={"A1": 9, "B2": 9}))
+    retailer.tell(order("5", line(quantity=5), line("B2"), line("POST", kind="shipping")))
+
+    def sold() -> list[tuple[str, float, str]]:
+        lines = retailer.tryton.found(
+            "sale.line", [["sale.reference", "=", "shop:sales_order/5"]],
+            "product", "product.code", "description", "quantity", "unit_price",
+        )  # fmt: skip
+        return [(one["product."]["code"] if one["product"] else one["description"], one["quantity"],
+                 one["unit_price"]["decimal"]) for one in lines]  # fmt: skip
+
+    assert sold() == [("A1", 5, "10.0000"), ("B2", 1, "10.0000"), ("POST", 1, "10.0000")]
+    retailer.between.lose += ["model.sale.amendment.create", "model.sale.amendment.validate_amendment"]
+    retailer.tell(edited("5", edited_line(1, "A1", 4, price_minor=900)))
+    assert retailer.between.lost[-2:] == ["model.sale.amendment.create", "model.sale.amendment.validate_amendment"]
+    retailer.tell(cancellation("5", lines=(units("A1", 1), units("B2", 1))))
+    assert sold() == [("A1", 3, "9.0000"), ("B2", 0, "10.0000"), ("POST", 1, "10.0000")]
+    amendments = retailer.tryton.found("sale.amendment", [], "description", "state")
+    assert [(one["description"][-6:], one["state"]) for one in amendments] == [
+        ("000001", "validated"), ("000002", "validated"),
+    ]  # fmt: skip
+    retailer.tell(edited("5", edited_line(4, "A1", 1), edit_id="E6"))
+    found = retailer.exception("sales_order_amendment_rejected")
+    assert (found["owner"], found["detail"]) == ("integration", "Tryton adds no line to a sale that it works on: A1")
+
+
+def test_an_older_version_that_comes_late_changes_nothing(retailer: Retailer) -> None:
+    retailer.tell(terms(sales_orders=True))
+    retailer.tell(order("6", line(quantity=9)))
+    erp = TrytonErp(Rpc(retailer.tryton.url, "retail", "admin", PASSWORD, lambda: NOON), load_map(ACCOUNTS))
+
+    def amend(*versions: int) -> list[str]:
+        bodies = [
+            msgspec.json.encode(
+                {"idempotency_key": f"shop:sales_order_amendment/6/{version:06}", "sales_order": "shop:sales_order/6",
+                 "business_date": NOON.date(), "currency": "GBP",
+                 "lines": [{"sku": "A1", "kind": "goods", "quantity": version, "amount_minor": 1000 * version}]}
+            )
+            for version in versions
+        ]  # fmt: skip
+        answers = erp.post("sales_order_amendment", bodies)
+        assert not isinstance(answers, Unavailable)
+        assert [one.idempotency_key[-1] for one in answers] == [f"{version}" for version in versions]
+        return [one.status for one in answers]
+
+    def sold() -> float:
+        [found] = retailer.tryton.found("sale.line", [["sale.reference", "=", "shop:sales_order/6"]], "quantity")
+        quantity: float = found["quantity"]
+        return quantity
+
+    assert (amend(3), amend(2), sold()) == (["accepted"], ["accepted"], 3)
+    assert (amend(5, 4), amend(5), sold()) == (["accepted", "accepted"], ["accepted"], 5)
+    erp.close()
