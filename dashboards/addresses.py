@@ -49,6 +49,7 @@ class Nowhere(Struct, frozen=True):
 Address = Promises | Promise | Transaction | Desk | Tour | Nowhere
 
 DESKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "orders": ("channel", "days"),
     "exceptions": ("view", "owner", "kind", "severity", "id"),
     "reconciliation": ("until", "currency", "day", "level", "provider", "period"),
     "inventory": ("channel", "location"),

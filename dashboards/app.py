@@ -29,6 +29,7 @@ from dashboards.pages import (
     flow,
     frame,
     inventory,
+    orders,
     promise,
     promises,
     reconciliation,
@@ -122,6 +123,8 @@ def _desk(sources: Sources, desk: addresses.Desk) -> Page:
     lineage, core, plane, now = sources.lineage, sources.core, sources.plane, sources.clock()
     try:
         match desk.name:
+            case "orders":
+                return orders.page(desk, orders.ask(desk, lineage, plane), now)
             case "exceptions":
                 return exceptions.page(desk, exceptions.ask(desk, lineage, core), now)
             case "reconciliation":

@@ -83,7 +83,7 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
         [
             html.Tr(
                 [
-                    html.Td(cell, className="figure" if column.figure else "", **data(label=column.title))
+                    html.Td(cell, className=_cell_class(column, cell), **data(label=column.title))
                     for column, cell in zip(columns, row, strict=True)
                 ]
             )
@@ -100,6 +100,10 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
         "CSV", className="save", title=f"Save as CSV: {caption}", **aria(label=f"Save as CSV: {caption}")
     )
     return html.Div([drawn, save], className="table-whole")
+
+
+def _cell_class(column: Column, cell: Content) -> str:
+    return f"{'figure' if column.figure else ''}{' vacant' if cell in VACANT else ''}".strip()
 
 
 def money(amount: Money | None) -> Child:

@@ -84,6 +84,11 @@ def share(value: float | None) -> str:
     return DASH if value is None else f"{math.floor(value * 10_000 + 1e-6) / 100:.2f}%"
 
 
+def part(some: int, whole: int) -> str:
+    """A share of what is unwelcome: never rounded down, so that one of 100,000 is not nothing."""
+    return DASH if not whole else f"{math.ceil(some * 10_000 / whole - 1e-6) / 100:.2f}%"
+
+
 def target(value: float) -> str:
     return f"{value * 100:.6g}%"
 

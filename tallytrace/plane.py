@@ -26,6 +26,7 @@ import alerts.api
 import lineage.api
 import lineage.audit
 import lineage.operations
+import lineage.order_states
 import lineage.reconciliation
 from alerts.schedule import Evaluator
 from alerts.store import Store as AlertStore
@@ -157,7 +158,10 @@ def _serving_lineage(
             own = [*_metrics(segments, taken), *_of_canary(canary), *_of_alerting(evaluator)]
             return own + sla_metrics.metrics(service.current)
 
-        operations = lineage.operations.route_handlers(storage, by.slas, wall, service.now)
+        operations = [
+            *lineage.operations.route_handlers(storage, by.slas, wall, service.now),
+            *lineage.order_states.route_handlers(storage, by.flows, service.now),
+        ]
         api = _app(settings, storage, service, [*alerting_api, *operations], figures)
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))
         undo.enter_context(ticking(ticks))

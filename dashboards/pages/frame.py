@@ -13,6 +13,7 @@ REFRESH_MILLISECONDS = 15_000
 PAGES = (
     ("Promises", addresses.promises()),
     ("Transactions", addresses.transaction("")),
+    ("Orders", addresses.desk("orders")),
     ("Exceptions", addresses.desk("exceptions")),
     ("Inventory", addresses.desk("inventory")),
     ("Returns", addresses.desk("returns")),

@@ -163,7 +163,7 @@ def _where(tile: SlaTile, segment: Segment) -> Child:
     return link(where, addresses.promise(tile.name, segment.channel)) if segment.channel else where
 
 
-def place(segment: Segment) -> str:
+def place(segment: Segment | SlaItem) -> str:
     """ "web · WH1"; an empty part means all of them."""
     return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
 
@@ -195,7 +195,6 @@ def _item_row(item: SlaItem, now: datetime) -> list[Content]:
     title: Child = link(name, addresses.transaction(item.correlation_id)) if item.correlation_id else name
     late = wording.duration(item.late_seconds) if item.late_seconds else wording.DASH
     state = wording.State("Overdue", "cross", "bad") if item.overdue else wording.VERDICTS[item.verdict]
-    where = " · ".join(part for part in (item.channel, item.location, item.provider) if part)
     return [
         [title, html.Div(item.reason, className="sub") if item.reason else None],
         mark(state),
@@ -204,5 +203,5 @@ def _item_row(item: SlaItem, now: datetime) -> list[Content]:
         moment(item.ended_at, now),
         wording.money(item.amount) if item.amount else wording.DASH,
         item.owner or wording.DASH,
-        where or wording.DASH,
+        place(item),
     ]

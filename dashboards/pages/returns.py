@@ -27,17 +27,19 @@ from dashboards.elements import (
 )
 from dashboards.elements import money as shown_money
 from dashboards.pages import promises
+from dashboards.pages.promise import place
 from dashboards.reader import Reader
 from dashboards.remote import Remote
 from dashboards.wording import State
-from lineage.model import Money, SlaTile
+from lineage.model import Money, Segment, SlaDetail, SlaItem, SlaItems, SlaTile
 from lineage.operations import ReturnStep
-from lineage.queries import text
+from lineage.queries import Filter, text
 
 READ: Final = 1000
 DAYS: Final = ("28", "90", "365")
 LISTED: Final = 50
-PROMISED: Final = ("return_cycle", "return_closure", "refund_to_ledger", "refund_exception_rate")
+EXCEPTIONS: Final = "refund_exception_rate"
+PROMISED: Final = ("return_cycle", "return_closure", "refund_to_ledger", EXCEPTIONS)
 STAGES: Final = ("initiation", "physical receipt", "inspection and disposition", "refund and settlement", "ended")
 OPEN: Final = STAGES[:-1]
 AGES: Final = (
@@ -55,6 +57,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     returns: list[Return]
     refunds: list[Refund]
     steps: list[ReturnStep]
+    rate: tuple[SlaDetail, SlaItems] | None  # of refunds without exception, and those that had one
 
 
 def ask(desk: Desk, lineage: Reader, core: Remote, plane: Remote) -> Answers:
@@ -64,7 +67,14 @@ def ask(desk: Desk, lineage: Reader, core: Remote, plane: Remote) -> Answers:
         returns=core.get("/v1/returns", list[Return], limit=READ),
         refunds=core.get("/v1/refunds", list[Refund], limit=READ),
         steps=plane.get("/v1/return-steps", list[ReturnStep], days=_days(desk)),
+        rate=_rate(desk, lineage),
     )
+
+
+def _rate(desk: Desk, lineage: Reader) -> tuple[SlaDetail, SlaItems] | None:
+    wanted = Filter(verdicts=("bad",), channel=desk["channel"], most=LISTED)
+    detail, items = lineage.sla(EXCEPTIONS), lineage.items(EXCEPTIONS, wanted)
+    return (detail, items) if detail and items else None
 
 
 def _days(desk: Desk) -> str:
@@ -84,6 +94,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
             _ageing(desk, shown, now),
             _open(desk, shown, now),
             _dispositions(shown),
+            _exceptions(told.rate, now) if told.rate else None,
             _refunds(told.refunds, now),
         ]
     )
@@ -120,7 +131,7 @@ def _steps(desk: Desk, steps: Sequence[ReturnStep]) -> Component:
     shown = [one for one in steps if desk["channel"] in ("", one.channel)]
     longest = max((one.most_seconds for one in shown), default=0) or 1
     columns = [Column("Step"), Column("Channel"), Column("Returns", True), Column("Half within", True),
-               Column("95 of 100 within", True), Column("")]  # fmt: skip
+               Column("95 of 100 within", True), Column("Beside the slowest")]  # fmt: skip
     rows: list[list[Content]] = [
         [STEPS[one.step], one.channel or wording.DASH, f"{one.returns:,}", wording.duration(one.half_seconds),
          wording.duration(one.most_seconds),
@@ -203,10 +214,55 @@ def _dispositions(returns: Sequence[Return]) -> Component:
          meter(number / total, f"{100 * number / total:.0f}%", "quiet")]
         for name, number in sorted(units.items(), key=lambda item: -item[1]) if number
     ]  # fmt: skip
-    columns = [Column("What became of them"), Column("Units", True), Column("Share", True), Column("")]
+    columns = [Column("What became of them"), Column("Units", True), Column("Share", True), Column("Of all")]
     return section("Dispositions", table("Units that came back, by what became of them", columns, rows,
                                          empty="No unit that came back has been dealt with yet."),
                    note=f"Of the last {READ:,} returns")  # fmt: skip
+
+
+def _exceptions(rate: tuple[SlaDetail, SlaItems], now: datetime) -> Component:
+    detail, items = rate
+    columns = [Column("Where"), Column("Refunds", True), Column("With an exception", True), Column("Rate", True),
+               Column("Too new to say", True)]  # fmt: skip
+    whole = ("Everywhere", detail.tile.good, detail.tile.bad, detail.tile.pending)
+    parts = [(place(one), one.good, one.bad, one.pending) for one in sorted(detail.segments, key=_by_bad)]
+    had = [Column("Refund"), Column("Since", True), Column("Worth", True), Column("Why"), Column("Where")]
+    return section(
+        "Refunds with an exception",
+        table("Refund exception rate by channel and provider", columns, [_rate_row(*one) for one in (whole, *parts)]),
+        html.H3("Which they are") if items.items else None,
+        table("Refunds with an exception, the latest first", had, [_had(one, now) for one in items.items])
+        if items.items
+        else None,
+        computed(f"{detail.tile.description} {detail.rule}",
+                 watermark=moment(detail.tile.watermark, now) if detail.tile.watermark else "none seen yet"),
+        note=link("The promise", addresses.promise(EXCEPTIONS)),
+    )  # fmt: skip
+
+
+def _by_bad(one: Segment) -> tuple[int, str]:
+    return -one.bad, place(one)
+
+
+def _rate_row(where: str, good: int, bad: int, pending: int) -> list[Content]:
+    decided = good + bad
+    return [
+        where,
+        f"{decided:,}",
+        mark(State(f"{bad:,}", "cross", "bad")) if bad else wording.DASH,
+        wording.part(bad, decided),
+        f"{pending:,}" if pending else wording.DASH,
+    ]
+
+
+def _had(one: SlaItem, now: datetime) -> list[Content]:
+    return [
+        link(f"Refund {one.entity_id}", addresses.transaction(one.correlation_id)),
+        moment(one.decided_at, now),
+        shown_money(one.amount),
+        wording.sentence(one.reason) or wording.DASH,
+        place(one) or wording.DASH,
+    ]
 
 
 REFUND_STATES: Final = {

@@ -12,10 +12,22 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sync_core.messages import ChannelConnected, ChannelServed
+from sync_core.returns.messages import RefundFailed
 from tests.acceptance import trade
 from tests.acceptance.conftest import REAL_YEAR, Installation, installation
 from tests.browser.accessibility import violations
-from tests.factories import cloudevent, feed_report, goods_in, line, order, payment, shipment
+from tests.factories import (
+    cloudevent,
+    feed_report,
+    goods_back,
+    goods_in,
+    line,
+    order,
+    payment,
+    refund,
+    shipment,
+    stepped,
+)
 from tests.settlement_files import stripe
 
 pytestmark = pytest.mark.browser
@@ -82,7 +94,7 @@ def test_a_return_of_goods_from_three_orders_with_one_line_parked(product: Insta
 # --- desks ----------------------------------------------------------------------------------------------------------
 
 DAY = datetime(2011, 2, 1, 9, tzinfo=UTC)
-DESKS = ("Promises", "Transactions", "Exceptions", "Inventory", "Returns", "Reconciliation", "Flow", "Alerts")
+DESKS = ("Promises", "Transactions", "Orders", "Exceptions", "Inventory", "Returns", "Reconciliation", "Flow", "Alerts")
 
 
 @pytest.fixture(scope="module")
@@ -163,14 +175,22 @@ def test_finance_sees_each_day_at_each_level_and_begins_to_close_the_month(
 
 @pytest.fixture(scope="module")
 def trading(desks: Installation) -> Installation:
-    """And a marketplace that takes no figures, and a payout that is not what was sold."""
+    """And a marketplace that takes no figures, a payout that is not what was sold, and a refund that failed."""
     now = datetime.now(UTC)
     yesterday = (now - timedelta(days=1)).date()
     happened: list[tuple[timedelta, Any]] = [
         (timedelta(days=12), goods_in("D7", {"A1": 5})),
+        (timedelta(days=11), order("7009")),
+        (timedelta(days=11), payment("7009", provider="stripe", payment_id="ch_7009")),
+        (timedelta(days=11), shipment("7009")),
+        (timedelta(days=10), goods_back("R7009", order_id="7009")),
+        (timedelta(days=10), refund("F7009", return_id="R7009", provider="stripe")),
         (timedelta(days=1), order("7010")),
         (timedelta(days=1), payment("7010", provider="stripe", payment_id="ch_7010")),
         (timedelta(days=1), shipment("7010")),
+        (timedelta(hours=2), goods_back("R7010", order_id="7010")),
+        (timedelta(hours=2), refund("F7010", return_id="R7010", provider="stripe")),
+        (timedelta(hours=1), RefundFailed(origin="shop", return_id="R7010", refund_id="F7010", provider="stripe")),
         (timedelta(minutes=30), ChannelServed(origin="erp", channel="bazaar", locations=("WH1",))),
         (timedelta(minutes=30), ChannelConnected(origin="erp", channel="bazaar", url="http://127.0.0.1:9")),
         (timedelta(minutes=30), goods_in("D8", {"A1": 500})),
@@ -188,6 +208,7 @@ def feeds(of: Installation) -> set[tuple[str, str]]:
     return {(one["channel"], one["state"]) for one in httpx.get(f"{of.plane}/v1/feeds").json()}
 
 
+@pytest.mark.proves(221, 225, 281)
 def test_commerce_sees_which_channel_does_not_have_the_stock_that_is_there(
     trading: Installation, open_page: Opener
 ) -> None:
@@ -204,6 +225,7 @@ def test_commerce_sees_which_channel_does_not_have_the_stock_that_is_there(
     expect(channel.get_by_role("cell").nth(2)).to_have_text("1")
 
 
+@pytest.mark.proves(227, 230)
 def test_finance_sees_what_each_provider_did_not_pay_and_how_soon_it_was_posted(
     trading: Installation, open_page: Opener
 ) -> None:
@@ -215,6 +237,50 @@ def test_finance_sees_what_each_provider_did_not_pay_and_how_soon_it_was_posted(
     expect(page.get_by_role("article").filter(has_text="Settlement to ERP")).to_contain_text("100.00%of settlements")
     providers = page.get_by_role("table", name="Mismatches by payment provider, the largest first")
     expect(providers.get_by_role("row", name=re.compile("^stripe Clearing to settlements"))).to_contain_text("£1.59")
+
+
+@pytest.mark.proves(229)
+def test_the_returns_desk_sees_how_many_refunds_have_an_exception_and_which(
+    trading: Installation, open_page: Opener
+) -> None:
+    def refunds() -> tuple[int, int]:
+        tile = httpx.get(f"{trading.plane}/v1/slas/refund_exception_rate").json()["tile"]
+        return tile["good"], tile["bad"]
+
+    trading.wait_for(lambda: refunds() == (1, 1), 120)
+    page = open_page(f"{trading.plane}/ui/returns")
+    rates = page.get_by_role("table", name="Refund exception rate by channel and provider")
+    for where in ("Everywhere", "web", "stripe"):
+        expect(rates.get_by_role("row", name=f"{where} 2 1 50.00%")).to_be_visible()
+    had = page.get_by_role("table", name="Refunds with an exception, the latest first")
+    expect(had.get_by_role("link")).to_have_text(["Refund F7010"])
+
+
+def states_of(of: Installation) -> set[tuple[str, str, int]]:
+    told = httpx.get(f"{of.plane}/v1/order-states?days=1").json()
+    return {(one["channel"], one["state"], one["came"]) for one in told}
+
+
+@pytest.mark.proves(222)
+def test_how_far_orders_have_come_and_where_they_stop(trading: Installation, open_page: Opener) -> None:
+    now = datetime.now(UTC)
+    happened: list[tuple[timedelta, Any]] = [
+        *((timedelta(hours=3), order(f"710{n}", channel="kiosk")) for n in range(4)),
+        *((timedelta(hours=3), stepped("released", f"710{n}")) for n in range(3)),
+        *((timedelta(hours=2), stepped("picked", f"710{n}")) for n in range(2)),
+    ]
+    body = [cloudevent(each, f"progress/{n}", at=now - ago) for n, (ago, each) in enumerate(happened)]
+    assert httpx.post(f"{trading.core}/v1/events", json=body, timeout=60).status_code == 202
+    trading.wait_for(lambda: ("kiosk", "picked", 2) in states_of(trading), 60)
+    page = open_page(f"{trading.plane}/ui/orders?channel=kiosk&days=1")
+    states = page.get_by_role("table", name="Orders by state, from first to last")
+    expect(states.get_by_role("row", name=re.compile("^Captured 4 100% of the orders . . . "))).to_be_visible()
+    expect(states.get_by_role("row", name=re.compile("^Reserved 4 100% of the orders 1 "))).to_be_visible()
+    expect(states.get_by_role("row", name="Released 3 75% of the orders 1 1 3 h 1 h 1 h")).to_be_visible()
+    expect(states.get_by_role("row", name=re.compile("^Picked 2 50% of the orders 2 . 2 h"))).to_be_visible()
+    expect(page.locator(".lead")).to_contain_text("in a state for longer than usual")
+    states.get_by_role("link", name="3 h").click()
+    expect(page.locator("h1")).to_have_text("Order 7102")
 
 
 @pytest.mark.proves(285)
@@ -247,7 +313,7 @@ def test_every_page_serves_those_who_hear_it_or_have_no_mouse(desks: Installatio
     assert wrong == []
 
 
-@pytest.mark.proves(224)
+@pytest.mark.proves(224, 226, 282)
 def test_the_lag_shows_on_the_page_while_the_erp_is_away(product: Installation, open_page: Opener) -> None:
     product.stop_erp()
     late = product.home / "late.csv"
@@ -264,6 +330,9 @@ def test_the_lag_shows_on_the_page_while_the_erp_is_away(product: Installation, 
     expect(refunds.last).to_contain_text("£5.00")
     page.get_by_role("link", name="Awaiting the ERP").click()
     expect(page.get_by_role("row", name=re.compile("600001"))).to_be_visible()
+    page.goto(f"{product.plane}/ui/flow")
+    to_erp = page.get_by_role("article").filter(has=page.get_by_role("heading", name="To the ERP"))
+    expect(to_erp).to_contain_text("it does not answer")
     product.start_erp()
     product.wait_until_drained()
     page.reload()
