@@ -1168,8 +1168,8 @@ on conflict (feed, channel, location) do update set heard_at = excluded.heard_at
 select coalesce(max(movement_id), 0) from core.movements
 
 -- name: skus_moved
--- SKUs of movements with higher numbers.
-select distinct sku from core.movement_lines where movement_id > %(since)s
+-- SKUs of movements with higher numbers; bounded at both ends, or a plan for any numbers reads the whole table.
+select distinct sku from core.movement_lines where movement_id > %(since)s and movement_id <= %(newest)s
 
 -- name: stock_of
 -- Stock of SKUs at every location.
@@ -1394,7 +1394,7 @@ select correlation_id, origin, order_id, channel, location, currency, captured_a
        paid_minor,
        case when provider = '' then amount_minor + tax_minor - paid_minor
             else (select coalesce(sum(value::bigint), 0)::bigint from jsonb_each_text(edited)) end,
-       coalesce((select erp_document from core.erp_documents where document_id = origin || ':sales_order/' || order_id),
+       coalesce((select erp_document from core.erp_documents where document_id = orders.origin || ':sales_order/' || orders.order_id),
                 ''),
        (select coalesce(json_agg(json_build_array(kind, owner, detail, opened_at) order by opened_at, kind), '[]')
         from core.exceptions

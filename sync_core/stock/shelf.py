@@ -53,7 +53,8 @@ class Shelves:
             newest = session.one("newest_movement")[0]
             data = load_standing(session, now)
             asked_about = bool(self._by_sku)
-            changed = [row[0] for row in session.rows("skus_moved", since=self._seen(now))] if asked_about else []
+            moved = session.rows("skus_moved", since=self._seen(now), newest=newest) if asked_about else []
+            changed = [row[0] for row in moved]
             with self._lock:
                 wanted = [sku for sku in changed if sku in self._by_sku]
             found = load_held(session, wanted) if wanted else {}
