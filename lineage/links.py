@@ -12,8 +12,8 @@ from lineage.rows import LinkedSumRow, LinkRow, SpanRow, moment, money
 from lineage.standing import Standings
 
 DEPTH: Final = 3
-NODES: Final = 200
-FAN: Final = 100
+NODES: Final = 100
+FAN: Final = 50
 """At each depth at most so many: what hangs on the first of a large settlement is seen as well."""
 _SETTLES: Final = "settles"
 _GIVES_BACK: Final = frozenset({"returns", "refunds"})

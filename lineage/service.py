@@ -132,6 +132,7 @@ class Lineage:
         near = {item.other for item in linked if item.depth == 1 and item.shares_lines}
         far = {item.other for item in linked} - near
         others = self._beside.submit(self._queries.spans_of, near) if near else None
+        sums_of_all = self._beside.submit(self._queries.linked_sums, identity) if cut else None
         rows = self._queries.spans_linked(far) if far else []
         spans: dict[str, list[SpanRow]] = {}
         for span in chain(own.result(), others.result() if others else (), rows):
@@ -145,7 +146,7 @@ class Lineage:
             journal=journal.result(),
             linked=linked,
             linked_cut=cut,
-            linked_sums=self._queries.linked_sums(identity) if cut else summed(linked),
+            linked_sums=sums_of_all.result() if sums_of_all else summed(linked),
         )
         return tell(material, self._standings, self._calendar, self.now())
 

@@ -1,4 +1,4 @@
--- spans_of: every span of the transactions {ids}, each span once.
+-- spans_of: every span of the transactions {ids}, each span once; what a settlement settles stands in the links.
 SELECT
     lower(hex(correlation_id)),
     lower(hex(span_id)),
@@ -33,7 +33,10 @@ SELECT
     source,
     keys,
     attrs,
-    arrayMap(event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs), events),
+    arrayMap(
+        event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs),
+        arrayFilter(event -> event.name != 'link' OR event.attrs['kind'] != 'settles', events)
+    ),
     dropped_attributes_count + dropped_events_count + dropped_links_count
 FROM spans
 WHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
