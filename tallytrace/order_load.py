@@ -58,7 +58,7 @@ def receipts() -> list[bytes]:
 
 def lifecycles(count: int, run: str) -> list[bytes]:
     """Orders of ten lines captured, paid and shipped, as bodies of requests, in the order in which they are sent."""
-    made = [_order(n, f"{run}-{n}") for n in range(count)]
+    made = [_order(n, run) for n in range(count)]
     bodies = []
     for first in range(0, count, ORDERS_PER_REQUEST):
         some = made[first : first + ORDERS_PER_REQUEST]
@@ -68,7 +68,7 @@ def lifecycles(count: int, run: str) -> list[bytes]:
 
 def orders(run: str) -> Ask:
     """One order a request, for POST /v1/orders."""
-    return lambda number: ("POST", "/v1/orders", msgspec.json.encode(_order(number, f"{run}-{number}")))
+    return lambda number: ("POST", "/v1/orders", msgspec.json.encode(_order(number, run)))
 
 
 def questions(skus: int) -> Ask:
@@ -138,15 +138,16 @@ def _asked(
     return answer.status, answer.read(), float(answer.headers.get("Retry-After", 0))
 
 
-def _order(number: int, order_id: str) -> OrderCaptured:
+def _order(number: int, run: str) -> OrderCaptured:
+    """Each run has customers of its own: who orders the same again is suspected of having done so by mistake."""
     lines = tuple(
         Line(sku=_sku(number * 7 + place * 211), quantity=1 + place % 3, amount_minor=1_000 * (1 + place % 3))
         for place in range(LINES)
     )
     net = sum(line.amount_minor for line in lines)
     return OrderCaptured(
-        origin="load", order_id=order_id, channel="web", location=_warehouse(number), currency="GBP",
-        customer_ref=f"c{number % 5_000}", tax_minor=net * TAX_PERCENT // 100, lines=lines,
+        origin="load", order_id=f"{run}-{number}", channel="web", location=_warehouse(number), currency="GBP",
+        customer_ref=f"{run}-c{number % 5_000}", tax_minor=net * TAX_PERCENT // 100, lines=lines,
     )  # fmt: skip
 
 
