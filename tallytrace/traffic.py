@@ -21,11 +21,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tallytrace.estate import incidents, payouts, story
+from tallytrace.estate.counting import counts
 from tallytrace.estate.incidents import Incident, Plan
 from tallytrace.estate.kinds import WHAT, Kind
-from tallytrace.estate.lives import Happening, Life, encode
+from tallytrace.estate.lives import Life
 from tallytrace.estate.payouts import File
 from tallytrace.estate.retailer import MARKETPLACES
+from tallytrace.estate.telling import Happening, encode
 from tallytrace.lifeline import end_with_parent
 from tallytrace.settings import BACKFILLING
 
@@ -38,6 +40,8 @@ MOST_EVENTS_PER_REQUEST: Final = 1_000
 FEEDS_BEFORE: Final = timedelta(minutes=8)
 POLL_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_QUIET_SECONDS: Final = 2.0
+QUIET_A_SECOND: Final = 10_000
 LONGEST_INCIDENT_SECONDS: Final = 86_400.0
 ROUNDS: Final = 100
 WAITING: Final = ("inbox_queued", "outbox_waiting", "spans_waiting")
@@ -99,6 +103,7 @@ class Traffic:
             sent += self._send(self._due(began))
             self._await_quiet()
         self._await_quiet(WAITING)
+        self._close_month(began)
         (self._home / BACKFILLING).unlink(missing_ok=True)
         (self._home / SIGHTS).write_bytes(msgspec.json.encode(story.sights(self._past, began)))
         log.info("history: %d events in %.1f s", sent, (self._clock() - began).total_seconds())
@@ -106,17 +111,29 @@ class Traffic:
 
     def _history(self, began: datetime) -> Iterator[Iterable[Happening] | File]:
         """In chapters, each told when the core has worked off the one before: its workers run side by side."""
-        yield story.opening(self._seed, began, self._days)
+        yield (opening := story.opening(self._seed, began, self._days))
         self._past = story.lives(self._seed, began, self._days)
-        yield story.store_weeks(self._seed, began, self._days)
-        yield from story.history(self._past, began)
-        yield story.order_lists(self._past, began)
-        self._insist("PUT", "/v1/mappings/bazaar", payouts.BAZAAR_MAPPING)
+        yield (delivered := story.deliveries(self._seed, began, self._days))
+        sold, back = story.history(self._past, began)
+        yield sold
+        yield back
+        moved = sorted([*opening, *delivered, *sold, *back], key=lambda each: each.at)
+        yield counts(self._seed, moved, story.count_days(began, self._days))
+        yield [*story.order_lists(self._past, began), *story.invoices(self._seed, delivered, began)]
+        self._insist("PUT", "/v1/mappings/walmart", payouts.WALMART_MAPPING)
         paid_out = payouts.payouts_of(self._past, (began - timedelta(days=self._days)).date(), began.date())
         yield from payouts.files(paid_out, "history", generated=True)
         yield from payouts.statement(paid_out, began.date(), "history")
         seconds = range(int(FEEDS_BEFORE.total_seconds()), 0, -1)
         yield (each for ago in seconds for each in story.signs_of_life(began - timedelta(seconds=ago)))
+
+    def _close_month(self, began: datetime) -> None:
+        """Finance closes the month before, once all that is told of it is."""
+        last = began.replace(day=1) - timedelta(days=1)
+        if last.date() < (began - timedelta(days=self._days)).date():
+            return
+        order = {"by": "finance", "reason": "month end", "accept_open": True}
+        self._insist("POST", f"/v1/periods/{last:%Y-%m}/close", msgspec.json.encode(order), "application/json")
 
     def _live(self, began: datetime) -> None:
         """What happened while the history was told belongs to it: its own time is its clock."""
@@ -216,12 +233,12 @@ class Traffic:
             if answer.is_client_error or (answer.is_success and answer.json()["state"] != "reading"):
                 return
 
-    def _insist(self, method: str, path: str, body: bytes) -> None:
+    def _insist(self, method: str, path: str, body: bytes, content_type: str = BATCH_TYPE) -> None:
         """Until it is accepted: events and settlements have an identity, so sending one twice is harmless."""
         pause = POLL_SECONDS
         while not self._stop.is_set():
             try:
-                answer = self._systems.core.request(method, path, content=body, headers={"Content-Type": BATCH_TYPE})
+                answer = self._systems.core.request(method, path, content=body, headers={"Content-Type": content_type})
             except httpx.HTTPError as error:
                 log.warning("core: %s: %s", type(error).__name__, error)
             else:
@@ -255,15 +272,17 @@ class Traffic:
                 continue
 
     def _await_quiet(self, waiting: Sequence[str] = ("inbox_queued",)) -> None:
-        """Until nothing of this waits in the core any more."""
-        while not self._stop.wait(POLL_SECONDS):
+        """Until nothing of this waits in the core any more; asked the less often the more there is."""
+        pause = POLL_SECONDS
+        while not self._stop.wait(pause):
             try:
                 status = self._systems.core.get("/v1/status").raise_for_status().json()
             except httpx.HTTPError as error:
                 log.warning("core: %s: %s", type(error).__name__, error)
                 continue
-            if not any(status[one] for one in waiting):
+            if not (left := sum(status[one] for one in waiting)):
                 return
+            pause = min(LONGEST_QUIET_SECONDS, POLL_SECONDS + left / QUIET_A_SECOND)
 
 
 def batches(happenings: list[Happening], most: int) -> Iterator[list[Happening]]:

@@ -146,7 +146,7 @@ class PeriodEnds:
         self._looked_on = dt.date.min
 
     def run_once(self) -> int:
-        """Look once a day; returns how many periods ended."""
+        """Look until there are entries, and then once a day; returns how many periods ended."""
         now = self._clock()
         if now.date() == self._looked_on:
             return 0
@@ -154,9 +154,11 @@ class PeriodEnds:
         starts, ends = bounds(period)
         with self._db.transaction() as session:
             rows = session.rows("end_periods", period=period, starts=starts, ends=ends)
-            save_spans(session, encode([_ended(f"{entity}/{period}", entity, ends, now) for (entity,) in rows]), now)
-        self._looked_on = now.date()
-        return len(rows)
+            ended = [entity for entity, is_new in rows if is_new]
+            save_spans(session, encode([_ended(f"{entity}/{period}", entity, ends, now) for entity in ended]), now)
+        if rows:
+            self._looked_on = now.date()
+        return len(ended)
 
 
 def _ended(number: str, entity: str, ends: dt.date, now: dt.datetime) -> Told:

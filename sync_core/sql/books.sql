@@ -19,11 +19,15 @@ order by period desc, legal_entity limit %(limit)s
 select state, closed_at from core.periods where legal_entity = %(entity)s and period = %(period)s
 
 -- name: end_periods
--- The legal entities with entries in a month that is over, each told once.
-insert into core.period_ends (legal_entity, period)
-select distinct legal_entity, %(period)s from core.journals where business_date between %(starts)s and %(ends)s
-on conflict do nothing
-returning legal_entity
+-- The legal entities with entries in a month that is over, and of which that has not been told before.
+with found as (
+    select distinct legal_entity from core.journals where business_date between %(starts)s and %(ends)s
+), told as (
+    insert into core.period_ends (legal_entity, period) select legal_entity, %(period)s from found
+    on conflict do nothing
+    returning legal_entity
+)
+select legal_entity, told.legal_entity is not null from found left join told using (legal_entity)
 
 -- name: save_period
 -- A period as it is now.

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from sync_core.messages import FeedReported, OrderCaptured, OrderStepped, PaymentSettlementAnnounced, StockLine
 from tallytrace.estate import payouts
 from tallytrace.estate.kinds import KINDS, Kind
-from tallytrace.estate.lives import LIVE, Happening, Life, Pace, happenings_of, life_of, line_of
+from tallytrace.estate.lives import LIVE, Life, Pace, life_of, line_of
 from tallytrace.estate.payouts import Amount, File, Payout
 from tallytrace.estate.retailer import (
     CARDS,
@@ -26,13 +26,14 @@ from tallytrace.estate.retailer import (
     promoted,
 )
 from tallytrace.estate.story import PROMOTED_UNITS, received
+from tallytrace.estate.telling import Happening, happenings_of
 
 SECONDS: Final[dict[Kind, float]] = {"erp-outage": 45}
 """How long an incident of the timetable lasts; any other lasts 60 s."""
 FIRST_AFTER: Final = 3.0
 EVERY: Final = 150.0
 """Seconds from the beginning of one incident of the timetable to that of the next."""
-THROTTLED: Final = "bazaar"
+THROTTLED: Final = "walmart"
 DIFFERS_EVERY: Final = 5
 SETTLES_WITHIN: Final = timedelta(seconds=20)
 AFTERWARDS: Final = Pace(
@@ -143,7 +144,7 @@ def _kept(
     """An order of one product that is neither cancelled nor held nor brought back."""
     lines = (line_of(product, 1),)
     life = life_of(chance, channel, location, at, next(numbers), pace, lines, collected=collected)
-    return msgspec.structs.replace(life, cancelled_at=None, reviewed_at=None, returned=None)
+    return msgspec.structs.replace(life, cancelled_at=None, reviewed_at=None, returned=None, announced=False)
 
 
 def _pickup(incident: Incident, seed: int, chance: Random) -> Iterator[Happening]:

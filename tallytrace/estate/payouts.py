@@ -17,11 +17,11 @@ AFTER: Final = dt.timedelta(days=2)
 """From the last day of a payout until it is stated."""
 PERIOD_DAYS: Final = {"amazon": 14}
 """Days that are paid out at once; other providers do so every day."""
-FEE_PPM: Final = {CARDS: 29_000, TILLS: 12_000, "amazon": 150_000, "bazaar": 120_000}
+FEE_PPM: Final = {CARDS: 29_000, TILLS: 12_000, "amazon": 150_000, "walmart": 120_000}
 MERCHANT: Final = "Estate"
 
-BAZAAR_MAPPING: Final = b"""
-origin = "bazaar"
+WALMART_MAPPING: Final = b"""
+origin = "walmart"
 types = { "Sale" = "sale", "Refund" = "refund", "Commission" = "commission" }
 [columns]
 settlement_id = "Payout"
@@ -157,7 +157,7 @@ def _side(amount_minor: int) -> dict[str, str]:
     return {f"Net {'Credit' if amount_minor > 0 else 'Debit'} (NC)": text(abs(amount_minor))}
 
 
-def _bazaar(payouts: Sequence[Payout]) -> Iterator[str]:
+def _walmart(payouts: Sequence[Payout]) -> Iterator[str]:
     yield "Payout,Date,Type,Amount,Currency,Reference,Payment,Order\n"
     for payout in payouts:
         for one in payout.amounts:
@@ -189,5 +189,5 @@ def _amazon(payout: Payout) -> bytes:
 _WRITERS: Final = {
     CARDS: ("stripe_payouts", _stripe),
     TILLS: ("adyen_settlement", _adyen),
-    "bazaar": ("bazaar", _bazaar),
+    "walmart": ("walmart", _walmart),
 }

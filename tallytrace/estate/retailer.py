@@ -1,4 +1,4 @@
-"""Who there is: stores, a web shop, two marketplaces, a returns platform, warehouses, payment providers."""
+"""Who there is: stores, a web shop, two marketplaces, a returns platform, regional warehouses, an ERP, providers."""
 
 from functools import cache
 from random import Random
@@ -14,10 +14,13 @@ LOCATIONS: Final = (*WAREHOUSES, *STORES)
 
 SHOP: Final = "shopify"
 RETURNS: Final = "returns-platform"
+ERP: Final = "erp"  # it has master data, and the invoices of suppliers
 CARDS: Final = "stripe"  # what is paid in the web shop
 TILLS: Final = "adyen"  # what is paid in the stores
-MARKETPLACES: Final = ("amazon", "bazaar")  # each its own origin, channel and provider
+MARKETPLACES: Final = ("amazon", "walmart")  # each its own origin, channel and provider
 ONLINE: Final = ("web", *MARKETPLACES)
+SERVED: Final = {"web": LOCATIONS, "amazon": WAREHOUSES, "walmart": (*WAREHOUSES, FLAGSHIP)}
+"""The locations whose stock a channel sells; the web shop's customers are sent it from stores too, or fetch it."""
 
 PRODUCTS: Final = 40
 ASSORTMENT: Final = 12
@@ -62,8 +65,8 @@ def assortment(seed: int, location: str) -> tuple[Product, ...]:
 
 
 def keeper(location: str) -> str:
-    """The system that knows what comes to a location and leaves it: one for the warehouses, a till server a store."""
-    return "wms" if location in WAREHOUSES else f"pos:{location.lower()}"
+    """The system that knows what comes to a location and leaves it: a regional WMS, or the till server of a store."""
+    return f"{'wms' if location in WAREHOUSES else 'pos'}:{location.lower()}"
 
 
 def shown_in(location: str) -> tuple[str, ...]:

@@ -20,20 +20,23 @@ from sync_core.messages import (
     ControlTotalStated,
     Event,
     FeedReported,
+    FinanceRecorded,
     LocationRegistered,
     StockAdjusted,
     StockLine,
     StockReceived,
 )
-from sync_core.returns.messages import RefundIssued, ReturnReceived
+from sync_core.returns.messages import ReturnEvent, ReturnReasonMapped
 from tallytrace.estate import rhythm
-from tallytrace.estate.lives import LIVE, PAST, Happening, Life, draw, draw_scarce, happenings_of
+from tallytrace.estate.lives import LIVE, PAST, Life, draw, draw_scarce
 from tallytrace.estate.retailer import (
     CURRENCY,
-    FLAGSHIP,
+    ERP,
     LOCATIONS,
     MARKETPLACES,
     ONLINE,
+    RETURNS,
+    SERVED,
     STORES,
     WAREHOUSES,
     Product,
@@ -42,6 +45,7 @@ from tallytrace.estate.retailer import (
     promoted,
     shown_in,
 )
+from tallytrace.estate.telling import REASONS, Happening, happenings_of
 
 DAYS: Final = 30
 ORDERS_A_DAY: Final = 500
@@ -49,6 +53,9 @@ HOUR: Final = 3_600
 DETAILED: Final = timedelta(days=2)
 """Of older orders only those steps are told that something depends on."""
 DELIVERED_AT: Final = time(6)
+INVOICED_AFTER: Final = timedelta(days=3)
+INVOICED_AT: Final = time(9)
+DEARER_SHARE: Final = 0.2
 SCARCE_EVERY_HOURS: Final = 72
 WAITING_SINCE: Final = timedelta(minutes=20)
 FEED_SECONDS: Final = {"wms": 10, "pos": 120}
@@ -58,7 +65,6 @@ OPENING: Final = {True: 20_000, False: 120}
 """Units of each product in a warehouse, and in a store: more than thirty days sell."""
 PROMOTED_UNITS: Final = 20
 ACKNOWLEDGE_SECONDS: Final = {"past": 3_600, "live": 45}
-MASTER_DATA: Final = "master-data"
 
 
 class Sights(Struct, frozen=True):
@@ -74,10 +80,11 @@ def opening(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
     at = _first_hour(now, days) - timedelta(hours=1)
     told = [_master(at, f"location/{location}", _location(location)) for location in LOCATIONS]
     for channel in ONLINE:
-        places = (*WAREHOUSES, FLAGSHIP) if channel == MARKETPLACES[-1] else WAREHOUSES
-        served = ChannelServed(origin=MASTER_DATA, channel=channel, locations=places)
+        served = ChannelServed(origin=ERP, channel=channel, locations=SERVED[channel])
         told.append(_master(at, f"served/{channel}", served))
     told += _terms(at, "past")
+    told += [_master(at, f"reason/{code}", ReturnReasonMapped(origin=RETURNS, code=code, reason=reason))
+             for code, reason in REASONS.items()]  # fmt: skip
     told += [_receipt(seed, at, location, OPENING[location in WAREHOUSES], opening=True) for location in LOCATIONS]
     line = StockLine(sku=promoted(seed).sku, quantity=PROMOTED_UNITS, unit_cost_minor=promoted(seed).cost_minor)
     return [*told, received(at, "DC1", (line,), "OP-PROMO", opening=True)]
@@ -99,23 +106,33 @@ def history(told: Iterable[Life], now: datetime) -> tuple[list[Happening], list[
     sold: list[Happening] = []
     back: list[Happening] = []
     for each in found:
-        (back if isinstance(each.event, ReturnReceived | RefundIssued) else sold).append(each)
+        (back if isinstance(each.event, ReturnEvent) else sold).append(each)
     return sorted(sold, key=lambda each: each.at), sorted(back, key=lambda each: each.at)
 
 
-def store_weeks(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
-    """Each store's delivery in the morning and its cycle count in the evening, on one day of each week."""
-    first = _first_hour(now, days).date()
+def deliveries(seed: int, now: datetime, days: int = DAYS) -> list[Happening]:
+    """What suppliers bring each store in the morning of its day of the week."""
     told = []
-    for day in (first + timedelta(days=number) for number in range(1, days + 1)):
-        for place in range(day.toordinal() % 7, len(STORES), 7):
-            store = STORES[place]
-            morning = datetime.combine(day, DELIVERED_AT, UTC) + timedelta(seconds=place)
-            chance = Random(f"{seed}:{store}:{day}")
-            lines = tuple(_stock_line(each, 2) for each in chance.sample(assortment(seed, store), 3))
-            told.append(received(morning, store, lines, f"GR-{store}-{day:%Y%m%d}"))
-            told.append(_adjustment(seed, chance, morning + timedelta(hours=12), store))
-    return sorted((each for each in told if each.at < now), key=lambda each: each.at)
+    for morning, store in _store_days(now, days):
+        chance = Random(f"{seed}:{store}:{morning.date()}")
+        lines = tuple(_stock_line(each, 2) for each in chance.sample(assortment(seed, store), 3))
+        told.append(received(morning, store, lines, f"GR-{store}-{morning:%Y%m%d}"))
+    return [each for each in told if each.at < now]
+
+
+def invoices(seed: int, delivered: Iterable[Happening], now: datetime) -> list[Happening]:
+    """What suppliers ask for each day's deliveries, as the ERP takes it; now and then it is not what was agreed."""
+    owed: defaultdict[date, int] = defaultdict(int)
+    for each in delivered:
+        if isinstance(each.event, StockReceived) and each.at.date() + INVOICED_AFTER < now.date():
+            owed[each.at.date()] += sum(line.quantity * (line.unit_cost_minor or 0) for line in each.event.lines)
+    return [_invoice(on, worth, Random(f"{seed}:invoice:{on}")) for on, worth in owed.items()]
+
+
+def count_days(now: datetime, days: int = DAYS) -> list[tuple[datetime, str]]:
+    """When each store counts: in the evening of its day of the week."""
+    evenings = ((morning + timedelta(hours=12), store) for morning, store in _store_days(now, days))
+    return [one for one in evenings if one[0] < now]
 
 
 def order_lists(told: Iterable[Life], now: datetime) -> list[Happening]:
@@ -130,8 +147,8 @@ def order_lists(told: Iterable[Life], now: datetime) -> list[Happening]:
 def going_live(at: datetime, urls: dict[str, str]) -> list[Happening]:
     """The marketplaces are told what they may sell from now on, and want to hear of their orders sooner."""
     return _terms(at, "live") + [
-        Happening(at, MASTER_DATA, f"connected/{channel}/{at:%Y%m%dT%H%M%S}",
-                  ChannelConnected(origin=MASTER_DATA, channel=channel, url=url, requests_per_second=2))
+        Happening(at, ERP, f"connected/{channel}/{at:%Y%m%dT%H%M%S}",
+                  ChannelConnected(origin=ERP, channel=channel, url=url, requests_per_second=2))
         for channel, url in urls.items()
     ]  # fmt: skip
 
@@ -183,6 +200,22 @@ def sights(told: Sequence[Life], now: datetime) -> Sights:
     return Sights(shipped.order_id, returned.return_id, waiting.order_id)
 
 
+def _store_days(now: datetime, days: int) -> Iterator[tuple[datetime, str]]:
+    first = _first_hour(now, days).date()
+    for day in (first + timedelta(days=number) for number in range(1, days + 1)):
+        for place in range(day.toordinal() % 7, len(STORES), 7):
+            yield datetime.combine(day, DELIVERED_AT, UTC) + timedelta(seconds=place), STORES[place]
+
+
+def _invoice(on: date, received_minor: int, chance: Random) -> Happening:
+    more_minor = received_minor // 200 if chance.random() < DEARER_SHARE else 0
+    event = FinanceRecorded(
+        origin=ERP, document_id=f"SI-{on:%Y%m%d}", kind="supplier_invoice", currency=CURRENCY,
+        amounts={"received": received_minor, "amount": received_minor + more_minor},
+    )  # fmt: skip
+    return Happening(datetime.combine(on + INVOICED_AFTER, INVOICED_AT, UTC), ERP, f"invoice/{on}", event)
+
+
 def _first_hour(now: datetime, days: int) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
 
@@ -203,17 +236,20 @@ def _count(chance: Random, mean: float) -> int:
 
 def _location(location: str) -> LocationRegistered:
     is_store = location not in WAREHOUSES
-    return LocationRegistered(origin=MASTER_DATA, location=location, kind="store" if is_store else "warehouse")
+    return LocationRegistered(
+        origin=ERP, location=location, kind="store" if is_store else "warehouse", stock_source=keeper(location),
+        goods_to_erp=not is_store,
+    )  # fmt: skip
 
 
 def _master(at: datetime, what: str, event: Event) -> Happening:
-    return Happening(at, MASTER_DATA, what, event)
+    return Happening(at, ERP, what, event)
 
 
 def _terms(at: datetime, era: str) -> list[Happening]:
     return [
         _master(at, f"terms/{channel}/{era}",
-                ChannelTermsSet(origin=MASTER_DATA, channel=channel, acknowledge_seconds=ACKNOWLEDGE_SECONDS[era]))
+                ChannelTermsSet(origin=ERP, channel=channel, acknowledge_seconds=ACKNOWLEDGE_SECONDS[era]))
         for channel in MARKETPLACES
     ]  # fmt: skip
 

@@ -17,12 +17,13 @@ from sync_core.reconciliation.reconcile import compare
 from sync_core.settlements import staging
 from sync_core.settlements.matching import Matcher
 from tallytrace.estate import payouts
+from tallytrace.estate.counting import counts
 from tallytrace.estate.incidents import Incident, disturbed, plan_of, store_of
 from tallytrace.estate.kinds import KINDS, Kind
-from tallytrace.estate.lives import FAILS, Happening, encode
 from tallytrace.estate.payouts import File
 from tallytrace.estate.retailer import keeper
-from tallytrace.estate.story import history, live, lives, opening, order_lists, store_weeks
+from tallytrace.estate.story import count_days, deliveries, history, invoices, live, lives, opening, order_lists
+from tallytrace.estate.telling import FAILS, Happening, encode
 from tests.core import Core, later
 
 NOW = dt.datetime(2026, 3, 4, 11, 23, 45, tzinfo=dt.UTC)
@@ -47,7 +48,7 @@ def give(core: Core, directory: Path, files: list[File]) -> None:
         path.write_bytes(file.body)
         with core.db.transaction() as session:
             if file.connector not in SETTLEMENT_FILES:
-                session.run("save_mapping", name=file.connector, body=payouts.BAZAAR_MAPPING.decode(), now=core.now)
+                session.run("save_mapping", name=file.connector, body=payouts.WALMART_MAPPING.decode(), now=core.now)
             session.run("start_file", connector=file.connector, name=file.name, sha256=file.name, shift_weeks=0,
                         generated=file.generated, now=core.now)  # fmt: skip
         run = core.one("select max(run) from core.files")
@@ -66,7 +67,10 @@ def traded(core: Core, tmp_path: Path) -> Core:
     core.now = NOW
     told = lives(SEED, NOW, DAYS, ORDERS_A_DAY)
     sold, back = history(told, NOW)
-    chapters = [opening(SEED, NOW, DAYS), store_weeks(SEED, NOW, DAYS)[::10], sold, back, order_lists(told, NOW)]
+    chapters = [opening(SEED, NOW, DAYS), delivered := deliveries(SEED, NOW, DAYS)[::10], sold, back]
+    moved = sorted((each for chapter in chapters for each in chapter), key=lambda each: each.at)
+    chapters.append(list(counts(SEED, moved, count_days(NOW, DAYS)[::10])))
+    chapters.append([*order_lists(told, NOW), *invoices(SEED, delivered, NOW)])
     count = sum(tell(core, chapter) for chapter in chapters)
     stated = payouts.payouts_of(told, (NOW - dt.timedelta(days=DAYS)).date(), NOW.date())
     past = payouts.files(stated, "h", generated=True)
@@ -119,12 +123,15 @@ def test_thirty_days_and_what_goes_wrong_in_them_are_explained(traded: Core, tmp
     assert open_exceptions(traded).keys() <= STEPS | {"backorder"}
     assert unexplained(traded) == []
     assert traded.faults() == []
+    counted, wrong = traded.rows("select sum(lines), sum(lines - accurate) from core.counts")[0]
+    assert counted > 200 > 20 * wrong, "the estate knows what stands on its shelves"
+    assert traded.one("select count(*) from core.journals where document = 'supplier_invoice'") > 5
     found: dict[str, bool] = dict(
         traded.rows("""
         select origin, bool_or(open_minor <> 0)
         from core.settlement_lines join core.settlements using (settlement) group by 1""")
     )
-    assert found == dict.fromkeys(("gb33bukb20201555555555", "adyen", "amazon", "bazaar", "stripe"), False)
+    assert found == dict.fromkeys(("gb33bukb20201555555555", "adyen", "amazon", "walmart", "stripe"), False)
 
     before = open_exceptions(traded)
     incidents = play(traded, tmp_path, KINDS)
@@ -134,7 +141,7 @@ def test_thirty_days_and_what_goes_wrong_in_them_are_explained(traded: Core, tmp
     }  # fmt: skip
     assert left["identity_conflict"] > 0, "the second webhook of an order said something else"
     assert duplicates(traded, "shopify") > 0, "and others the same"
-    opened = Counter(traded.rows("select kind, left(entity_id, 2) = 'BZ', state from core.exceptions"))
+    opened = Counter(traded.rows("select kind, left(entity_id, 4) = '1080', state from core.exceptions"))
     assert opened["backorder", True, "resolved"] == 1, "sold by the marketplace after it was picked up"
     assert opened["backorder", False, "resolved"] >= 20, "promoted before the stock was there, supplied afterwards"
     assert opened["acknowledged_failed", True, "resolved"] > 0, "throttled, and acknowledged in the end"

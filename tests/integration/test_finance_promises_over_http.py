@@ -99,7 +99,10 @@ class Finance:
         self.estate.tell(goods_in(document, {"S1": 5}, location="ST9"), source="tills", at=at)
 
     def end_periods(self, on: dt.datetime) -> None:
-        assert PeriodEnds(self._core.db, lambda: on).run_once() == 1
+        assert self.period_ends(on).run_once() == 1
+
+    def period_ends(self, on: dt.datetime) -> PeriodEnds:
+        return PeriodEnds(self._core.db, lambda: on)
 
     def close(self, period: str) -> None:
         asked = {"by": "ann", "reason": "all is in", "accept_open": True}
@@ -127,6 +130,10 @@ def told(story: Finance, erp: Erp) -> None:
     for channel, day in NEW.items():
         story.serve(channel, dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC))
     story.at(0, 9)
+    watching = story.period_ends(dt.datetime(2025, 12, 9, tzinfo=dt.UTC))
+    assert watching.run_once() == 0
+    story.sell("nov", dt.datetime(2025, 11, 20, 12, tzinfo=dt.UTC))
+    assert [watching.run_once() for _ in range(2)] == [1, 0], "entries that come later on the same day"
     for month, name in ((12, "dec"), (1, "jan"), (2, "feb")):
         story.sell(name, dt.datetime(2026 - (month == 12), month, 20, 12, tzinfo=dt.UTC))
     for ended in ("2026-01-01", "2026-02-01", "2026-03-01"):

@@ -15,7 +15,7 @@ import pytest
 from sync_core.messages import FeedReported, Message, OrderCaptured, from_cloudevents
 from tallytrace.estate.incidents import Incident, disturbed, plan_of, store_of, timetable
 from tallytrace.estate.kinds import KINDS, WHAT, Kind
-from tallytrace.estate.story import live, lives, store_weeks
+from tallytrace.estate.story import deliveries, live, lives
 from tallytrace.settings import BACKFILLING
 from tallytrace.traffic import ASKED, BEGUN, SIGHTS, Asked, Systems, Traffic
 
@@ -93,15 +93,15 @@ def test_history_then_feeds_then_live_and_nothing_twice_or_lost(tmp_path: Path) 
     assert not (tmp_path / BACKFILLING).exists(), "what is told is measured from then on"
     identities = [(each.source, each.event_id) for each in core.accepted]
     assert len(set(identities)) == len(identities)
-    deliveries = {each.event_id for each in store_weeks(3, began, 3)}
-    assert deliveries <= {each.event_id for each in core.accepted}
+    delivered = {each.event_id for each in deliveries(3, began, 3)}
+    assert delivered <= {each.event_id for each in core.accepted}
     first_feed = next(at for at, each in enumerate(core.accepted) if isinstance(each.event, FeedReported))
     assert first_feed == core.at_quiet[-5], "all else is worked off before feeds are told"
     assert all(each.occurred_at < began for each in core.accepted[:first_feed])
-    assert core.files[0] == "/v1/mappings/bazaar"
+    assert core.files[0] == "/v1/mappings/walmart"
     assert all(one.endswith("?generated=true") for one in core.files[1:])
     assert erp.told[:2] == [{"requests_per_second": 8, "max_concurrent": 2}, {"latency_ms": 25, "fail_share": 0.04}]
-    assert marketplaces.told == [{"channel": "bazaar", "seconds": 5.0}]
+    assert marketplaces.told == [{"channel": "walmart", "seconds": 5.0}]
     [begun] = (msgspec.json.decode(line, type=Incident) for line in (tmp_path / BEGUN).read_bytes().splitlines())
     assert (begun.kind, begun.seconds) == ("marketplace-throttling", 5)
     assert msgspec.json.decode((tmp_path / SIGHTS).read_bytes()).keys() == {
