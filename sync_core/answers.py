@@ -52,7 +52,9 @@ class LaneStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken."""
+    """What waits inside the sync core. ``oldest_waiting_seconds`` is of the journals that the ERP has not taken;
+    ``days_to_reconcile`` are business days that have ended and of which something changed since they were reconciled.
+    """
 
     inbox_queued: int
     inbox_parked: int
@@ -63,6 +65,7 @@ class Status(Struct, frozen=True):
     outbox_refused: int
     spans_waiting: int
     exceptions_open: int
+    days_to_reconcile: int
     erp: Literal["up", "down", "none"]
     outbox_lanes: list[LaneStatus]
     erp_problem: str = ""

@@ -241,13 +241,14 @@ def status(state: State) -> Status:
     """What waits, and since when."""
     core = core_of(state)
     with core.db.transaction() as session:
-        queued, parked, dead, waiting, oldest, retrying, refused, spans, opened = session.one("lag", now=core.clock())
+        *counted, opened, days = session.one("lag", now=core.clock())
         by_lane = lanes(session, core.clock())
     down = [one for one in core.erps if not one.up]
     erp: Literal["up", "down", "none"] = "down" if down else "up" if core.erps else "none"
     problem = "; ".join(f"{one.name}: {one.problem}" if one.name else one.problem for one in down)
+    queued, parked, dead, waiting, oldest, retrying, refused, spans = counted
     return Status(
-        queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, erp, by_lane, problem
+        queued, parked, dead, waiting, float(oldest or 0), retrying, refused, spans, opened, days, erp, by_lane, problem
     )
 
 

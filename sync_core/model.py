@@ -31,7 +31,7 @@ ExceptionKind = Literal[
     "shipment_not_confirmed", "shipment_confirmed_failed", "suspected_duplicate", "reservation_lapsed",
     "movements_damaged", "account_claimed",
     "settlement_refused", "settlement_unknown_fee", "settlement_line_unmatched", "settlement_missing",
-    "payout_missing", "bank_line_unmatched", "chargeback",
+    "payout_missing", "deposit_missing", "deposit_short", "bank_line_unmatched", "chargeback",
     "return_held", "return_item_parked", "return_short", "return_reason_unmapped", "refund_without_receipt",
     "refund_before_inspection", "refund_not_earned", "refund_wrong_tender", "refund_differs", "refund_failed",
     "gift_card_overdrawn", "gift_card_differs", "fact_refused",

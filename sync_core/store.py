@@ -803,15 +803,15 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
     session.copy(
         "erp_documents",
         (
-            "document_id", "kind", "erp", "lane", "correlation_id", "origin", "document", "entity_id", "business_date",
-            "channel", "location", "currency", "worth_minor", "event_source", "event_id", "provenance", "clock_offset",
-            "due_at", "body", "not_before", "queued_at",
+            "document_id", "kind", "erp", "legal_entity", "lane", "correlation_id", "origin", "document", "entity_id",
+            "business_date", "channel", "location", "currency", "worth_minor", "event_source", "event_id",
+            "provenance", "clock_offset", "due_at", "body", "not_before", "queued_at",
         ),
         chain(
             (
                 (
-                    j.journal_id, "journal", unit.rules.erp(j.document, j.legal_entity), unit.rules.lane(j.document),
-                    j.correlation_id,
+                    j.journal_id, "journal", unit.rules.erp(j.document, j.legal_entity), j.legal_entity,
+                    unit.rules.lane(j.document), j.correlation_id,
                     j.journal_id.removesuffix(f":{j.document}/{j.entity_id}"), j.document, j.entity_id,
                     j.business_date, j.channel, j.location, j.currency, j.total_minor, message.source,
                     message.event_id, message.provenance, offset, j.due_at, erp_body(j), now, now,
@@ -821,13 +821,13 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
             ),
             (
                 (
-                    one.document_id, one.kind,
-                    unit.rules.erp(one.document, unit.rules.entity(one.channel, one.location)), one.lane,
+                    one.document_id, one.kind, unit.rules.erp(one.document, entity), entity, one.lane,
                     one.correlation_id, one.origin, one.document, one.entity_id, message.business_date, one.channel,
                     one.location, one.currency, one.worth_minor, message.source, message.event_id, message.provenance,
                     offset, one.due_at, one.body, now, now,
                 )
                 for one, message, offset in unit.for_erp
+                for entity in [unit.rules.entity(one.channel, one.location)]
             ),
         ),
     )  # fmt: skip

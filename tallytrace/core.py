@@ -140,7 +140,7 @@ def _waiting_for(db: Store) -> list[str]:
 
 def _metrics(db: Store) -> list[health.Metric]:
     with db.transaction() as session:
-        queued, parked, dead, waiting, oldest, _, refused, spans, opened = session.one("lag", now=clock.wall())
+        queued, parked, dead, waiting, oldest, _, refused, spans, opened, days = session.one("lag", now=clock.wall())
         told = channels(session, clock.wall())
         by_lane = api.lanes(session, clock.wall())
     figures = (
@@ -156,6 +156,7 @@ def _metrics(db: Store) -> list[health.Metric]:
         ("tallytrace_channels_down", "channels that take nothing", sum(c.state == "down" for c in told)),
         ("tallytrace_span_batches_waiting", "batches of spans the collector has not acknowledged", spans),
         ("tallytrace_exceptions_open", "exceptions that nobody resolved", opened),
+        ("tallytrace_days_to_reconcile", "ended business days that changed since they were reconciled", days),
     )  # fmt: skip
     return [
         *(health.Metric(name, "gauge", meaning, float(value)) for name, meaning, value in figures),

@@ -84,7 +84,7 @@ def _judged(product: Product, faults: list[Fault], console: Console) -> Verdict:
         time.sleep(POLL_SECONDS)
         lag = remote.read(f"{product.core_url}/v1/status", Status)
         verdict = judge(faults, _raised(product))
-        moving = lag.inbox_queued + lag.spans_waiting + lag.outbox_waiting
+        moving = lag.inbox_queued + lag.spans_waiting + lag.outbox_waiting + lag.days_to_reconcile
         if (not moving and verdict.passed and verdict == before) or time.monotonic() > deadline:
             return verdict
         if verdict != before:

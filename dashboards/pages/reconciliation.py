@@ -49,7 +49,7 @@ LEVELS: Final[dict[str, tuple[str, str, str]]] = {
     "L1": ("Documents to journal", "documents", "our journal"),
     "L2": ("Journal to ERP", "our journal", "the ERP"),
     "L3": ("Clearing to settlements", "clearing accounts", "settlements"),
-    "L4": ("Payouts to bank", "payouts", "the bank"),
+    "L4": ("In transit to bank", "payouts and cash", "the bank"),
     "L5": ("Stock and returns owed", "what is there and owed", "their accounts"),
 }
 """Of each level: its name and its two sides."""

@@ -116,7 +116,7 @@ def _points(
 ) -> list[ClosePoint]:
     values = {"entity": entity, "starts": starts, "ends": ends, "now": now, "limit": SHOWN}
     accounts = rules.accounts
-    values |= {"clearing": rules.clearing(""), "accounts": [accounts.payouts_in_transit, accounts.bank_unidentified,
+    values |= {"clearing": rules.clearing(""), "accounts": [*rules.banked, accounts.bank_unidentified,
                                                             rules.settlement["unknown"]]}  # fmt: skip
     points = []
     for name, statement in _POINTS.items():

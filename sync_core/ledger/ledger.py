@@ -39,6 +39,7 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     clearing: str
     receivable: str
     payouts_in_transit: str
+    cash_in_transit: str
     inventory: str
     with_carriers: str
     return_pending: str
@@ -177,9 +178,14 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
             and journal.total_minor < rule.below_minor
         )
 
+    @property
+    def banked(self) -> tuple[str, str]:
+        """Accounts of what is on its way to the bank, which a statement of the bank settles."""
+        return self.accounts.payouts_in_transit, self.accounts.cash_in_transit
+
     def opens(self, document: str, account: str) -> bool:
         """Whether a posting of a document to an account is something that a settlement has to match."""
-        if account == self.accounts.payouts_in_transit:
+        if account in self.banked:
             return document == "settlement" or document in self.facts
         return account.startswith(self.clearing("")) and document not in SETTLES
 

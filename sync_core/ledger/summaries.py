@@ -52,7 +52,7 @@ class Summaries:
         identity = correlation_id(ORIGIN, entity_id)
         if lines:
             session.run(
-                "add_erp_summary", id=summary_id, erp=self._rules.erp("summary", entity),
+                "add_erp_summary", id=summary_id, erp=self._rules.erp("summary", entity), legal_entity=entity,
                 lane=self._rules.lane("summary"), identity=identity, origin=ORIGIN, entity_id=entity_id, day=day,
                 location=location, currency=currency, worth=worth, due_at=due_at,
                 body=msgspec.json.encode(body), now=now,

@@ -107,7 +107,7 @@ def checks(session: Session, rules: PostingRules | None = None) -> list[Check]:
     ]
     rules = rules or load_rules()
     accounts = rules.accounts
-    held = {"clearing": accounts.clearing.format(provider=""), "in_transit": accounts.payouts_in_transit,
+    held = {"clearing": accounts.clearing.format(provider=""), "banked": list(rules.banked),
             "unidentified": accounts.bank_unidentified}  # fmt: skip
     to_settle = session.rows("held_and_open", **held)
     settled = len(to_settle)

@@ -120,7 +120,7 @@ def compare(session: Session, posting: PostingRules, days: Sequence[dt.date]) ->
     accounts = posting.accounts
     values = {
         "days": list(days), "on": max(days), "limit": MOST_ENTRIES, "clearing": posting.clearing(""),
-        "in_transit": accounts.payouts_in_transit, "refunds": accounts.refunds_approved,
+        "banked": list(posting.banked), "cash": accounts.cash_in_transit, "refunds": accounts.refunds_approved,
         "cards": accounts.gift_cards, "bucket": AT_COST,
         "account": [_account(posting, bucket) for bucket in AT_COST],
     }  # fmt: skip

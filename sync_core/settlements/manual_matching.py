@@ -66,7 +66,7 @@ def decide(
 ) -> Decided:
     """Raises DecisionRefused for what is not open, does not belong together, or is above the limit."""
     session.run("lock_matching")
-    lines, items = _chosen(session, wanted)
+    lines, items = _chosen(session, wanted, posting)
     rest = sum(one.open_minor for one in items) - sum(one.open_minor for one in lines)
     worth = abs(rest) if action == "match" else sum(abs(one.open_minor) for one in [*lines, *items])
     if worth > rules.write_off_limit_minor:
@@ -82,7 +82,7 @@ def _currency(lines: list[Side], items: list[Side]) -> str:
     return (lines or items)[0].currency
 
 
-def _chosen(session: Session, wanted: Decision) -> tuple[list[Side], list[Side]]:
+def _chosen(session: Session, wanted: Decision, posting: PostingRules) -> tuple[list[Side], list[Side]]:
     about = {row[0]: row for row in session.rows("chosen_settlements", ids=list(wanted.lines))} if wanted.lines else {}
     lines = [
         Side(row[0], row[1], row[2], row[3], about[row[0]][1], about[row[0]][2], about[row[0]][3], row[5])
@@ -95,7 +95,9 @@ def _chosen(session: Session, wanted: Decision) -> tuple[list[Side], list[Side]]
             raise DecisionRefused(f"{field} {missing or list(asked)} are not open, or named twice", field)
     if not (lines or items):
         raise DecisionRefused("name lines, items, or both", "lines")
-    if len({(one.account, one.currency) for one in [*lines, *items]}) > 1:
+    to_bank = posting.accounts.payouts_in_transit
+    sides = {(to_bank if one.account in posting.banked else one.account, one.currency) for one in [*lines, *items]}
+    if len(sides) > 1:
         raise DecisionRefused("they are not of one account and one currency", "items")
     return lines, items
 
@@ -142,7 +144,7 @@ def _write_off(
         number = session.one("last_match")[0]
         step = Step(unit, matching.cause(side.origin, f"write off/{number}", now.date(), now), now, dt.timedelta())
         owed = side.open_minor if item_id is not None else -side.open_minor
-        bank = line_id is not None and side.account == posting.accounts.payouts_in_transit
+        bank = line_id is not None and side.account in posting.banked
         account = posting.accounts.bank_unidentified if bank else side.account
         made = step.message.provenance
         step.post(

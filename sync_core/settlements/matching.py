@@ -103,6 +103,7 @@ class Told(Struct, frozen=True):
     line_exception: str
     line_open: int
     item_id: int
+    account: str
     correlation_id: bytes
     origin: str
     document: str
@@ -157,6 +158,8 @@ class Matcher:
             if not (left := session.one("lines_to_match")[0]):
                 return 0
             session.run("sort_in_memory")
+            accounts = self._posting.accounts
+            session.run("name_cash", payouts=accounts.payouts_in_transit, cash=accounts.cash_in_transit)
             total = 0
             for rule in self._rules.rules:
                 done = _apply(session, rule, self._rules.version, self._clock())
@@ -267,11 +270,13 @@ class Matcher:
 
     def _raise_item(self, unit: Unit, row: Row) -> str:
         item_id, account, currency, open_minor, reference, origin, identity, on, document, order_id, partly = row
-        in_transit = account == self._posting.accounts.payouts_in_transit
+        accounts = self._posting.accounts
         kind: ExceptionKind = "settlement_missing"
-        if in_transit:
-            kind = "payout_short" if partly else "payout_missing"
-        what = f"payout {reference}" if in_transit else f"{document} {order_id}, {reference}"
+        what = f"{document} {order_id}, {reference}"
+        if account == accounts.payouts_in_transit:
+            kind, what = "payout_short" if partly else "payout_missing", f"payout {reference}"
+        elif account == accounts.cash_in_transit:
+            kind, what = "deposit_short" if partly else "deposit_missing", f"cash {reference}"
         step = self._step_at(unit, "overdue", f"item/{item_id}/{kind}", on)
         step.raise_exception(
             kind, origin=origin, correlation_id=identity, entity="item", entity_id=f"{reference}/{item_id}",
@@ -394,20 +399,23 @@ def _processor(step: Step, about: Settlement, told: Sequence[Told]) -> None:
 
 
 def _bank(step: Step, about: Settlement, told: Sequence[Told]) -> None:
-    """What the bank paid in is identified: the payout is no longer in transit."""
+    """What the bank took in is identified: the payout, or the cash, is no longer in transit."""
     accounts, made = step.rules.accounts, step.message.provenance
     for one in told:
         entry = one.entry or f"{about.settlement_id}/{one.position}"
-        milestone = "banked" if one.item_open == 0 else ""
-        about_entry = {"amount_minor": one.amount_minor, "bank_line_id": entry, "payout_id": one.reference}
-        step.tell(_match_hop(about, one, one.amount_minor, "settlement.bank", "settlement", milestone, about_entry))
+        about_entry = {"amount_minor": one.amount_minor, "bank_line_id": entry}
+        payout = one.account == accounts.payouts_in_transit
+        milestone = "banked" if payout and one.item_open == 0 else ""
+        about_entry |= {"payout_id": one.reference} if payout else {}
+        entity = "settlement" if payout else "fact"
+        step.tell(_match_hop(about, one, one.amount_minor, "settlement.bank", entity, milestone, about_entry))
         step.post(
             origin=about.origin, correlation_id=one.correlation_id, document="bank_match",
             entity_id=f"{entry}/{one.match_id}", channel=about.origin, location="", currency=one.currency,
             lines=[
                 JournalLine(accounts.bank_unidentified, one.amount_minor, made),
                 JournalLine(accounts.settlement_differences, one.difference_minor, made),
-                JournalLine(accounts.payouts_in_transit, -one.amount_minor - one.difference_minor, made),
+                JournalLine(one.account, -one.amount_minor - one.difference_minor, made),
             ],
         )  # fmt: skip
         _close(step, about, [one])
@@ -431,7 +439,7 @@ def _close(step: Step, about: Settlement, parts: Sequence[Told]) -> None:
     """What was overdue and is settled is nobody's any more."""
     one = parts[-1]
     why = f"matched with {about.settlement_id}: {one.rule}"
-    if one.item_exception and (one.item_open == 0 or "payout_missing" in one.item_exception):
+    if one.item_exception and (one.item_open == 0 or one.item_exception.endswith("_missing")):
         step.resolve_exception(one.item_exception, one.correlation_id, one.origin, why)
         if one.item_open:  # a part of it is there: the rest is another matter
             step.unit.settings.append(("items_raised", {"item_id": [one.item_id], "exception_id": [""]}))

@@ -607,6 +607,7 @@ create table core.erp_documents (
     state           text not null default 'waiting'
                     check (state in ('waiting', 'accepted', 'rejected', 'dead', 'compensated', 'withdrawn')),
     erp             text not null,
+    legal_entity    text not null,
     lane            smallint not null,
     correlation_id  bytea not null,
     origin          text not null,

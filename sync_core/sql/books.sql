@@ -60,11 +60,11 @@ select source || '/' || event_id, 0, '', count(*) over () from core.inbox
 where state in ('queued', 'parked', 'dead') and business_date <= %(ends)s order by seq limit %(limit)s
 
 -- name: close_unposted
--- Journals of a period that the ERP has not taken.
-select document_id, worth_minor, erp_documents.currency, count(*) over ()
-from core.erp_documents left join core.journals on journal_id = document_id
-where state in ('waiting', 'rejected', 'dead') and erp_documents.business_date between %(starts)s and %(ends)s
-  and coalesce(legal_entity, %(entity)s) = %(entity)s
+-- Journals and documents of a period that the ERP has not taken.
+select document_id, worth_minor, currency, count(*) over ()
+from core.erp_documents
+where state in ('waiting', 'rejected', 'dead') and business_date between %(starts)s and %(ends)s
+  and legal_entity = %(entity)s
 order by worth_minor desc, document_id limit %(limit)s
 
 -- name: close_unsummarised
@@ -197,9 +197,9 @@ where journal_id = any(%(ids)s::text[]) order by journal_id
 -- name: add_erp_summary
 -- Offer a summary to the ERP.
 insert into core.erp_documents
-    (document_id, kind, erp, lane, correlation_id, origin, document, entity_id, business_date, channel, location, currency,
+    (document_id, kind, erp, legal_entity, lane, correlation_id, origin, document, entity_id, business_date, channel, location, currency,
      worth_minor, event_source, event_id, provenance, clock_offset, due_at, body, not_before, queued_at)
-values (%(id)s, 'journal', %(erp)s, %(lane)s, %(identity)s, %(origin)s, 'summary', %(entity_id)s, %(day)s, '', %(location)s,
+values (%(id)s, 'journal', %(erp)s, %(legal_entity)s, %(lane)s, %(identity)s, %(origin)s, 'summary', %(entity_id)s, %(day)s, '', %(location)s,
         %(currency)s, %(worth)s, %(origin)s, %(entity_id)s, 'live', interval '0', %(due_at)s, %(body)s, %(now)s, %(now)s)
 
 -- name: summary_journals_of

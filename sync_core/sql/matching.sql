@@ -17,6 +17,17 @@ from core.settlements
 select count(*) from core.settlements join core.settlement_lines using (settlement)
 where state in ('received', 'posted') and state = 'posted' and open_minor <> 0
 
+-- name: name_cash
+-- An entry of a bank that names cash on its way to it settles that, and no payout.
+update core.settlement_lines set account = %(cash)s
+from core.settlements
+where settlements.settlement = settlement_lines.settlement and settlements.kind = 'bank' and state = 'posted'
+  and open_minor <> 0 and account = %(payouts)s and exists (
+    select from core.open_items where open_items.account = %(cash)s and open_items.open_minor <> 0
+      and open_items.reference <> ''
+      and open_items.reference = any(settlement_lines.reference || regexp_split_to_array(alternate, '[\s,;:/]+'))
+  )
+
 -- name: last_match
 -- The newest match.
 select coalesce(max(match_id), 0) from core.matches
@@ -147,7 +158,7 @@ with told as materialized (
 )
 select match_id, told.amount_minor, difference_minor, settlements.settlement, settlement_lines.position,
        settlement_lines.fee_type, settlement_lines.exception_id, settlement_lines.open_minor, open_items.item_id,
-       open_items.correlation_id, open_items.origin, open_items.document, open_items.reference, open_items.open_minor,
+       open_items.account, open_items.correlation_id, open_items.origin, open_items.document, open_items.reference, open_items.open_minor,
        open_items.currency, open_items.exception_id, rule, rule_version, by_whom, reason
 from told
 join core.settlement_lines using (line_id)
@@ -363,12 +374,12 @@ where line_id = any(%(ids)s::bigint[])
 with holds as (
     select account, currency, sum(amount_minor)::bigint as minor
     from core.journal_lines join core.journals using (journal_id)
-    where starts_with(account, %(clearing)s) or account in (%(in_transit)s, %(unidentified)s)
+    where starts_with(account, %(clearing)s) or account = any(array_append(%(banked)s::text[], %(unidentified)s))
     group by account, currency
 ), untold as (
-    select settlements.kind, settlement_lines.account, settlement_lines.currency, matches.amount_minor,
-           difference_minor
+    select settlements.kind, open_items.account, settlement_lines.currency, matches.amount_minor, difference_minor
     from core.matches join core.settlement_lines using (line_id) join core.settlements using (settlement)
+    join core.open_items using (item_id)
     where match_id > (select told_through from core.matching) and undone_at is null and item_id is not null
 ), open as (
     select account, currency, open_minor as minor from core.open_items where open_minor <> 0

@@ -1342,7 +1342,9 @@ select (select count(*) from core.inbox where state = 'queued'),
        (select count(*) from core.erp_documents where state = 'waiting' and attempts > 0),
        (select count(*) from core.erp_documents where state in ('dead', 'rejected')),
        (select count(*) from core.span_outbox),
-       (select count(*) from core.exceptions where state = 'open')
+       (select count(*) from core.exceptions where state = 'open'),
+       (select count(*) from (select business_date from core.stale_days union select business_date from core.touched_days)
+            as stale where business_date < (%(now)s at time zone 'UTC')::date)
 
 -- name: start_file
 -- A run over a file begins.

@@ -236,14 +236,14 @@ cross join lateral (
 -- L2: our journals against what the ERP has taken and, as far as it was read back, holds of them; one that waits to be
 -- summarised is on its way.
 select 'L2' as level, sent.business_date, sent.channel, '' as provider, '' as location, sent.document as kind,
-       coalesce(legal_entity, '') as legal_entity, sent.currency, sent.correlation_id, sent.origin, 'posting' as entity,
+       sent.legal_entity, sent.currency, sent.correlation_id, sent.origin, 'posting' as entity,
        sent.document || '/' || sent.entity_id as entity_id, worth_minor as left_minor,
        case when state = 'accepted' then worth_minor - differs_minor else 0 end as right_minor, 1 as left_count,
        (state = 'accepted')::int as right_count,
        case when state = 'accepted' then 0 else worth_minor end as explained_minor,
        case when state = 'accepted' then '' when state = 'waiting' then 'timing' else 'known' end as why,
        case when state = 'accepted' then difference else '' end as cause
-from core.erp_documents as sent left join core.journals on journal_id = document_id
+from core.erp_documents as sent
 where sent.business_date = any(%(days)s::date[]) and sent.kind = 'journal'
 union all
 select 'L2', journals.business_date, channel, '', '', document, journals.legal_entity, journals.currency,
@@ -256,18 +256,21 @@ from core.summary_journals join core.journals using (journal_id) cross join late
 where summary_id is null and summary_journals.business_date = any(%(days)s::date[])
 
 -- name: pairs_settled
--- L3: what providers owe of a day against what their settlements say of it; L4: payouts against the bank's entries.
+-- L3: what providers owe of a day against what their settlements say of it; L4: payouts, and cash that was collected,
+-- against the bank's entries.
 with item as (
-    select case when account = %(in_transit)s then 'L4' else 'L3' end as level,
-           case when account = %(in_transit)s then origin else substr(account, length(%(clearing)s) + 1) end as provider,
-           case when account = %(in_transit)s then 'payout'
+    select case when account = any(%(banked)s::text[]) then 'L4' else 'L3' end as level,
+           case when account = any(%(banked)s::text[]) then origin else substr(account, length(%(clearing)s) + 1)
+           end as provider,
+           case when account = %(cash)s then 'cash' when account = any(%(banked)s::text[]) then 'payout'
                 when open_items.document = 'refund' then 'refund' else 'sale' end as what,
            open_items.*, coalesce(journals.legal_entity, '') as legal_entity
     from core.open_items left join core.journals using (journal_id)
     where open_items.business_date = any(%(days)s::date[])
 ), line as (
     select case when settlements.kind = 'bank' then 'L4' else 'L3' end as level,
-           case when settlements.kind = 'bank' then 'payout' else settlement_lines.kind end as what,
+           case when settlements.kind <> 'bank' then settlement_lines.kind when account = %(cash)s then 'cash'
+                else 'payout' end as what,
            settlements.origin, settlement_id, correlation_id, settlement_lines.*
     from core.settlements join core.settlement_lines using (settlement)
     where settlement_lines.business_date = any(%(days)s::date[]) and state in ('posted', 'matched')
@@ -278,7 +281,7 @@ with item as (
 )
 select level, business_date, '' as channel, provider, '' as location, what as kind, legal_entity,
        item.currency, item.correlation_id, origin,
-       case when level = 'L4' then 'settlement' when what = 'refund' then 'refund' else 'payment' end as entity,
+       case when what = 'cash' then 'fact' when level = 'L4' then 'settlement' when what = 'refund' then 'refund' else 'payment' end as entity,
        reference as entity_id, item.amount_minor as left_minor, item.amount_minor - open_minor as right_minor,
        1 as left_count, (open_minor = 0)::int as right_count,
        case when item.exception_id = '' then open_minor else 0 end as explained_minor,

@@ -4,8 +4,9 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -19,7 +20,7 @@ from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.reconciliation import route_handlers
 from sync_core.erp.http import ErpClient
-from sync_core.messages import ControlDocument, GiftCardIssued, Tender
+from sync_core.messages import ControlDocument, FinanceRecorded, GiftCardIssued, LocationRegistered, Tender
 from sync_core.outbox import ErpRelay
 from sync_core.readback import ReadBack
 from sync_core.reconciliation.reconcile import Reconciler
@@ -27,7 +28,19 @@ from sync_core.settlements.matching import Matcher
 from tallytrace import erp_stub, webserver
 from tests.core import Core, later
 from tests.estate import Estate, Tell
-from tests.factories import NOON, adjustment, control_total, goods_back, goods_in, line, order, payment, shipment
+from tests.factories import (
+    NOON,
+    adjustment,
+    control_total,
+    fact,
+    goods_back,
+    goods_in,
+    line,
+    order,
+    payment,
+    shipment,
+    terms,
+)
 from tests.hops import answering
 from tests.settlement_files import camt053, stripe
 
@@ -53,28 +66,50 @@ def give(http: httpx.Client, core: Core) -> Give:
 
 
 @pytest.fixture
-def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
-    """A stand-in ERP, which keeps what it is told to wrongly."""
+def posting_rules() -> str:
+    return STORES_HAVE_AN_ERP_OF_THEIR_OWN
+
+
+@contextmanager
+def stand_in(home: Path, name: str, port: int) -> Iterator[httpx.Client]:
+    """An ERP, which keeps what it is told to wrongly."""
     with (
-        webserver.serving(erp_stub.create_app(home / "erp.jsonl"), "127.0.0.1", port := free_port(), name="erp"),
+        webserver.serving(erp_stub.create_app(home / f"erp-{name}.jsonl"), "127.0.0.1", port, name=f"erp-{name}"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client,
     ):
         yield client
 
 
 @pytest.fixture
-def reconciled(core: Core, estate: Estate, journey: Tell, storage: Storage, erp: httpx.Client) -> Iterator[Ask]:
+def erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    with stand_in(home, "", free_port()) as client:
+        yield client
+
+
+@pytest.fixture
+def stores_erp(home: Path, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
+    with stand_in(home, "stores", free_port()) as client:
+        yield client
+
+
+@pytest.fixture
+def reconciled(
+    core: Core, estate: Estate, journey: Tell, storage: Storage, erp: httpx.Client, stores_erp: httpx.Client
+) -> Iterator[Ask]:
     """What lineage says of cells or entries once all is posted, matched and reconciled."""
     for table in ("recon_items", "recon_entries"):
         storage.execute(f"TRUNCATE TABLE {table}")
     with TestClient(Litestar(route_handlers(storage))) as plane:
-        client = ErpClient(str(erp.base_url), lambda: core.now)
-        relay = ErpRelay(core.db, client, lambda: core.now)
-        read_back = ReadBack(core.db, client, lambda: core.now)
+        clients = {"": ErpClient(str(erp.base_url), lambda: core.now),
+                   "stores": ErpClient(str(stores_erp.base_url), lambda: core.now)}  # fmt: skip
+        posting: list[ErpRelay | ReadBack] = []
+        for name, client in clients.items():
+            posting.append(ErpRelay(core.db, client, lambda: core.now, name=name))
+            posting.append(ReadBack(core.db, client, lambda: core.now, name=name))
         told: list[str] = []
 
         def ask(what: str = "", **wanted: Any) -> list[dict[str, Any]]:
-            while relay.run_once() or read_back.run_once():
+            while sum(one.run_once() for one in posting):
                 pass
             while Matcher(core.db, core.rules, lambda: core.now).run_once():
                 pass
@@ -89,7 +124,17 @@ def reconciled(core: Core, estate: Estate, journey: Tell, storage: Storage, erp:
             return [one for one in found if one["channel"] != "other"]
 
         yield ask
-        client.close()
+        for client in clients.values():
+            client.close()
+
+
+STORES_HAVE_AN_ERP_OF_THEIR_OWN: Final = """
+[entities.main]
+[entities.stores]
+locations = ["ST9"]
+[erps.stores]
+entities = ["stores"]
+"""
 
 
 def cells(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
@@ -150,6 +195,87 @@ def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
     estate.tell(goods_in("D-PAST", {"A1": 1}), at=past, provenance="generated")
     days = [one["reconciled_at"][:10] for one in reconciled(until=past.date())]
     assert set(days) == {f"{past.date() + dt.timedelta(days=1)}"}, "a day that is made up is reconciled when it ended"
+
+
+@pytest.mark.proves(14, 146, 148)
+def test_each_legal_entity_has_its_own_erp_close_and_reconciliation(
+    http: httpx.Client, core: Core, estate: Estate, reconciled: Ask, erp: httpx.Client, stores_erp: httpx.Client
+) -> None:
+    def kept() -> list[dict[str, int]]:
+        told = [one.get("/v1/stats").json()["by_kind"] for one in (erp, stores_erp)]
+        return [{kind: count for kind, count in by_kind.items() if count} for by_kind in told]
+
+    def shipped() -> list[tuple[Any, ...]]:
+        figures = ("legal_entity", "left_minor", "right_minor", "timing_minor", "unexplained_minor")
+        return sorted(cells(reconciled(level="L2", until=NOON.date()), *figures))[-2:]
+
+    def waiting(entity: str) -> int:
+        told = http.get("/v1/periods/2026-03", params={"legal_entity": entity}).json()
+        [point] = [one for one in told["points"] if one["name"] == "not in the ERP"]
+        count: int = point["count"]
+        return count
+
+    estate.tell(*(terms(channel, sales_orders=True) for channel in ("web", "till")))
+    for place in ("WH1", "ST9"):
+        estate.tell(LocationRegistered(origin="shop", location=place, kind="warehouse", goods_to_erp=True))
+    assert stores_erp.post("/v1/chaos", json={"down_seconds": 3600}).status_code == 200
+    for number, place, channel in (("1", "WH1", "web"), ("2", "ST9", "till")):
+        estate.tell(goods_in(f"D{number}", {"A1": 1}, location=place), order(number, location=place, channel=channel))
+        estate.tell(payment(number), shipment(number, location=place))
+    later(core, days=1)
+    assert shipped() == [
+        ("L2", "shipment", "main", 1400, 1400, 0, 0), ("L2", "shipment", "stores", 1400, 0, 1400, 0),
+    ]  # fmt: skip
+    whole = {"receipt": 1, "order": 1, "shipment": 1, "sales_order": 1, "goods_movement": 2}
+    assert kept() == [whole, {}], "the one that is away holds up nothing of the other"
+    assert (waiting("main"), waiting("stores")) == (0, 6)
+    wrong = {"shop:shipment/S2": "unbalanced"}
+    assert stores_erp.post("/v1/chaos", json={"down_seconds": 0, "wrong": wrong}).status_code == 200
+    later(core, seconds=120)
+    told = shipped()
+    assert (told[0], told[1][-1] != 0) == (("L2", "shipment", "main", 1400, 1400, 0, 0), True)
+    assert kept() == [whole, whole]
+    assert [kind for kind, _, _ in estate.exceptions() if kind.startswith("erp_")] == ["erp_unbalanced"]
+    assert waiting("stores") == 0
+
+
+@pytest.mark.proves(147, 148)
+def test_cash_of_stores_is_in_transit_until_the_bank_has_counted_it(
+    http: httpx.Client, core: Core, estate: Estate, reconciled: Ask, give: Give
+) -> None:
+    def collected(slip: str, bag: str, minor: int) -> FinanceRecorded:
+        where = {"location": "store 17", "reference": bag, "origin": "pos"}
+        return fact("cash_collected", slip, amounts={"amount": minor}, **where)
+
+    def wrong() -> list[tuple[str, str, int]]:
+        return sorted(one for one in estate.exceptions() if one[1] == "treasury")
+
+    estate.tell(collected("z-17", "BAG-9", 21600), collected("z-18", "BAG-10", 5000), collected("z-19", "BAG-11", 3000))
+    estate.tell(collected("z-20", "BAG-12", 700))
+    give("camt053", camt053(("216.00", "", "CASH BAG-9 STORE 17"), ("48.00", "BAG-10", ""), ("7.00", "", "CASH"),
+                            closing="271.00"))  # fmt: skip
+    later(core, days=1)
+    figures = ("left_minor", "right_minor", "timing_minor", "unexplained_minor")
+    today = {"level": "L4", "until": NOON.date()}
+    assert cells(reconciled(**today), *figures) == [("L4", "cash", 30300, 26400, 3900, 0)]
+    assert (core.balance("assets:cash:in transit"), core.balance("assets:bank unidentified")) == (3900, -700)
+    later(core, days=6)
+    assert cells(reconciled(**today), *figures) == [("L4", "cash", 30300, 26400, 0, 3900)]
+    assert wrong() == [
+        ("bank_line_unmatched", "treasury", 700), ("deposit_missing", "treasury", 700),
+        ("deposit_missing", "treasury", 3000), ("deposit_short", "treasury", 200),
+    ]  # fmt: skip
+    assert estate.sound()
+    sides = http.get("/v1/settlements/open").json()
+    [line_of_bank] = [one["id"] for one in sides if one["side"] == "line"]
+    [bag] = [one["id"] for one in sides if one["reference"] == "BAG-12"]
+    by_hand = {"by": "ann", "reason": "the only one of 7.00", "lines": [line_of_bank], "items": [bag]}
+    assert http.post("/v1/settlements/match", json=by_hand).status_code == 200
+    give("camt053", camt053(("30.00", "BAG-11", ""), opening="271.00", closing="301.00", number="ST-2"))
+    assert cells(reconciled(**today), *figures) == [("L4", "cash", 30300, 30100, 0, 200)]
+    assert wrong() == [("deposit_short", "treasury", 200)]
+    assert (core.balance("assets:cash:in transit"), core.balance("assets:bank unidentified")) == (200, 0)
+    assert estate.sound()
 
 
 @pytest.mark.proves(152)
