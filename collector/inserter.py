@@ -87,7 +87,8 @@ class Inserter:
                 self._until_stored(segment, segment.stem)
                 return 0
             except UnreadableSegmentError as error:
-                log.warning("segment %s holds what ClickHouse cannot read: %s", segment.name, error)
+                unread = str(error)  # a record that somebody keeps would keep the error, and with it the segment
+                log.warning("segment %s holds what ClickHouse cannot read: %s", segment.name, unread)
         content = segment.read_bytes()
         found = scan(content)
         for start, end in found.broken:
