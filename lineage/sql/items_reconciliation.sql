@@ -44,9 +44,9 @@ FROM
     UNION ALL
     SELECT business_date, toString(channel) AS channel, '' AS provider, 'L1' AS kind, '' AS about,
            toString(currency) AS currency, toInt64(0) AS unexplained_minor, '' AS reason, toInt64(0) AS told_due_us, toInt64(0) AS run_us
-    FROM journal_lines
-    WHERE occurred_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
-      AND journal_lines.kind != '' AND amount_minor != 0 AND {level:String} IN ('', 'L1')
+    FROM journal_days
+    WHERE since <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AND business_date >= {first_date:Date}
+      AND {level:String} IN ('', 'L1')
     GROUP BY business_date, channel, currency
     HAVING business_date NOT IN (
         SELECT business_date FROM recon_items WHERE reconciled_at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC'))

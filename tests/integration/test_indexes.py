@@ -143,7 +143,8 @@ TELL: Final = """
 
 def test_a_list_of_what_is_overdue_reads_what_is_open_and_what_was_heard_since(storage: Storage) -> None:
     spied: Any = Spied(storage)
-    lineage = Lineage(Queries(spied), flows.load(promises=slas.load()), [], lambda: NOW)
+    promises = slas.load()
+    lineage = Lineage(Queries(spied), flows.load(promises=promises), promises, lambda: NOW)
 
     def read(ask: Callable[[], object]) -> list[tuple[str, int]]:
         lineage.forget()
@@ -152,7 +153,8 @@ def test_a_list_of_what_is_overdue_reads_what_is_open_and_what_was_heard_since(s
         return [found for sql, params in list(spied.asked) for found in granules(storage, sql, params)]
 
     before = lineage.overdue()
-    assert {table for table, _ in read(lineage.overdue)} <= {"open_items", "open_generations", "recon_items"}
+    assert {table for table, _ in read(lineage.overdue)} <= {"open_items", "open_generations", "recon_items",
+                                                             "journal_days"}  # fmt: skip
     storage.execute(TELL, {"id": "f" * 32})
     lineage.forget()
     spied.asked.clear()
