@@ -165,7 +165,7 @@ class Demo:
         if len(measured) >= 3:
             self.seen.slas = tuple(measured)
             words = ", ".join(f"{name} {state}" for name, state in measured.items())
-            self._say(f"measured: {words}")
+            self._say(f"[bold]the first page with data[/]; measured: {words}")
 
     def _tell_sights(self) -> None:
         path = self._home / traffic.SIGHTS

@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sync_core.returns.messages import RefundIssued
+from tallytrace.demo import SEED, begun
+from tallytrace.estate.incidents import plan_of
+
 PATIENCE_SECONDS = 900  # on a busy machine; alone it takes a minute
 PORTS = 7
 
@@ -40,6 +44,13 @@ class Demo:
             assert time.monotonic() < deadline, self.printed
             time.sleep(0.5)
         return found
+
+    def first_refund(self) -> RefundIssued:
+        """The refund of the first incident."""
+        incident = begun(self.home)[0]
+        assert incident.kind == "refund-in-parts"
+        told = plan_of(incident, SEED, []).happenings
+        return next(each.event for each in told if isinstance(each.event, RefundIssued))
 
     def faults(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``tallytrace demo fault`` from another terminal."""

@@ -9,8 +9,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sync_core.returns.messages import RefundIssued
-from tallytrace.demo import SEED, begun
-from tallytrace.estate.incidents import plan_of
 from tests.demos import Demo, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
@@ -28,11 +26,7 @@ def demo() -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def refund(demo: Demo) -> RefundIssued:
-    """The refund of the first incident."""
-    incident = begun(demo.home)[0]
-    assert incident.kind == "refund-in-parts"
-    told = plan_of(incident, SEED, []).happenings
-    return next(each.event for each in told if isinstance(each.event, RefundIssued))
+    return demo.first_refund()
 
 
 def test_an_executive_sees_a_promise_break(demo: Demo, open_page: Opener) -> None:
@@ -47,7 +41,9 @@ def test_an_executive_sees_a_promise_break(demo: Demo, open_page: Opener) -> Non
 
 
 def test_an_owner_is_paged_with_a_link_to_the_items(demo: Demo, open_page: Opener, refund: RefundIssued) -> None:
-    link = demo.awaits(r"PAGE for Finance operations: refund not in the ledger[^P]*?(http://\S+)").group(1)
+    link = demo.awaits(
+        r"PAGE for Finance operations: refund not in the ledger by its deadline: web\n(?:.*\n){2} +(http://\S+)"
+    ).group(1)
     page = open_page(link)
     expect(page).to_have_url(re.compile("refund_to_ledger"), timeout=PATIENCE_MS)
     expect(page.get_by_text(refund.refund_id).first).to_be_visible(timeout=PATIENCE_MS)
