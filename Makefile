@@ -7,7 +7,7 @@ TOOLS := .venv/tools
 # Each process of the product would compile what it imports again: four seconds of its start instead of two.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-tryton check bench capabilities lock clean
+.PHONY: demo test test-long screenshots test-tryton check bench capabilities lock clean
 
 demo: $(READY)
 	$(BIN)/tallytrace demo
@@ -17,6 +17,9 @@ test: $(READY) $(TOOLS)
 
 test-long: $(READY) $(TOOLS)
 	$(BIN)/pytest -m long
+
+screenshots: $(READY)
+	SCREENSHOTS=dashboards/screenshots $(BIN)/pytest -m long tests/browser/test_screenshots.py
 
 test-tryton: $(READY)
 	$(BIN)/pytest -m tryton

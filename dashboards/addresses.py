@@ -17,6 +17,7 @@ class Promises(Struct, frozen=True):
 class Promise(Struct, frozen=True):
     name: str
     channel: str = ""  # whose items are listed; "" for all
+    location: str = ""
 
 
 class Transaction(Struct, frozen=True):
@@ -70,7 +71,7 @@ def parse(path: str, query: str) -> Address:
         return Promises()
     asked = {name: values[0].strip()[:LONGEST] for name, values in parse_qs(query.removeprefix("?")).items()}
     if head == "sla" and tail:
-        return Promise(unquote(tail), asked.get("channel", ""))
+        return Promise(unquote(tail), asked.get("channel", ""), asked.get("location", ""))
     if head == "transaction":
         return Transaction(asked.get("id") or unquote(tail).strip(), asked.get("trace", ""))
     if rest in DESKS:
@@ -88,8 +89,10 @@ def tour() -> str:
     return f"{PREFIX}/tour"
 
 
-def promise(name: str, channel: str = "") -> str:
-    return f"{PREFIX}/sla/{quote(name, safe='')}" + (f"?{urlencode({'channel': channel})}" if channel else "")
+def promise(name: str, channel: str = "", location: str = "") -> str:
+    asked = {"channel": channel, "location": location}
+    wanted = {parameter: value for parameter, value in asked.items() if value}
+    return f"{PREFIX}/sla/{quote(name, safe='')}" + (f"?{urlencode(wanted)}" if wanted else "")
 
 
 def transaction(any_id: str, trace: str = "") -> str:

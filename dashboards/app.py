@@ -96,8 +96,8 @@ def page_at(sources: Sources, path: str, query: str) -> Page:
     match addresses.parse(path, query):
         case addresses.Promises():
             return promises.page(lineage.tiles(), lineage.overdue(), sources.clock())
-        case addresses.Promise(name, channel):
-            return _promise(sources, name, channel)
+        case addresses.Promise() as asked:
+            return _promise(sources, asked)
         case addresses.Transaction(""):
             return transaction.ask(lineage.overdue())
         case addresses.Transaction(any_id, trace):
@@ -110,13 +110,14 @@ def page_at(sources: Sources, path: str, query: str) -> Page:
             return frame.nowhere(path)
 
 
-def _promise(sources: Sources, name: str, channel: str) -> Page:
+def _promise(sources: Sources, asked: addresses.Promise) -> Page:
     lineage = sources.lineage
     tiles = lineage.tiles()
-    detail = lineage.sla(name) if any(tile.name == name for tile in tiles) else None
+    detail = lineage.sla(asked.name) if any(tile.name == asked.name for tile in tiles) else None
     if detail is None:
-        return promise.unknown(name, tiles)
-    return promise.page(detail, lineage.items(name, Filter(channel=channel)), sources.clock(), channel=channel)
+        return promise.unknown(asked.name, tiles)
+    items = lineage.items(asked.name, Filter(channel=asked.channel, location=asked.location))
+    return promise.page(asked, detail, items, sources.clock())
 
 
 def _desk(sources: Sources, desk: addresses.Desk) -> Page:

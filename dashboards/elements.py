@@ -78,7 +78,7 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
         return html.P(empty, className="empty")
     used = [number for number in range(len(columns)) if any(row[number] not in VACANT for row in rows)]
     columns, rows = [columns[number] for number in used], [[row[number] for number in used] for row in rows]
-    head = html.Thead(html.Tr([html.Th(c.title, className="figure" if c.figure else "", scope="col") for c in columns]))
+    head = html.Thead(html.Tr([_head(column, sorted_by=len(rows) > 1 and not slim) for column in columns]))
     body = html.Tbody(
         [
             html.Tr(
@@ -100,6 +100,11 @@ def table(caption: str, columns: Sequence[Column], rows: Rows, *, empty: str = E
         "CSV", className="save", title=f"Save as CSV: {caption}", **aria(label=f"Save as CSV: {caption}")
     )
     return html.Div([drawn, save], className="table-whole")
+
+
+def _head(column: Column, *, sorted_by: bool) -> Component:
+    title = html.Button(column.title, className="sort") if sorted_by and column.title else column.title
+    return html.Th(title, className="figure" if column.figure else "", scope="col")
 
 
 def _cell_class(column: Column, cell: Content) -> str:

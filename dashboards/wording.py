@@ -149,7 +149,7 @@ def latency(microseconds: int) -> str:
         return f"{microseconds} µs"
     if microseconds < 1_000_000:
         return f"{microseconds / 1_000:.3g} ms"
-    return f"{microseconds / 1_000_000:.3g} s"
+    return f"{microseconds / 1_000_000:.3g} s" if microseconds < 60_000_000 else duration(microseconds / 1_000_000)
 
 
 def day(at: datetime) -> str:

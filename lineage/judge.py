@@ -145,19 +145,20 @@ def state(tally: Tally, rules: Thresholds, watermark: datetime | None, now: date
     if tally.decided < rules.low_volume_under:
         return "low_volume", _few(tally, rules)
     left = budget_left(tally, rules.target_ppm)
+    missed = f"{tally.bad:,} of {tally.decided:,} missed the deadline"
     if tally.bad * MILLION > tally.decided * (MILLION - rules.target_ppm):
-        return "breached", f"{tally.bad} of {tally.decided} missed the deadline, {_allowed(tally, rules)} are allowed"
+        return "breached", f"{missed}, {_allowed(tally.decided * (MILLION - rules.target_ppm) // MILLION)}"
     if left is not None and left < rules.at_risk_below:
         return "at_risk", f"{left:.0%} of the budget is left"
-    return "meeting", f"{tally.bad} of {tally.decided} missed the deadline"
+    return "meeting", missed
 
 
 def _few(tally: Tally, rules: Thresholds) -> str:
-    count = f"{tally.decided} decided, fewer than {rules.low_volume_under}"
+    count = f"{tally.decided:,} decided, fewer than {rules.low_volume_under}"
     if tally.overdue_open > rules.overdue_allowed:
-        return f"{count}; {tally.overdue_open} are overdue, {rules.overdue_allowed} are allowed"
-    return f"{count}; {tally.overdue_open} overdue"
+        return f"{count}; {tally.overdue_open:,} are overdue, {_allowed(rules.overdue_allowed)}"
+    return f"{count}; {tally.overdue_open:,} overdue"
 
 
-def _allowed(tally: Tally, rules: Thresholds) -> int:
-    return tally.decided * (MILLION - rules.target_ppm) // MILLION
+def _allowed(number: int) -> str:
+    return f"{number:,} {'is' if number == 1 else 'are'} allowed"

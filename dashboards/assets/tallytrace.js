@@ -139,22 +139,148 @@
     document.getElementById("act-form").showModal();
   }
 
-  // --- tables as files --------------------------------------------------------------------------------------------
+  // --- tables: sorted, filtered, saved ----------------------------------------------------------------------------
+
+  // What is chosen is kept by page and table, and holds when a refresh draws the rows anew.
+  var FILTERED_FROM = 10;
+  var UNITS = { d: 86400, h: 3600, min: 60, s: 1, ms: 1e-3, "\u00b5s": 1e-6 };
+  var sortings = new Map();
+  var collator = new Intl.Collator("en", { numeric: true });
+
+  function name(table) {
+    return location.pathname + " " + table.caption.textContent;
+  }
+
+  // An amount, a time or what it says, as the server sent it.
+  function said(element) {
+    var exact = element.querySelector("data[value]");
+    var time = element.querySelector("time[datetime]");
+    var text = exact ? exact.getAttribute("value") : time ? time.getAttribute("datetime") : plainly(element);
+    return text.replace(/\s+/g, " ").trim();
+  }
+
+  // A number, or seconds of a duration; null of anything else.
+  function measure(text) {
+    if (/^\u2212?(?:[\d.]+ (?:d|h|min|s|ms|\u00b5s) ?)+$/.test(text)) {
+      return text.match(/[\d.]+ \S+/g).reduce(function (sum, part) {
+        return sum + parseFloat(part) * UNITS[part.split(" ")[1]];
+      }, 0);
+    }
+    var number = /^[\u2212-]?[^\d\s]?([\d,]+(?:\.\d+)?)(?:%| [A-Z]{3}\b.*| left| pt)?$/.exec(text);
+    return number && !/^\d{4}-\d\d/.test(text)
+      ? parseFloat(number[1].replace(/,/g, "")) * (/^[\u2212-]/.test(text) ? -1 : 1)
+      : null;
+  }
+
+  function compare(one, other) {
+    if (!one || !other || one === "\u2013" || other === "\u2013") {
+      return null;
+    }
+    var left = measure(one), right = measure(other);
+    return left !== null && right !== null ? left - right : collator.compare(one, other);
+  }
+
+  // Rows without a value stand last, whichever way the others do.
+  function inOrder(table, sorting) {
+    var rows = Array.from(table.tBodies[0].rows);
+    rows.forEach(function (row, number) {
+      row.dataset.number = row.dataset.number || number;
+    });
+    var column = Array.from(table.tHead.rows[0].cells).findIndex(function (head) {
+      return head.textContent === sorting.title;
+    });
+    if (column < 0 || !sorting.way) {
+      return rows.sort(function (one, other) { return one.dataset.number - other.dataset.number; });
+    }
+    var values = new Map(rows.map(function (row) { return [row, said(row.cells[column])]; }));
+    var vacant = function (row) { return !values.get(row) || values.get(row) === "\u2013"; };
+    return rows.sort(function (one, other) {
+      var told = compare(values.get(one), values.get(other));
+      return (told === null ? vacant(one) - vacant(other) : told * sorting.way)
+        || one.dataset.number - other.dataset.number;
+    });
+  }
+
+  function arrange(table) {
+    var sorting = sortings.get(name(table));
+    if (!sorting) {
+      return;
+    }
+    var rows = inOrder(table, sorting);
+    if (rows.some(function (row, place) { return table.tBodies[0].rows[place] !== row; })) {
+      table.tBodies[0].append(...rows);
+    }
+    Array.from(table.tHead.rows[0].cells).forEach(function (head) {
+      var way = head.textContent === sorting.title && sorting.way;
+      var word = way ? (way > 0 ? "ascending" : "descending") : "none";
+      if (head.getAttribute("aria-sort") !== word) {
+        head.setAttribute("aria-sort", word);
+      }
+    });
+  }
+
+  // Up, down, as it came.
+  function sort(button) {
+    var table = button.closest("table");
+    var title = button.closest("th").textContent;
+    var before = sortings.get(name(table)) || {};
+    var way = before.title !== title ? 1 : before.way > 0 ? -1 : before.way < 0 ? 0 : 1;
+    sortings.set(name(table), { title: title, way: way });
+    arrange(table);
+  }
+
+  function sieve(table, box) {
+    var words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    Array.from(table.tBodies[0].rows).forEach(function (row) {
+      var text = row.textContent.toLowerCase();
+      var hidden = !words.every(function (word) { return text.includes(word); });
+      if (row.hidden !== hidden) {
+        row.hidden = hidden;
+      }
+    });
+  }
+
+  function equip() {
+    document.querySelectorAll("#page .table-whole").forEach(function (whole) {
+      var table = whole.querySelector("table"), box = whole.querySelector(".filter");
+      if (box && box.dataset.of !== name(table)) {
+        box.remove();
+        box = null;
+      }
+      if (!box && table.tBodies[0].rows.length >= FILTERED_FROM) {
+        box = document.createElement("input");
+        box.type = "search";
+        box.className = "filter";
+        box.placeholder = "Filter";
+        box.dataset.of = name(table);
+        box.setAttribute("aria-label", "Filter: " + table.caption.textContent);
+        whole.prepend(box);
+      }
+      if (box) {
+        sieve(table, box);
+      }
+      arrange(table);
+    });
+  }
+
+  document.addEventListener("input", function (event) {
+    if (event.target.matches(".filter")) {
+      sieve(event.target.parentElement.querySelector("table"), event.target);
+    }
+  });
 
   // What a spreadsheet would take for a formula is kept as text.
   function cell(element) {
-    var exact = element.querySelector("data[value]");
-    var time = element.querySelector("time[datetime]");
-    var said = exact ? exact.getAttribute("value") : time ? time.getAttribute("datetime") : element.innerText;
-    var text = said.replace(/\s+/g, " ").trim();
+    var text = said(element);
     var formula = /^[=+@\t]/.test(text) || (/^-/.test(text) && !/^-[\d.]/.test(text));
     return '"' + (formula ? "'" : "") + text.replace(/"/g, '""') + '"';
   }
 
   function save(button) {
     var table = button.parentElement.querySelector("table");
-    var lines = Array.prototype.map.call(table.rows, function (row) {
-      return Array.prototype.map.call(row.cells, cell).join(",");
+    var shown = Array.from(table.rows).filter(function (row) { return !row.hidden; });
+    var lines = shown.map(function (row) {
+      return Array.from(row.cells).map(cell).join(",");
     });
     var address = URL.createObjectURL(new Blob([lines.join("\r\n") + "\r\n"], { type: "text/csv;charset=utf-8" }));
     var link = document.createElement("a");
@@ -174,6 +300,8 @@
       act(wanted("[data-act]"));
     } else if (wanted("#act-cancel")) {
       document.getElementById("act-form").close();
+    } else if (wanted(".sort")) {
+      sort(wanted(".sort"));
     } else if (wanted(".save")) {
       save(wanted(".save"));
     } else if (wanted(".print")) {
@@ -181,30 +309,95 @@
     }
   });
 
-  // --- times in the viewer's zone ---------------------------------------------------------------------------------
+  // --- times in the viewer's zone, numbers in the viewer's locale --------------------------------------------------
 
   // Pages are sent in UTC; what a person reads is their own clock, with UTC in the title.
   var here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   var day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+  var whole = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric" });
 
+  function clock(at, told) {
+    var seconds = /\d:\d\d:\d\d/.test(told) ? "2-digit" : undefined;
+    return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: seconds }).format(at);
+  }
+
+  // The heading of a day stands over times that are of that day in UTC; those of another day here say so.
   function localise() {
+    var heading = "";
     document.querySelectorAll("#page time[datetime]").forEach(function (element) {
-      if (element.dataset.said === element.textContent) {
-        return;
-      }
       var at = new Date(element.getAttribute("datetime"));
       var told = element.textContent;
-      var seconds = /\d:\d\d:\d\d/.test(told) ? "2-digit" : undefined;
-      var time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: seconds }).format(at);
-      var dated = !element.closest(".tl-time") && (/[a-z]/i.test(told) || day.format(at) !== day.format(new Date()));
-      element.textContent = dated ? day.format(at) + ", " + time : time;
+      heading = element.closest(".tl-day") ? day.format(at) : heading;
+      if (element.dataset.said === told) {
+        return;
+      }
+      var dated = element.closest(".tl-time")
+        ? day.format(at) !== heading
+        : /[a-z]/i.test(told) || day.format(at) !== day.format(new Date());
+      element.textContent = element.closest(".tl-day")
+        ? whole.format(at).replace(",", "")
+        : (dated ? day.format(at) + ", " : "") + clock(at, told);
       element.dataset.said = element.textContent;
     });
   }
 
-  if (here !== "UTC") {
-    new MutationObserver(localise).observe(document.documentElement, { childList: true, subtree: true });
+  var language = navigator.language;
+  var english = new Intl.NumberFormat(language).format(1234567.5) === "1,234,567.5";
+  var numbers = /(?<![\w.,:\/-])\d{1,3}(?:,\d{3})+(?:\.\d+)?|(?<![\w.,:\/-])\d+\.\d+(?=%| ?(?:pt|d|h|min|s|ms|\u00b5s)\b)|(?<=[\u00a3\u20ac$]|[A-Z]{3}\u00a0)\d+\.\d+/g;
+  var sent = new WeakMap(); // of a text that was rewritten: what it was, and what it is
+
+  function rewrite(number) {
+    var places = (number.split(".")[1] || "").length;
+    return new Intl.NumberFormat(language, { minimumFractionDigits: places, maximumFractionDigits: places })
+      .format(number.replace(/,/g, ""));
   }
+
+  function texts(root) {
+    var walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT, function (node) {
+      return node.parentElement.closest("code, pre, time, script, style, svg, textarea")
+        ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT;
+    });
+    var found = [];
+    while (walker.nextNode()) {
+      found.push(walker.currentNode);
+    }
+    return found;
+  }
+
+  function enumerate() {
+    texts(document.body).forEach(function (node) {
+      var before = sent.get(node);
+      if (before && before.is === node.data) {
+        return;
+      }
+      var is = node.data.replace(numbers, rewrite);
+      if (is !== node.data) {
+        sent.set(node, { was: node.data, is: is });
+        node.data = is;
+      }
+    });
+  }
+
+  // What an element says, with numbers as they were sent.
+  function plainly(element) {
+    var rewritten = texts(element).filter(function (node) {
+      return sent.has(node) && sent.get(node).is === node.data;
+    });
+    rewritten.forEach(function (node) { node.data = sent.get(node).was; });
+    var text = element.innerText;
+    rewritten.forEach(function (node) { node.data = sent.get(node).is; });
+    return text;
+  }
+
+  new MutationObserver(function () {
+    if (here !== "UTC") {
+      localise();
+    }
+    if (!english) {
+      enumerate();
+    }
+    equip();
+  }).observe(document.documentElement, { childList: true, characterData: true, subtree: true });
 
   // --- where one is in the pages ----------------------------------------------------------------------------------
 

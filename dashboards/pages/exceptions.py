@@ -160,7 +160,7 @@ def _filters(desk: Desk, sums: Sequence[ExceptionSum]) -> Component | None:
             for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         ]
         rows.append(choices(f"By {parameter}", [every, *named]))
-    return html.Div(rows, className="filters")
+    return html.Div(rows, className="filters") if rows else None
 
 
 def said(kind: str) -> str:

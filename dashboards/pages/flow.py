@@ -100,10 +100,10 @@ def summary(told: Answers) -> str:
             f"No step of any flow was recorded in the last {minutes} minutes: nothing came, or nothing is told of it."
         )
     waiting = told.queues.inbox_queued + told.queues.outbox_waiting
-    return (
-        f"{runs:,} steps in the last {minutes} minutes. {wording.count(_total(traffic, 'failed'), 'attempt')} failed "
-        f"and will be made again, {_total(traffic, 'given_up'):,} were given up. {waiting:,} wait."
-    )
+    failed, given_up = _total(traffic, "failed"), _total(traffic, "given_up")
+    again = f"{wording.count(failed, 'attempt')} failed and will be made again" if failed else "No attempt failed"
+    waits = f" {waiting:,} {'waits' if waiting == 1 else 'wait'}." if waiting else ""
+    return f"{runs:,} steps in the last {minutes} minutes. {again}, {given_up or 'none'} given up.{waits}"
 
 
 def _numbers(told: Answers) -> list[tuple[str, str, str, State | None]]:
@@ -117,7 +117,7 @@ def _numbers(told: Answers) -> list[tuple[str, str, str, State | None]]:
     erp = {"up": "it answers", "down": "it does not answer", "none": "none is set"}[queues.erp]
     return [
         ("Steps", _brief(runs / seconds), "a second", None),
-        ("Slowest, 95 of 100", _latency(slowest), "from business time", None),
+        ("Slowest step", _latency(slowest), "95 of 100 within, from business time", None),
         ("Retries", f"{failed:,}", "attempts to be made again", warn if failed else None),
         ("Given up", f"{_total(traffic, 'given_up'):,}", "rejected or dead letters",
          bad if _total(traffic, "given_up") else None),

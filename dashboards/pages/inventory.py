@@ -94,7 +94,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
 
 
 def summary(told: Answers) -> str:
-    """ "2 of 41 feeds are not fresh: 1 late, 1 without heartbeat. 3 orders want more than is there." """
+    """ "2 of 41 feeds are not fresh: 1 late, 1 without heartbeat. 3 orders wait for stock that is not there." """
     if not told.feeds:
         known = "No feed of stock has been heard of yet"
     else:
@@ -108,9 +108,8 @@ def summary(told: Answers) -> str:
             else f"All {wording.count(len(told.feeds), 'feed')} are fresh"
         )
     short = len(told.shortfalls)
-    want = "wants" if short == 1 else "want"
-    return f"{known}. " + (f"{wording.count(short, 'place')} {want} more than is there." if short else
-                           "Nobody wants more than is there.")  # fmt: skip
+    wants = f"{wording.count(short, 'order')} {'waits' if short == 1 else 'wait'} for stock that is not there."
+    return f"{known}. {wants if short else 'No order waits for stock.'}"
 
 
 def _worst(feeds: Iterable[Feed]) -> Feed:
@@ -129,9 +128,11 @@ def _grid(desk: Desk, feeds: Sequence[Feed], now: datetime) -> Component:
         bad = [where for where in locations
                if any(_worst(ones).state != "fresh" for (_, at), ones in cells.items() if at == where)]  # fmt: skip
         hidden, locations = len(locations) - len(bad[:WIDEST]), bad[:WIDEST]
-    head = html.Tr([html.Th("Channel", scope="col"), *[html.Th(at or "all", scope="col") for at in locations]])
+    head = html.Tr([html.Th("Channel", scope="col"), html.Th("Fresh", scope="col"), html.Th("Worst", scope="col"),
+                    *[html.Th(at or "all", scope="col") for at in locations]])  # fmt: skip
     rows = [
         html.Tr([html.Th(link(channel or "all", desk.but(channel=channel)), scope="row"),
+                 *_whole([one for one in feeds if one.channel == channel], now),
                  *[html.Td(_cell(cells.get((channel, at)), now)) for at in locations]])
         for channel in channels
     ]  # fmt: skip
@@ -140,11 +141,11 @@ def _grid(desk: Desk, feeds: Sequence[Feed], now: datetime) -> Component:
                     html.Tbody(rows)], className="heat"),
         className="table-frame slim", role="region", tabIndex="0", **aria(label="Freshness by channel and location"),
     )  # fmt: skip
-    rest = f"{hidden:,} other locations are not drawn; the first {WIDEST} that are not fresh are." if hidden else ""
+    rest = f"{wording.count(hidden, 'other location')} not drawn: the first {WIDEST} that are not fresh are."
     return section(
         "Freshness by channel and location",
-        drawn if rows and locations else html.P(_nothing(feeds), className="empty"),
-        html.P(rest, className="more") if rest and rows else None,
+        drawn if rows else html.P(NO_FEED, className="empty"),
+        html.P(rest, className="more") if hidden and locations else None,
         computed(
             "A feed is what keeps one channel's view of one location up to date. Its lag is from the newest change at "
             "the source back to the newest that the channel was told. It is late beyond its promised age, and "
@@ -157,10 +158,15 @@ def _grid(desk: Desk, feeds: Sequence[Feed], now: datetime) -> Component:
     )  # fmt: skip
 
 
-def _nothing(feeds: Sequence[Feed]) -> str:
-    if feeds:
-        return "Every feed of every location is fresh."
-    return "No feed of stock has been heard of. Channels and warehouses tell of them with tallytrace.stock events."
+NO_FEED: Final = (
+    "No feed of stock has been heard of. Channels and warehouses tell of them with tallytrace.stock events."
+)
+
+
+def _whole(feeds: Sequence[Feed], now: datetime) -> list[Component]:
+    """How many feeds of a channel are fresh, and the worst of them."""
+    fresh = sum(one.state == "fresh" for one in feeds)
+    return [html.Td(f"{fresh:,} of {len(feeds):,}", className="figure"), html.Td(_cell(feeds, now))]
 
 
 def _cell(feeds: Sequence[Feed] | None, now: datetime) -> Component:

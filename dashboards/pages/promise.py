@@ -7,6 +7,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards import addresses, figures, wording
+from dashboards.addresses import Promise
 from dashboards.elements import (
     Child,
     Column,
@@ -30,16 +31,22 @@ READINGS = 60
 """Rows of the table beside the chart, newest first."""
 
 
-def page(detail: SlaDetail, items: SlaItems | None, now: datetime, *, channel: str = "") -> Page:
-    """``channel``: the only one whose items are given; "" for all."""
+WIDEST = 12
+"""Locations beside each other in the grid: the worst."""
+WORST_FIRST = tuple(wording.SLA_STATES)
+
+
+def page(asked: Promise, detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
+    """``items``: those of the channel and location that are asked for."""
     tile = detail.tile
     body = html.Div(
         [
             _head(tile, now),
             html.Div([_figures(tile), _definition(detail)], className="sla-head"),
             _chart(tile, now),
+            _grid(tile, detail.segments),
             _segments(tile, detail.segments),
-            _items(tile, items, now, channel),
+            _items(tile, items, now, " · ".join(part for part in (asked.channel, asked.location) if part)),
         ]
     )
     return Page(tile.title, body)
@@ -140,7 +147,48 @@ def _readings(points: Sequence[Point], now: datetime) -> Component:
     return table("Measurements, newest first", columns, rows)
 
 
+def _grid(tile: SlaTile, segments: Sequence[Segment]) -> Component | None:
+    """Each channel at its worst locations."""
+    cells = {(one.channel, one.location): one for one in segments if one.channel and not (one.provider or one.kind)}
+    placed = [one for (_, location), one in cells.items() if location]
+    if not placed:
+        return None
+    placed.sort(key=lambda one: (WORST_FIRST.index(one.state), 1.0 if one.value is None else one.value, -one.bad))
+    places = list(dict.fromkeys(one.location for one in placed))
+    channels = sorted({one.channel for one in placed})
+    shown = ["", *places[:WIDEST]]
+    head = html.Tr([html.Th("Channel", scope="col"), *[html.Th(at or "All", scope="col") for at in shown]])
+    rows = [
+        html.Tr([html.Th(link(channel, addresses.promise(tile.name, channel)), scope="row"),
+                 *[html.Td(_grid_cell(tile, cells.get((channel, at)))) for at in shown]])
+        for channel in channels
+    ]  # fmt: skip
+    title = "The promise by channel and location"
+    rest = f"The {WIDEST} worst of {len(places):,} locations." if len(places) > WIDEST else ""
+    return section(
+        "Channel by location",
+        html.Div(html.Table([html.Caption(title, className="unseen"), html.Thead(head), html.Tbody(rows)],
+                            className="heat"),
+                 className="table-frame slim", role="region", tabIndex="0", **aria(label=title)),
+        html.P(rest, className="more") if rest else None,
+        note="The worst location first",
+    )  # fmt: skip
+
+
+def _grid_cell(tile: SlaTile, segment: Segment | None) -> Component:
+    if segment is None:
+        return html.Span(wording.DASH, className="cell tone-unknown", title="nothing there")
+    state = wording.SLA_STATES[segment.state]
+    said = html.Span(f" {state.word}, {place(segment)}", className="unseen")
+    return dcc.Link(
+        [icon(state.icon), wording.share(segment.value), said],
+        href=addresses.promise(tile.name, segment.channel, segment.location),
+        className=f"cell tone-{state.tone}", title=f"{state.word}: {segment.reason}",
+    )  # fmt: skip
+
+
 def _segments(tile: SlaTile, segments: Sequence[Segment]) -> Component:
+    """All but those of the grid."""
     columns = [Column("Where"), Column("Value", True), Column("Target", True), Column("State"), Column("Good", True),
                Column("Bad", True), Column("Overdue", True), Column("At risk", True)]  # fmt: skip
     rows: list[list[Content]] = [
@@ -148,9 +196,10 @@ def _segments(tile: SlaTile, segments: Sequence[Segment]) -> Component:
          html.Span(mark(wording.SLA_STATES[segment.state]), title=segment.reason), f"{segment.good:,}",
          f"{segment.bad:,}", f"{segment.overdue_open:,}", wording.monies(segment.at_risk)]
         for segment in segments
+        if not (segment.channel and segment.location)
     ]  # fmt: skip
     return section(
-        "By channel and location",
+        "By channel, location or provider",
         table("The promise by channel, location and provider, worst first", columns, rows,
               empty="Not measured by channel or location."),
         note="Worst first",
@@ -168,17 +217,17 @@ def place(segment: Segment | SlaItem) -> str:
     return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
 
 
-def _items(tile: SlaTile, items: SlaItems | None, now: datetime, channel: str) -> Component:
+def _items(tile: SlaTile, items: SlaItems | None, now: datetime, only: str) -> Component:
     columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
                Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip
     rows = [_item_row(item, now) for item in items.items if item.verdict != "good"] if items else []
     more = html.P("There are more than are listed here.", className="more") if items and items.cut else None
     everything = (
         html.P(
-            [f"Only those of the channel {channel}. ", link("Show all channels", addresses.promise(tile.name))],
+            [f"Only those of {only}. ", link("Show all", addresses.promise(tile.name))],
             className="more",
         )
-        if channel
+        if only
         else None
     )
     return section(

@@ -225,7 +225,10 @@ def _exceptions(rate: tuple[SlaDetail, SlaItems], now: datetime) -> Component:
     columns = [Column("Where"), Column("Refunds", True), Column("With an exception", True), Column("Rate", True),
                Column("Too new to say", True)]  # fmt: skip
     whole = ("Everywhere", detail.tile.good, detail.tile.bad, detail.tile.pending)
-    parts = [(place(one), one.good, one.bad, one.pending) for one in sorted(detail.segments, key=_by_bad)]
+    parts = [
+        (f"{place(one)} (provider)" if one.provider else place(one), one.good, one.bad, one.pending)
+        for one in sorted(detail.segments, key=_by_bad)
+    ]
     had = [Column("Refund"), Column("Since", True), Column("Worth", True), Column("Why"), Column("Where")]
     return section(
         "Refunds with an exception",

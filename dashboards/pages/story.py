@@ -19,7 +19,7 @@ def timeline(told: Journey) -> Component:
         at = None if isinstance(row, tl.Gap | tl.LeftOut) else row.at
         if at and wording.day(at) != day:
             day = wording.day(at)
-            drawn.append(html.Li(day, className="tl-day"))
+            drawn.append(html.Li(html.Time(day, dateTime=at.isoformat()), className="tl-day"))
         drawn.append(draw(row, told.header))
     return html.Ol(drawn, className="timeline", **aria(label="Steps in the order in which they happened"))
 
@@ -75,7 +75,7 @@ def detail(hop: Hop, header: Header) -> str:
     lines = wording.count(hop.lines, "line") if hop.lines else ""
     units = wording.count(hop.quantity, "unit") if hop.quantity > 0 and not hop.lines else ""
     owner = f"with {hop.owner}" if hop.owner else ""
-    made = hop.source if hop.source not in ("live", "file") else ""
+    made = hop.source if hop.source not in ("live", "file", header.source) else ""
     channel = hop.channel if hop.channel != header.channel else ""
     location = hop.location if hop.location != header.location else ""
     system = hop.system if hop.system != header.origin else ""

@@ -41,6 +41,8 @@ from lineage.model import (
 
 COPY_BUTTON = "copy-link"
 LISTED = 8
+NAMED = 4
+"""Values of one key; the more an identifier has, the less each of them is looked for."""
 
 
 def page(answer: Answer, trace: Trace | None = None) -> Page:
@@ -159,7 +161,7 @@ def chat(told: Journey) -> str:
 
 
 def journey(told: Journey, trace: Trace | None = None) -> Page:
-    told_in_time = section("What happened", story.timeline(told), note="Business time, UTC", css="story")
+    told_in_time = section("What happened", story.timeline(told), note="Business time", css="story")
     main: list[Child] = [
         told_in_time, _parked(told), graph.graph(told, name), waterfall.waterfall(trace) if trace else None,
         books.lines(told.lines), books.journal(told.journal),
@@ -279,8 +281,9 @@ def _keys(told: Journey) -> Component:
     pairs: list[tuple[str, Content]] = []
     for key, values in sorted(told.keys.items()):
         said: list[Child] = []
-        for value in values:
+        for value in values[:NAMED]:
             said += [" " if said else "", html.Code(value)]
+        said += [f" and {len(values) - NAMED:,} more"] if len(values) > NAMED else []
         pairs.append((wording.sentence(wording.key_title(key)), said))
     pairs.append(("Transaction", html.Code(told.header.correlation_id)))
     traces: list[Child] = [

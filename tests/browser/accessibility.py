@@ -12,10 +12,16 @@ def _axe() -> str:
     return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-def violations(page: Page) -> list[str]:
-    """Rule, what it asks, and the first elements that break it; after WCAG 2.2 A and AA and axe's best practices."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """Rule, what it asks, and the first elements that break it; after WCAG 2.2 A and AA and axe's best practices.
+
+    ``rules``: only these.
+    """
     page.evaluate(_axe())
-    found: list[dict[str, Any]] = page.evaluate("axe.run(document).then(found => found.violations)")
+    options = {"runOnly": list(rules)} if rules else {}
+    found: list[dict[str, Any]] = page.evaluate(
+        "options => axe.run(document, options).then(found => found.violations)", options
+    )
     return [
         f"{page.url}: {one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found
     ]

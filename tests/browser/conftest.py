@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,11 +37,12 @@ def open_page(chromium: Browser) -> Iterator[Opener]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
+    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False, **viewer: Any) -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
+            **viewer,
         )
         contexts.append(context)
         page, host = context.new_page(), urlsplit(address).netloc

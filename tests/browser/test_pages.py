@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -431,11 +432,54 @@ def test_the_link_of_an_alert_lists_the_items_of_its_channel(served: Served, ope
     page = open_page(f"{served.root}/ui/sla/refund_to_ledger?channel=store")
     items = page.get_by_role("link", name=re.compile("^Refund C"))
     expect(items).to_have_text(["Refund C541200"])
-    expect(page.get_by_text("Only those of the channel store.")).to_be_visible()
-    page.get_by_role("link", name="Show all channels").click()
+    expect(page.get_by_text("Only those of store.")).to_be_visible()
+    page.get_by_role("link", name="Show all", exact=True).click()
     expect(items).to_have_count(3)
     page.get_by_role("link", name="web · WH1").click()
     expect(items).to_have_text(["Refund C538698", "Refund C540117"])
+
+
+def test_a_table_is_sorted_by_any_column_and_stays_so(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/sla/refund_to_ledger")
+    items = page.get_by_role("table", name="Items of this promise: overdue, late, not yet due")
+    found, worth = items.get_by_role("link"), items.get_by_role("columnheader", name="Worth")
+    as_sent = ["Refund C538698", "Refund C540117", "Refund C541200"]  # of 13.20, 1,200.00 and 44.99, given back
+    expect(found).to_have_text(as_sent)
+    worth.get_by_role("button").click()
+    expect(found).to_have_text(["Refund C540117", "Refund C541200", "Refund C538698"])
+    expect(worth).to_have_attribute("aria-sort", "ascending")
+    page.get_by_role("link", name="web · WH1").click()
+    expect(found).to_have_text(["Refund C540117", "Refund C538698"])
+    worth.get_by_role("button").click()
+    expect(found).to_have_text(["Refund C538698", "Refund C540117"])
+    page.get_by_role("link", name="Show all", exact=True).click()
+    worth.get_by_role("button").click()
+    expect(found).to_have_text(as_sent)
+
+
+def test_a_long_table_is_filtered_and_saved_as_it_is_shown(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/sla/refund_to_ledger")
+    page.get_by_text("Show as a table").click()
+    rows = page.get_by_role("table", name="Measurements, newest first").locator("tbody").get_by_role("row")
+    expect(rows).to_have_count(12)
+    page.get_by_role("searchbox", name="Filter: Measurements, newest first").fill("no data")
+    expect(rows).to_have_count(1)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV: Measurements, newest first").click()
+    assert len(Path(saved.value.path()).read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_numbers_and_times_are_those_of_the_reader(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/", locale="de-DE", timezone_id="America/New_York")
+    tile = page.locator(".tile").first
+    expect(tile.locator(".value")).to_have_text("97,12%")
+    expect(tile).to_contain_text("£1.293,90")
+    expect(tile).to_contain_text("as of 20 Nov, 05:42 (data 3 min old)")
+    expect(tile.locator("time").first).to_have_attribute("title", "2026-11-20 10:42:10 UTC")
+    tile.get_by_role("link").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV: Items of this promise: overdue, late, not yet due").click()
+    assert "1,200.00" in Path(saved.value.path()).read_text(encoding="utf-8")
 
 
 def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> None:

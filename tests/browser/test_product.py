@@ -250,14 +250,14 @@ def test_the_returns_desk_sees_how_many_refunds_have_an_exception_and_which(
     trading.wait_for(lambda: refunds() == (1, 1), 120)
     page = open_page(f"{trading.plane}/ui/returns")
     rates = page.get_by_role("table", name="Refund exception rate by channel and provider")
-    for where in ("Everywhere", "web", "stripe"):
+    for where in ("Everywhere", "web", "stripe (provider)"):
         expect(rates.get_by_role("row", name=f"{where} 2 1 50.00%")).to_be_visible()
     had = page.get_by_role("table", name="Refunds with an exception, the latest first")
     expect(had.get_by_role("link")).to_have_text(["Refund F7010"])
 
 
 def states_of(of: Installation) -> set[tuple[str, str, int]]:
-    told = httpx.get(f"{of.plane}/v1/order-states?days=1").json()
+    told = httpx.get(f"{of.plane}/v1/order-states?days=1", timeout=60).json()
     return {(one["channel"], one["state"], one["came"]) for one in told}
 
 

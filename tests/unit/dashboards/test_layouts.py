@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dashboards.addresses import Promise
 from dashboards.pages import books, promise, promises, story, transaction
 from dashboards.wording import MINUS, State
 from lineage.model import (
@@ -84,7 +85,9 @@ def test_freshness_is_told(
 def test_nothing_measured_is_not_drawn_as_if_it_were(
     make_tile: Callable[..., SlaTile], read: Read, now: datetime
 ) -> None:
-    page = promise.page(SlaDetail(tile=make_tile("a", value=None, state="no_data"), segments=(), rule="r"), None, now)
+    page = promise.page(
+        Promise("a"), SlaDetail(tile=make_tile("a", value=None, state="no_data"), segments=(), rule="r"), None, now
+    )
     said = read(page.body)
     assert "Nothing has been measured yet." in said
     assert "No data" in said

@@ -51,13 +51,13 @@ NOW = datetime(2011, 3, 1, tzinfo=UTC)
         (Tally(pending=1), NOW, "low_volume", "0 decided, fewer than 50; 0 overdue"),
         (Tally(good=40, bad=2, overdue_open=2), NOW, "low_volume", "42 decided, fewer than 50; 2 overdue"),
         (Tally(bad=3, overdue_open=3), NOW, "low_volume", "3 decided, fewer than 50; 3 are overdue, 2 are allowed"),
-        (Tally(good=995, bad=5), NOW, "meeting", "5 of 1000 missed the deadline"),
+        (Tally(good=995, bad=5), NOW, "meeting", "5 of 1,000 missed the deadline"),
         (Tally(good=992, bad=8), NOW, "at_risk", "20% of the budget is left"),
         (Tally(good=990, bad=10), NOW, "at_risk", "0% of the budget is left"),
-        (Tally(good=989, bad=11), NOW, "breached", "11 of 1000 missed the deadline, 10 are allowed"),
+        (Tally(good=989, bad=11), NOW, "breached", "11 of 1,000 missed the deadline, 10 are allowed"),
         (Tally(good=995, bad=5), None, "stale", "nothing arrived"),
         (Tally(good=995, bad=5), NOW - timedelta(hours=27), "stale", "nothing arrived since 2011-02-27 21:00 UTC"),
-        (Tally(good=995, bad=5), NOW - timedelta(hours=26), "meeting", "5 of 1000 missed the deadline"),
+        (Tally(good=995, bad=5), NOW - timedelta(hours=26), "meeting", "5 of 1,000 missed the deadline"),
     ],
 )
 def test_state(tally: Tally, watermark: datetime | None, word: str, reason: str) -> None:

@@ -106,7 +106,7 @@ def test_tile_before_the_first_measurement_and_after_the_last() -> None:
     assert (never.state, never.reason, never.value, never.as_of) == ("no_data", "not measured yet", None, None)
     stopped = tile(REFUNDS, measured(995, 5), [], NOW)
     assert stopped.state == "stale"
-    assert stopped.reason == "not measured since 2011-03-31 12:00 UTC; was meeting: 5 of 1000 missed the deadline"
+    assert stopped.reason == "not measured since 2011-03-31 12:00 UTC; was meeting: 5 of 1,000 missed the deadline"
     assert stopped.value == 0.995
 
 
@@ -128,7 +128,7 @@ def test_the_whole_names_the_places_that_have_gone_silent() -> None:
     whole = measured(995, 5)
     places = [at_place(f"S{number}", "stale") for number in range(5)]
     told, *others = naming_the_silent([whole, at_place("", "stale"), at_place("S9", "meeting"), *places])
-    assert told.reason == "5 of 1000 missed the deadline; silent: store/S0, store/S1, store/S2 and 2 more"
+    assert told.reason == "5 of 1,000 missed the deadline; silent: store/S0, store/S1, store/S2 and 2 more"
     assert told.state == "meeting"
     assert len(others) == 7
     assert naming_the_silent([whole, at_place("S9", "meeting")])[0] == whole
