@@ -12,6 +12,7 @@ from collector import semconv
 from collector.framing import varint
 
 ORIGIN: Final = "web"
+SERVICE: Final = "sync-core"
 CHANNELS: Final = (b"dotcom", b"market", b"stores", b"trade1")
 FIRST_START: Final = 1_795_230_751_517_065_540  # nanoseconds since the epoch
 TRANSACTION_STEP: Final = 1_000_000  # nanoseconds between the starts of two transactions
@@ -54,7 +55,7 @@ def requests(transactions: int, spans_per_request: int, *, seed: int = 1) -> Ite
     chance = random.Random(seed)
     templates = [_template(*hop) for hop in HOPS]
     head = ResourceSpans()
-    for key, value in (("service.name", "sync-core"), ("deployment.environment.name", "bench")):
+    for key, value in (("service.name", SERVICE), ("deployment.environment.name", "bench")):
         head.resource.attributes.add(key=key).value.string_value = value
     for first in range(0, transactions, spans_per_request):
         numbers = range(first, min(first + spans_per_request, transactions))

@@ -230,7 +230,11 @@ def _drained(product: Product) -> Status:
 def viewed(*, seconds: float, console: Console) -> tuple[list[Figure], PageReport]:
     """Measure the pages while they are watched and spans come in. Raises ServiceError and RuntimeError."""
     console.print(f"{VIEWERS} viewers of the pages while {OFFERED_SPANS_PER_SECOND:,} spans/s come in")
-    with _settings(canary_seconds=0.0) as settings, running(settings) as product:
+    with (
+        _settings(canary_seconds=0.0) as plain,
+        replay.with_erp(plain, console) as settings,
+        running(settings) as product,
+    ):
         order_load.send(product.core_url, [*order_load.receipts(), *order_load.lifecycles(SHOWN_ORDERS, "shown")])
         _drained(product)
         found = page_load.measure(product, settings.directory / "offered", viewers=VIEWERS,
@@ -238,6 +242,8 @@ def viewed(*, seconds: float, console: Console) -> tuple[list[Figure], PageRepor
     return [
         Figure("pages.acknowledged_p99_ms", found.acknowledged.p99_ms, 100, 50, most=True),
         Figure("pages.callback_p95_ms", found.callbacks.p95_ms, 300, 100, most=True),
+        Figure("pages.change_p95_ms", found.changes.p95_ms, 500, 250, most=True),
+        Figure("pages.lost_spans", found.lost_spans, 0, 0, most=True),
         Figure("pages.first_page_ms", found.first_page_ms, 4_000, 2_000, most=True),
     ], found
 
@@ -245,9 +251,10 @@ def viewed(*, seconds: float, console: Console) -> tuple[list[Figure], PageRepor
 def show_pages(report: PageReport, console: Console) -> None:
     """What has no target: the middle of the answers, and what a first visit transfers."""
     table = Table("pages", "measured", box=None)
-    for name, waits in (("acknowledgements", report.acknowledged), ("callbacks", report.callbacks)):
+    shown = {"acknowledgements": report.acknowledged, "callbacks": report.callbacks, "changes of page": report.changes}
+    for name, waits in shown.items():
         took = f"p50 {waits.p50_ms:,.1f} ms, p95 {waits.p95_ms:,.1f} ms, p99 {waits.p99_ms:,.1f} ms"
-        table.add_row(f"{name}, {waits.requests:,}", took)
+        table.add_row(f"{name}, {waits.requests:,} of {waits.asked:,}", took)
     table.add_row("first page, all that is sent", f"{report.first_page_bytes:,} bytes")
     console.print(table)
 

@@ -31,14 +31,19 @@ WAREHOUSES: Final = 4
 ORDERS_PER_REQUEST: Final = 250
 CONNECTIONS: Final = 32
 PATIENCE_SECONDS: Final = 30.0
+PATIENCE: Final = 3.0
 
 Ask = Callable[[int], tuple[str, str, bytes]]
 """Method, path and body of a numbered request."""
 
 
 class Waits(Struct, frozen=True):
-    """How long answers took, from the moment a request was due: a late sender counts against the answer."""
+    """How long answers took, from the moment a request was due: a late sender counts against the answer.
 
+    What was ``asked`` and not sent or not answered in time waits until the end; ``requests`` were answered.
+    """
+
+    asked: int
     requests: int
     p50_ms: float
     p95_ms: float
@@ -95,33 +100,52 @@ def send(core_url: str, bodies: Sequence[bytes]) -> None:
 
 
 def at_rate(url: str, ask: Ask, *, per_second: float, seconds: float, content: str = "application/json") -> Waits:
-    """Send requests at a steady rate, whether or not earlier ones were answered. Raises RuntimeError for a refusal."""
+    """Send requests at a steady rate, whether or not earlier ones were answered. Raises RuntimeError for a refusal.
+
+    What cannot be sent within ``PATIENCE`` times the ``seconds`` is not.
+    """
     total = int(per_second * seconds)
     numbers = itertools.count()
     started = time.perf_counter() + 0.1
+    ends = started + seconds * PATIENCE
 
-    def share(_: int) -> list[float]:
-        return list(_paced(url, ask, numbers, total, started, per_second, content))
+    def share(_: int) -> list[tuple[int, float]]:
+        return list(_paced(url, ask, numbers, total, started, ends, per_second, content))
 
     with ThreadPoolExecutor(CONNECTIONS) as senders:
-        waits = sorted(itertools.chain.from_iterable(senders.map(share, range(CONNECTIONS))))
-    return Waits(len(waits), *(round(waits[int(len(waits) * part)] * 1_000, 2) for part in (0.5, 0.95, 0.99)))
+        answered = dict(itertools.chain.from_iterable(senders.map(share, range(CONNECTIONS))))
+    at_end = (ends - started - number / per_second for number in range(total) if number not in answered)
+    waits = sorted([*answered.values(), *at_end])
+    percentiles = (round(waits[int(total * part)] * 1_000, 2) for part in (0.5, 0.95, 0.99))
+    return Waits(total, len(answered), *percentiles)
 
 
 def _paced(
-    url: str, ask: Ask, numbers: Iterator[int], total: int, started: float, per_second: float, content: str
-) -> Iterator[float]:
+    url: str,
+    ask: Ask,
+    numbers: Iterator[int],
+    total: int,
+    started: float,
+    ends: float,
+    per_second: float,
+    content: str,
+) -> Iterator[tuple[int, float]]:
     connection = _connected(url)
     for number in numbers:
-        if number >= total:
+        if number >= total or time.perf_counter() > ends:
             break
         due = started + number / per_second
         time.sleep(max(0.0, due - time.perf_counter()))
         method, path, body = ask(number)
-        status, answer, _ = _asked(connection, method, path, body, content)
+        try:
+            status, answer, _ = _asked(connection, method, path, body, content)
+        except TimeoutError:
+            connection.close()
+            connection = _connected(url)
+            continue
         if status not in (200, 201, 202, 204):
             raise RuntimeError(f"{path} answered {status}: {answer.decode(errors='replace')[:300]}")
-        yield time.perf_counter() - due
+        yield number, time.perf_counter() - due
     connection.close()
 
 

@@ -13,13 +13,18 @@ from msgspec import Struct
 from collector import synthetic
 from dashboards import addresses
 from dashboards.pages.frame import REFRESH_MILLISECONDS
+from lineage.model import StoredBucket
 from tallytrace.order_load import Waits, at_rate
-from tallytrace.remote import client
+from tallytrace.remote import client, read
 from tallytrace.supervisor import Product
 
 SPANS_IN_A_REQUEST: Final = 512
 SEED: Final = 7
 PLACES: Final = (addresses.promises(), addresses.promise("refund_to_ledger"), addresses.promise("stock_freshness"))
+CHANGES_PER_SECOND: Final = 4
+CHANGE_SECONDS: Final = 15.0
+LOOKS: Final = 20
+LOOK_AGAIN_SECONDS: Final = 3.0
 NAMED: Final = re.compile(r'(?:src|href)="(/[^"]+\.(?:js|css)[^"]*)"')
 
 
@@ -27,18 +32,25 @@ class PageReport(Struct, frozen=True):
     """``first_page_ms``: all that a browser is sent before it can draw, by one connection, its own work apart."""
 
     viewers: int
-    spans_per_s: int  # offered, and all acknowledged
+    spans_per_s: int  # offered
     acknowledged: Waits
     callbacks: Waits
+    changes: Waits  # of the page, while nothing else is asked
+    lost_spans: int
     first_page_ms: float
     first_page_bytes: int
 
 
 def measure(product: Product, folder: Path, *, viewers: int, spans_per_s: int, seconds: float) -> PageReport:
-    """``folder`` is where the requests of spans are kept. Raises RuntimeError for an answer that is no 200."""
+    """``folder`` is where the requests of spans are kept. Raises RuntimeError for an answer that is no 200.
+
+    It ends within some minutes on any machine: what cannot be sent by then counts as waiting.
+    """
     first_ms, first_bytes = _first_page(product.plane_url)
     _make(folder, int(spans_per_s * seconds))
     refresh = _refreshes(product.plane_url)
+    changes = at_rate(product.plane_url, lambda n: refresh[n % len(refresh)], per_second=CHANGES_PER_SECOND,
+                      seconds=CHANGE_SECONDS)  # fmt: skip
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     per_second = spans_per_s / SPANS_IN_A_REQUEST
@@ -52,7 +64,22 @@ def measure(product: Product, folder: Path, *, viewers: int, spans_per_s: int, s
     sender.join()
     if isinstance(told, str):
         raise RuntimeError(f"spans: {told}")
-    return PageReport(viewers, spans_per_s, told, callbacks, first_ms, first_bytes)
+    lost = _lost(product.plane_url, told.requests * SPANS_IN_A_REQUEST)
+    return PageReport(viewers, spans_per_s, told, callbacks, changes, lost, first_ms, first_bytes)
+
+
+def _lost(plane_url: str, acknowledged: int) -> int:
+    """How many of the acknowledged spans are still not stored after LOOKS looks."""
+    lost = acknowledged
+    for _ in range(LOOKS):
+        buckets = read(
+            f"{plane_url}/v1/audit/spans", list[StoredBucket], timeout_seconds=300, service=synthetic.SERVICE
+        )
+        lost = max(0, acknowledged - sum(one.count for one in buckets))
+        if not lost:
+            break
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return lost
 
 
 def _first_page(plane_url: str) -> tuple[float, int]:
