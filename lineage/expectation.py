@@ -34,7 +34,7 @@ def _due(item: Expected) -> float:
 
 
 def _closed(step: Step, start: Arrival, by_milestone: dict[str, list[Arrival]]) -> bool:
-    if start.hop.outcome == "parked" and not step.even_when_parked:
+    if start.parked and not step.even_when_parked:
         return True
     if start.entity_id.startswith(step.leaves_to_others):
         return True

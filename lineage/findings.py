@@ -113,7 +113,7 @@ def _disorder(reached: Sequence[Arrival], flows: Flows, now: datetime) -> Iterat
             about = (arrival.entity, arrival.entity_id, need.wanted)
             if (
                 not need.concerns(arrival.reached, arrival.entity_id)
-                or arrival.hop.outcome == "parked"
+                or arrival.parked
                 or about in told
             ):
                 continue

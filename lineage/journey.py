@@ -85,7 +85,7 @@ def _header(
 def stage_money(reached: Sequence[Arrival]) -> tuple[StageMoney, ...]:
     """What the hops were worth at each milestone, in the order in which the milestones were reached first."""
     by_step: dict[str, list[Money]] = {}
-    for entity, _, milestone, _, hop in reached:
+    for entity, _, milestone, _, hop, _ in reached:
         if hop.amount and (entity, milestone) == (hop.entity, hop.milestone):
             by_step.setdefault(hop.title, []).append(hop.amount)
     return tuple(

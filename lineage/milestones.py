@@ -19,6 +19,7 @@ class Arrival(NamedTuple):
     milestone: str
     at: datetime
     hop: Hop
+    parked: bool  # when it came last; what went on goes before what was parked at the same instant
 
     @property
     def reached(self) -> str:
@@ -28,6 +29,7 @@ class Arrival(NamedTuple):
 def arrivals(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Arrival, ...]:
     """Every milestone of the hops and of their span events that was not taken back, the earliest kept, oldest first."""
     first: dict[tuple[str, str, str], Arrival] = {}
+    last: dict[tuple[str, str, str], tuple[datetime, bool]] = {}
     wrong = {(one.entity, one.entity_id, one.milestone, one.at) for one in corrections(spans.values())}
     for hop in hops:
         if hop.outcome not in _COUNTS:
@@ -35,20 +37,26 @@ def arrivals(hops: Iterable[Hop], spans: Mapping[str, SpanRow]) -> tuple[Arrival
         for arrival in _of(hop, spans[hop.span_id]):
             if arrival[:4] in wrong:
                 continue
-            known = first.get(arrival[:3])
+            key = arrival[:3]
+            known = first.get(key)
             if known is None or arrival.at < known.at:
-                first[arrival[:3]] = arrival
-    return tuple(sorted(first.values(), key=lambda arrival: arrival.at))
+                first[key] = arrival
+            stood = (arrival.at, not arrival.parked)
+            last[key] = max(last.get(key, stood), stood)
+    found = [arrival._replace(parked=not last[key][1]) for key, arrival in first.items()]
+    return tuple(sorted(found, key=lambda arrival: arrival.at))
 
 
 def _of(hop: Hop, span: SpanRow) -> Iterable[Arrival]:
+    parked = hop.outcome == "parked"
     if hop.entity and hop.entity_id and hop.milestone:
-        yield Arrival(hop.entity, hop.entity_id, hop.milestone, hop.at, hop)
+        yield Arrival(hop.entity, hop.entity_id, hop.milestone, hop.at, hop, parked)
     for event in span.events:
         if event.name == EVENT_MILESTONE:
             attrs = event.attrs
             at = moment(int(attrs["occurred_at"]) // 1000) if "occurred_at" in attrs else hop.at
-            yield Arrival(attrs.get("entity", ""), attrs.get("entity_id", ""), attrs.get("milestone", ""), at, hop)
+            about = (attrs.get("entity", ""), attrs.get("entity_id", ""), attrs.get("milestone", ""))
+            yield Arrival(*about, at, hop, parked)
 
 
 def corrections(spans: Iterable[SpanRow]) -> tuple[Correction, ...]:

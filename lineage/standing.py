@@ -60,7 +60,7 @@ class Standings:
         if last is None:
             return ""
         step, arrival = last
-        if arrival.hop.outcome == "parked" and step.reached in flow.begins:
+        if arrival.parked and step.reached in flow.begins:
             return "parked"
         further = _furthest(self.flows.included_in(flow), reached, expected) if step.ends else None
         return further[0].state if further else step.state

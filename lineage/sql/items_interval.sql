@@ -28,20 +28,21 @@ SELECT
     toInt64(begun.local_day) - {first_day:Int64} + 1 AS day_no
 FROM
 (
+    WITH toUnixTimestamp64Micro(occurred_at) * 2 + milestones.went_on AS stood
     SELECT
         entity_id AS object_id,
         correlation_id,
-        argMaxIf(channel, occurred_at, milestone = {start:String}) AS channel,
-        argMaxIf(location, occurred_at, milestone = {start:String}) AS location,
-        argMaxIf(provider, occurred_at, milestone = {start:String}) AS provider,
-        argMaxIf(kind, occurred_at, milestone = {start:String}) AS kind,
-        argMaxIf(severity, occurred_at, milestone = {start:String}) AS severity,
-        argMaxIf(owner, occurred_at, milestone = {start:String}) AS owner,
-        argMaxIf(amount_minor, occurred_at, milestone = {start:String}) AS amount_minor,
-        argMaxIf(currency, occurred_at, milestone = {start:String}) AS currency,
-        argMaxIf(quantity, occurred_at, milestone = {start:String}) AS quantity,
-        argMaxIf(outcome, occurred_at, milestone = {start:String}) AS outcome,
-        toUnixTimestamp64Micro(argMaxIf(due_at, occurred_at, milestone = {start:String})) AS hop_due_us,
+        argMaxIf(channel, stood, milestone = {start:String}) AS channel,
+        argMaxIf(location, stood, milestone = {start:String}) AS location,
+        argMaxIf(provider, stood, milestone = {start:String}) AS provider,
+        argMaxIf(kind, stood, milestone = {start:String}) AS kind,
+        argMaxIf(severity, stood, milestone = {start:String}) AS severity,
+        argMaxIf(owner, stood, milestone = {start:String}) AS owner,
+        argMaxIf(amount_minor, stood, milestone = {start:String}) AS amount_minor,
+        argMaxIf(currency, stood, milestone = {start:String}) AS currency,
+        argMaxIf(quantity, stood, milestone = {start:String}) AS quantity,
+        argMaxIf(milestones.went_on, stood, milestone = {start:String}) AS begun_then,
+        toUnixTimestamp64Micro(argMaxIf(due_at, stood, milestone = {start:String})) AS hop_due_us,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone = {start:String})) AS start_us,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone IN {stops:Array(String)})) AS stop_us,
         toUnixTimestamp64Micro(minIf(occurred_at, milestone IN {spoils:Array(String)})) AS spoil_us,
@@ -62,7 +63,7 @@ FROM
             SELECT entity, entity_id, correlation_id, milestone, occurred_at FROM corrections)
     GROUP BY object_id, correlation_id
     HAVING countIf(milestone = {start:String}) > 0
-        AND ({parked_too:UInt8} OR outcome != 'parked')
+        AND ({parked_too:UInt8} OR begun_then)
         AND (empty({only_kinds:Array(String)}) OR kind IN {only_kinds:Array(String)})
 ) AS begun
 LEFT JOIN

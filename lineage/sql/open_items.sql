@@ -26,7 +26,7 @@ FROM
             toUnixTimestamp64Micro(minIf(occurred_at, role.2 = 0)) AS since_us,
             toUnixTimestamp64Micro(minIf(occurred_at, role.2 != 0)) AS end_us,
             argMaxIf((toUnixTimestamp64Micro(due_at), channel, location, provider, owner, amount_minor, currency,
-                      outcome), occurred_at, role.2 = 0) AS stood
+                      went_on), toUnixTimestamp64Micro(occurred_at) * 2 + went_on, role.2 = 0) AS stood
         FROM milestones
         ARRAY JOIN {roles:Array(Array(Tuple(UInt16, UInt8)))}[indexOf({reached:Array(String)},
                                                                        concat(entity, '.', milestone))] AS role
@@ -48,6 +48,6 @@ FROM
     GROUP BY correlation_id, watch_no
 )
 ARRAY JOIN items AS item
-WHERE ({parked_too:Array(UInt8)}[watch_no] OR item.4.8 != 'parked')
+WHERE ({parked_too:Array(UInt8)}[watch_no] OR item.4.8)
     AND ((arrayMin(arrayFilter(at -> at != 0, [item.3, anywhere_us])) AS ended_us) = 0
          OR ({for_order:Array(UInt8)}[watch_no] AND ended_us > item.2 + {differ_us:Int64}))

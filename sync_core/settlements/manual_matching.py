@@ -1,6 +1,7 @@
 """What people decide about settlements by hand: to match what no rule matches, or to write off what is left."""
 
 import datetime as dt
+from collections import Counter
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -134,6 +135,7 @@ def _write_off(
 ) -> None:
     """Each side by itself: what nobody will pay is an expense, what nobody claims an income."""
     since = session.one("last_match")[0]
+    untold = Counter(one.identity for one in lines)
     unit = Unit(posting)
     load_books(session, unit, {now.date()})
     for side, line_id, item_id in [*((one, one.id, None) for one in lines), *((one, None, one.id) for one in items)]:
@@ -154,9 +156,9 @@ def _write_off(
         )  # fmt: skip
         why = f"written off by {wanted.by}: {wanted.reason}"
         values = {"amount_minor": abs(owed), "currency": side.currency, "reason": why, "rule_version": rules.version}
-        milestone = "hand_matched" if line_id is not None else ""
+        by_hand = untold.pop(side.identity, 0) if line_id is not None else 0  # one milestone at an instant, of them all
         step.tell(Hop("settlement.write_off", "transformation", side.identity, side.origin, "settlement", side.name,
-                      milestone, attributes=values | {"quantity": 1}))  # fmt: skip
+                      "hand_matched" if by_hand else "", attributes=values | {"quantity": by_hand}))  # fmt: skip
         if side.exception_id:
             step.resolve_exception(side.exception_id, side.identity, side.origin, why)
     matching.use(session, since)

@@ -159,6 +159,17 @@ def test_a_parked_start_starts_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize("hours", [0, 3])
+def test_what_was_parked_and_went_on_since_starts_what_follows(hours: int) -> None:
+    about: dict[str, Any] = {"correlation_id": CREDIT, "amount_minor": 106, "owner": "returns"}
+    waited = span("return.receive", T0, "return", "C1", "received", outcome="parked", reason="no sale", **about)
+    found = span("return.match", after(hours=hours), "return", "C1", "received", **about)
+    for hops in ([waited, found], [found, waited]):
+        journey = told(hops, after(days=30), about=CREDIT)
+        assert [(one.milestone, one.since, one.overdue) for one in journey.expected] == [("issued", T0, True)]
+        assert journey.header.state == "received"
+
+
 def test_retries_and_duplicates_fold_into_their_hop() -> None:
     again = span("order.capture", T0, "order", "537681", "captured", outcome="duplicate", ran_at=after(days=1))
     journey = told(
