@@ -27,7 +27,10 @@ FROM
 ) AS changed
 ASOF LEFT JOIN
 (
-    SELECT channel, location, feed, published_at, min(at) AS first_at
+    -- since when the channel had what was published then, or something later
+    SELECT channel, location, feed, published_at,
+           min(min(at)) OVER (PARTITION BY channel, location, feed ORDER BY published_at DESC
+                              ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first_at
     FROM stock_marks
     WHERE toUnixTimestamp64Micro(published_at) != 0 AND at <= fromUnixTimestamp64Micro({now_us:Int64}, 'UTC')
     GROUP BY channel, location, feed, published_at
