@@ -111,11 +111,7 @@ def _disorder(reached: Sequence[Arrival], flows: Flows, now: datetime) -> Iterat
     for need in flows.needs:
         for arrival in reached:
             about = (arrival.entity, arrival.entity_id, need.wanted)
-            if (
-                not need.concerns(arrival.reached, arrival.entity_id)
-                or arrival.parked
-                or about in told
-            ):
+            if not need.concerns(arrival.reached, arrival.entity_id) or arrival.parked or about in told:
                 continue
             hop = arrival.hop
             before = [other.at for other in reached if need.is_met(other.reached, other.entity_id, arrival.entity_id)]
