@@ -78,18 +78,20 @@ def _event(total: ControlTotalStated) -> dict[str, object]:
 
 
 def _judged(product: Product, faults: list[Fault], console: Console) -> Verdict:
-    """What the exceptions say once they say it twice; a verdict that does not pass is looked at for some minutes."""
-    deadline, before = time.monotonic() + PATIENCE_SECONDS, None
+    """What the exceptions say once they say it twice; a failing verdict stands when for minutes nothing changed."""
+    before, days, deadline = None, -1, 0.0
     while True:
         time.sleep(POLL_SECONDS)
         lag = remote.read(f"{product.core_url}/v1/status", Status)
         verdict = judge(faults, _raised(product))
         moving = lag.inbox_queued + lag.spans_waiting + lag.outbox_waiting + lag.days_to_reconcile
+        if (verdict, lag.days_to_reconcile) != (before, days):
+            deadline = time.monotonic() + PATIENCE_SECONDS
         if (not moving and verdict.passed and verdict == before) or time.monotonic() > deadline:
             return verdict
         if verdict != before:
             console.print(f"{len(verdict.missed)} not named, {len(verdict.surplus)} too many")
-        before = verdict
+        before, days = verdict, lag.days_to_reconcile
 
 
 def _raised(product: Product) -> list[Raised]:
