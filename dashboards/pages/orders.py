@@ -71,14 +71,14 @@ def _captured(states: Sequence[OrderState]) -> int:
 
 
 def summary(desk: Desk, states: Sequence[OrderState]) -> str:
-    """ "4,995 orders of the last 7 days. 9 are in a state for longer than usual, most of them packed." """
+    """ "4,995 orders of the last 7 days. 9 are in a state for longer than usual, 7 of them packed." """
     orders = _captured(states)
     span = f"the last {_days(desk)} days" if _days(desk) != "1" else "the last day"
     if not orders:
         return f"No order was captured in {span}."
     held = sum(one.held for one in states)
-    stopped = max(states, key=lambda one: one.held).state
-    most = f"{', most of them ' if held > 1 else ': '}{stopped}"
+    stopped = max(states, key=lambda one: one.held)
+    most = f": {stopped.state}" if stopped.held == held else f", {stopped.held:,} of them {stopped.state}"
     verb = "is" if held == 1 else "are"
     stays = f"{held:,} {verb} in a state for longer than usual{most}." if held else "None stays for longer than usual."
     return f"{wording.count(orders, 'order')} of {span}. {stays}"
