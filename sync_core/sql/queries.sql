@@ -1167,9 +1167,13 @@ on conflict (feed, channel, location) do update set heard_at = excluded.heard_at
 -- The number of the newest movement that can be seen.
 select coalesce(max(movement_id), 0) from core.movements
 
+-- name: movements_between
+-- Movements by their numbers; bounded at both ends, or a plan for any numbers reads the whole table.
+select movement_id from core.movements where movement_id > %(since)s and movement_id <= %(until)s
+
 -- name: skus_moved
--- SKUs of movements with higher numbers; bounded at both ends, or a plan for any numbers reads the whole table.
-select distinct sku from core.movement_lines where movement_id > %(since)s and movement_id <= %(newest)s
+-- SKUs of movements.
+select distinct sku from core.movement_lines where movement_id = any(%(movements)s::bigint[])
 
 -- name: stock_of
 -- Stock of SKUs at every location.

@@ -42,6 +42,7 @@ class Shelves:
         self._lock = threading.Lock()
         self._by_sku: OrderedDict[str, Mapping[str, Held]] = OrderedDict()
         self._newest: deque[tuple[dt.datetime, int]] = deque()
+        self._read: set[int] = set()  # movements that `_newest` has us look for again
         self._data = Standing(Rules([]), {}, {}, frozenset())
         self._as_of = clock()
         self._told: dict[str, dict[Asked, Raw]] = {}  # by SKU, until something of it changes
@@ -53,8 +54,11 @@ class Shelves:
             newest = session.one("newest_movement")[0]
             data = load_standing(session, now)
             asked_about = bool(self._by_sku)
-            moved = session.rows("skus_moved", since=self._seen(now), newest=newest) if asked_about else []
-            changed = [row[0] for row in moved]
+            since = self._seen(now)
+            told = session.rows("movements_between", since=since, until=newest) if asked_about else []
+            numbers = {number for (number,) in told}
+            unread = sorted(numbers - self._read)
+            changed = [sku for (sku,) in session.rows("skus_moved", movements=unread)] if unread else []
             with self._lock:
                 wanted = [sku for sku in changed if sku in self._by_sku]
             found = load_held(session, wanted) if wanted else {}
@@ -64,6 +68,7 @@ class Shelves:
                 self._data, self._told = data, {}
             self._put(found)
             self._newest.append((now, newest))
+            self._read = numbers
         return 0
 
     def _seen(self, now: dt.datetime) -> int:
