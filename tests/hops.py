@@ -182,10 +182,14 @@ def _healthz() -> None:
 
 @contextlib.contextmanager
 def answering(
-    storage: Storage, clock: Callable[[], datetime], port: int, overrides: Path | None = None
+    storage: Storage,
+    clock: Callable[[], datetime],
+    port: int,
+    overrides: Path | None = None,
+    defaults: Path = slas.DEFAULT_SLAS,
 ) -> Iterator[httpx.Client]:
     """The lineage API with the delivered flows and promises, or with ``overrides`` laid over these."""
-    promises = slas.load(overrides)
+    promises = slas.load(overrides, defaults)
     declared = flows.load(promises=promises)
     app = Litestar([_healthz, *route_handlers(Lineage(Queries(storage), declared, promises, clock))])
     with (

@@ -58,7 +58,9 @@ def history(random: Random, reference: str) -> Hops:
                 away = random.choice(
                     (random.randrange(-300, 300), random.randrange(6 * 3600), random.randrange(9 * 86400))
                 )
-                at = start + dt.timedelta(seconds=len(hops.spans) if milestone == one["start"] and not again else away)
+                begins = milestone == one["start"]
+                if not (begins and again and random.random() < 0.5):  # else once more at the same instant
+                    at = start + dt.timedelta(seconds=len(hops.spans) if begins and not again else away)
                 also: dict[str, Any] = {"due_at": Hops.nanos(f"{at + dt.timedelta(hours=3):%Y-%m-%d %H:%M:%S}")}
                 hops.hop(
                     identity, f"{DOMAINS.get(entity, entity)}.{reached}_{len(hops.spans)}", f"{at:%Y-%m-%d %H:%M:%S}",
@@ -132,8 +134,8 @@ def paused(one: dict[str, Any], own: list[Row], start: dt.datetime, until: dt.da
     return until + (NOW - since) if since is not None and since < until else until
 
 
-def judged(one: dict[str, Any], rows: list[Row]) -> Iterator[tuple[str, dt.datetime, int, bool, str]]:
-    """Verdict, when it counts, how many, whether it is overdue, and the channel."""
+def judged(one: dict[str, Any], rows: list[Row]) -> Iterator[tuple[str, dt.datetime, int, bool, str, int]]:
+    """Verdict, when it counts, how many, whether it is overdue, the channel, and the amount."""
     told = [row for row in rows if row["milestone"] and row["outcome"] not in ("failed", "duplicate")
             and moment(row) <= NOW]  # fmt: skip
 
@@ -143,7 +145,7 @@ def judged(one: dict[str, Any], rows: list[Row]) -> Iterator[tuple[str, dt.datet
     entity = one["start"].partition(".")[0]
     for entity_id in sorted({row["entity_id"] for row in of([one["start"]], told)}):
         own = [row for row in told if (row["entity"], row["entity_id"]) == (entity, entity_id)]
-        starts = sorted(of([one["start"]], own), key=moment)
+        starts = sorted(of([one["start"]], own), key=lambda row: (moment(row), row["outcome"] != "parked"))
         last = starts[-1]
         if last["outcome"] == "parked" and not one.get("even_when_parked"):
             continue
@@ -167,11 +169,15 @@ def judged(one: dict[str, Any], rows: list[Row]) -> Iterator[tuple[str, dt.datet
             spoiled = min(
                 weight, sum(quantity for _, quantity in {(moment(row), int(row["quantity"])) for row in near})
             )
-        parts = [(spoil, spoiled), (None, weight - spoiled)] if spoil and one.get("weighted") else [(spoil, weight)]
-        for bad_at, count in parts:
+        amount = int(last["amount_minor"])
+        parts = [(spoil, weight, amount)]
+        if spoil and one.get("weighted"):
+            worth = amount * spoiled // weight
+            parts = [(spoil, spoiled, worth), (None, weight - spoiled, amount - worth)]
+        for bad_at, count, amount in parts:
             if count:
                 verdict, at, overdue = verdict_of(one, start, until, end, stop, bad_at)
-                yield verdict, at, count, overdue, last["channel"]
+                yield verdict, at, count, overdue, last["channel"], amount
 
 
 def verdict_of(
@@ -199,13 +205,14 @@ def recomputed(name: str, since: dt.datetime, transactions: list[list[Row]]) -> 
     """By channel, '' being all: how many are of each verdict."""
     found: dict[str, Counter[str]] = {}
     for rows in transactions:
-        for verdict, at, count, overdue, channel in judged(DECLARED[name], rows):
+        for verdict, at, count, overdue, channel, amount in judged(DECLARED[name], rows):
             for place in ("", channel):
                 told = found.setdefault(place, Counter())
                 if verdict == "pending" or at >= since:
                     told[verdict] += count
                 if overdue:
                     told["overdue_open"] += count
+                    told["at_risk"] += amount
     return found
 
 
@@ -229,6 +236,8 @@ def compare(
                 name,
                 place,
             )
+            worth = sum(money["amount_minor"] for money in one["at_risk"])
+            assert worth == expected.get(place, Counter())["at_risk"], (name, place)
         all_of += expected.get("", Counter())
     return all_of
 
