@@ -54,7 +54,9 @@ FROM
                     channel, location, provider, kind, currency, verdict, overdue, weight, amount_minor, counted_us,
                     due_us AS least_due_us,
                     toInt64(toDate(fromUnixTimestamp64Micro(start_us - 1, 'UTC'), {zone:String})) AS start_day,
-                    toInt64(toDate(fromUnixTimestamp64Micro(counted_us, 'UTC'), {zone:String})) AS decided_day,
+                    -- what ended before it began, by another clock, did not end on a day before
+                    greatest(toInt64(toDate(fromUnixTimestamp64Micro(counted_us, 'UTC'), {zone:String})), start_day)
+                        AS decided_day,
                     over_us = 0 ? 0 : toInt64(toDate(fromUnixTimestamp64Micro(over_us, 'UTC'), {zone:String})) AS closed_day,
                     (counted_us >= {since_us:Int64}) + (counted_us >= {recent_us:Int64}) AS inside
                 FROM

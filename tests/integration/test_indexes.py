@@ -13,11 +13,9 @@ from collector.framing import record
 from collector.storage import Storage
 from lineage import flows, slas
 from lineage.item_params import Window
-from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.search import Criteria
 from lineage.service import Lineage
-from lineage.unchanged import facts_of
 
 TRANSACTIONS: Final = 25_600
 MOST: Final = 4
@@ -164,45 +162,6 @@ def test_a_list_of_what_is_overdue_reads_what_is_open_and_what_was_heard_since(s
     told = [found for sql, params in spied.asked if "AS items" in sql for found in granules(storage, sql, params)]
     assert 0 < sum(count for table, count in told if table == "milestones") <= MOST_JUDGED
     assert after.by_owner != before.by_owner
-
-
-ITEMS: Final = {"milestones", "stock_marks", "stock_freshness", "recon_items", "journal_days"}
-COUNTED: Final = [one for one in slas.load() if one.start and one.kind != "volume"]
-
-
-@pytest.mark.parametrize("promise", COUNTED, ids=lambda one: one.name)
-def test_a_promise_reads_what_its_own_objects_reached(storage: Storage, promise: slas.Sla) -> None:
-    spied: Any = Spied(storage)
-    Queries(spied).day_counts(promise, Window(NOW, NOW - timedelta(days=28), datetime(2001, 1, 1, tzinfo=UTC)))
-    [(sql, params)] = spied.asked
-    read = [count for table, count in granules(storage, sql, params) if table == "milestones"]
-    held = dict(storage.query("SELECT entity, count() FROM milestones GROUP BY entity"))
-    parts = storage.query("SELECT count() FROM system.parts WHERE table = 'milestones' AND active")[0][0]
-    own = promise.start.partition(".")[0]
-    others = {one.partition(".")[0] for one in (*promise.ends, *promise.or_ends, *promise.spoiled_by)}
-    allowed = sum(held.get(entity, 0) // 1024 + 2 * parts for entity in [own, *others, *(others & {own})])
-    assert sum(read) <= allowed, (read, held, parts)
-
-
-def test_a_tick_reads_items_only_of_promises_about_which_something_new_came(storage: Storage) -> None:
-    spied: Any = Spied(storage)
-    wall = [NOW]
-    measurer = Measurer(Queries(spied), slas.load(), lambda: wall[0])
-
-    def read() -> tuple[set[str], set[str]]:
-        """Tables of items, and starts of promises, that a tick a minute later reads."""
-        spied.asked.clear()
-        wall[0] += timedelta(minutes=1)
-        measurer.tick(wall[0])
-        tables = {table for sql, params in spied.asked for table, _ in granules(storage, sql, params)}
-        return tables & ITEMS, {params["start"] for _, params in spied.asked if "start" in params}
-
-    assert read()[0] == ITEMS - {"stock_marks"}, "nobody published"
-    read()
-    assert read() == (set(), set())
-    storage.execute(TELL, {"id": "e" * 32})
-    concerned = {one.start for one in COUNTED if "order.captured" in facts_of(one)}
-    assert read() == ({"milestones"}, {start.partition(".")[2] for start in concerned})
 
 
 @pytest.mark.parametrize("question", ["search", "trouble"])
