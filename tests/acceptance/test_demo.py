@@ -39,7 +39,6 @@ def told_of_refund(demo: Demo) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.proves(297, 298)
 def test_a_newcomer_sees_promises_numbers_and_an_alert() -> None:
     with running(days=4) as demo:
         demo.awaits("RESOLVED refund not in the ledger")
