@@ -28,7 +28,7 @@ class Measurer:
     """``clock`` gives the wall time that a measurement is stamped with; the time it is *of* is an argument.
 
     ``paced``: a promise that has items is measured again only when its ``measured_every`` has passed, and not at each
-    tick. Of one about which nothing new came and no moment passed, what was found before is stored again, and nothing
+    tick; at once where the business present went back, as it does when a replay's first events arrive. Of one about which nothing new came and no moment passed, what was found before is stored again, and nothing
     is read.
     """
 
@@ -63,7 +63,7 @@ class Measurer:
         midnights: list[Sample] = []
         for sla in self._slas:
             last = self._measured.get(sla.name)
-            if last and last.rows and self._paced and at - last.at < timedelta(seconds=sla.measured_every.seconds):
+            if last and self._paced and last.stands(now, at, timedelta(seconds=sla.measured_every.seconds)):
                 continue
             window = Window(now, sla.window_start(now), oldest)
             one = self._measured[sla.name] = self._measure(sla, window, arrivals, newest_us, at, last)
@@ -149,6 +149,9 @@ class _Measured(Struct):
     measures: Sequence[Measure]
     samples: list[Sample]
     caught_up: CaughtUp | None
+
+    def stands(self, now: datetime, at: datetime, pace: timedelta) -> bool:
+        return bool(self.rows) and self.found.window.now <= now and at - self.at < pace
 
     def serves(self, window: Window, arrived: tuple[ArrivalRow, ...], at: datetime) -> bool:
         return (

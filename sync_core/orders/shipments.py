@@ -156,7 +156,9 @@ def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], 
         order.undelivered[shipment_id] |= {f"{COST}{currency}": minor for currency, minor in costs.items()}
     order.contract = {kind: amount for kind, amount in order.contract.items() if amount}
     to = accounts.cost_of_goods if at_once else accounts.with_carriers
-    _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
+    posted = _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
+    if not posted:  # only vouchers, or what cost nothing and was given free
+        step.tell(source_hop(step, order, "order.ship", "fulfilment", shipment_id, "nothing_to_post", {}))
     if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
         deliver(step, order, shipment_id)
 
@@ -177,8 +179,8 @@ def deliver(step: Step, order: Order, shipment_id: str) -> None:
 def _post_with_costs(
     step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], costs: Mapping[str, int],
     sides: tuple[str, str],
-) -> None:  # fmt: skip
-    """One journal, or one more for what goods cost in another currency than they are sold in."""
+) -> tuple[JournalLine, ...]:  # fmt: skip
+    """One journal, whose lines it returns, or one more for what goods cost in another currency than they are sold in."""
     made = derived(order.provenance)
     for currency, minor in costs.items():
         moved = [JournalLine(sides[0], minor, made), JournalLine(sides[1], -minor, made)]
@@ -190,7 +192,7 @@ def _post_with_costs(
                 entity_id=f"{entity_id}/{order.order_id}/{currency}", channel=order.channel, location=order.location,
                 currency=currency,
             )  # fmt: skip
-    post(step, order, document, entity_id, lines)
+    return post(step, order, document, entity_id, lines)
 
 
 def _worth(amounts: Mapping[str, int]) -> int:
