@@ -23,17 +23,21 @@ OFFLINE: Final = "ST007"
 PROMOTION_SHARE: Final = 0.5
 TWICE_SHARE: Final = 0.02
 EVENTS_PER_REQUEST: Final = 200
+ORDERS_PER_REQUEST: Final = 50
+REQUESTS_A_SECOND: Final = 8  # of 50 orders: 400 a second
+HOURS_OF_TRADE: Final = dt.timedelta(hours=2)
 MOST_ASKED: Final = 20_000
 
 
 class Retailer:
     """Stores that sell over the counter and online channels that sell from one warehouse, seeded."""
 
-    def __init__(self, http: httpx.Client, seed: int) -> None:
+    def __init__(self, http: httpx.Client, seed: int, seconds: float) -> None:
         self._http = http
+        self._pace = HOURS_OF_TRADE / seconds  # of the stores' clocks for each second here
         self._chance = random.Random(seed)
         self._numbers = itertools.count(1)
-        self._at = dt.datetime.now(dt.UTC) - dt.timedelta(hours=2)
+        self._at = dt.datetime.now(dt.UTC) - HOURS_OF_TRADE
         self.sent: list[dict[str, Any]] = []
         self.orders: list[tuple[str, str]] = []
         self.late: list[dict[str, Any]] = []
@@ -48,12 +52,14 @@ class Retailer:
 
     def trade(self, seconds: float) -> None:
         """Sales for so long; one store hears nothing of it until `reconnect`."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._at += dt.timedelta(seconds=20)
-            batch = [one for _ in range(EVENTS_PER_REQUEST // 8) for one in self._counter_sale()]
-            batch += [one for _ in range(EVENTS_PER_REQUEST // 8) for one in self._online_sale()]
+        began, opened, requests = time.monotonic(), self._at, 0
+        while (passed := time.monotonic() - began) < seconds:
+            self._at = opened + passed * self._pace
+            batch = [one for _ in range(ORDERS_PER_REQUEST // 2) for one in self._counter_sale()]
+            batch += [one for _ in range(ORDERS_PER_REQUEST // 2) for one in self._online_sale()]
             self._give(batch)
+            requests += 1
+            time.sleep(max(0.0, began + requests / REQUESTS_A_SECOND - time.monotonic()))
 
     def reconnect(self) -> None:
         """The sales of the hour in which a store was offline, in bulk and in any order."""
@@ -130,7 +136,7 @@ def peak(free_port: Callable[[], int], seconds: float, seed: int) -> None:
         installation(free_port, TALLYTRACE_WORKER_PROCESSES="2", TALLYTRACE_WORKERS="1") as product,
         httpx.Client(base_url=product.core, timeout=60, trust_env=False, verify=False) as http,
     ):
-        shop = Retailer(http, seed)
+        shop = Retailer(http, seed, seconds)
         shop.stock_up()
         product.stop_erp()
         for role in ("worker-1", "worker-2"):
