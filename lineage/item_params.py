@@ -1,6 +1,6 @@
 """What the queries over items are given: milestones, deadlines as tables over days, moments of a calendar. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -67,6 +67,12 @@ def of_sla(sla: Sla, window: Window) -> Params:
         "weighted": int(sla.weighted),
         "parked_too": int(sla.even_when_parked),
     }  # fmt: skip
+
+
+def milestones_of(sla: Sla) -> Iterator[str]:
+    """Every milestone that items of the promise are told by."""
+    pauses = (one for pair in sla.paused for one in pair)
+    yield from (sla.start, *sla.ends, *sla.or_ends, *sla.excused, *sla.spoiled_by, *pauses)
 
 
 def _items(

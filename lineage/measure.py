@@ -12,6 +12,7 @@ from lineage.deadlines import midnight
 from lineage.derived import derive
 from lineage.item_params import Window
 from lineage.model import Sample
+from lineage.promise_items import PromiseItems, kept
 from lineage.queries import Queries
 from lineage.rolling import DayRow, Measure, boundaries, by_segment, current
 from lineage.rows import ArrivalRow, micros, moment
@@ -48,6 +49,7 @@ class Measurer:
         self._catch_up_every = catch_up_every
         self._paced = paced
         self._measured: dict[str, _Measured] = {}
+        self._items = PromiseItems(queries, self._slas)
 
     def tick(self, now: datetime) -> tuple[Sample, ...]:
         """Judge every promise as of ``now``, whole and by segment, and store it. Returns what was stored.
@@ -61,19 +63,31 @@ class Measurer:
         oldest = moment(oldest_us) if oldest_us else now
         current: list[Sample] = []
         midnights: list[Sample] = []
+        caught_up: list[Sla] = []
+        reached = [sla for sla in self._slas if kept(sla) and arrivals.has(sla.start)]
+        if reached:
+            self._items.update(reached, now, oldest)
         for sla in self._slas:
             last = self._measured.get(sla.name)
             if last and self._paced and last.stands(now, at, timedelta(seconds=sla.measured_every.seconds)):
                 continue
             window = Window(now, sla.window_start(now), oldest)
-            one = self._measured[sla.name] = self._measure(sla, window, arrivals, newest_us, at, last)
+            if sla in reached:
+                one = self._count(sla, window, newest_us, at, last)
+                midnights += self._stale_midnights(sla, one, now, newest_us)
+                caught_up += [sla] if one.caught_up and one.caught_up.at == at else []
+            else:
+                one = self._measure(sla, window, arrivals, newest_us, at, last)
+                midnights += self._catch_up(sla, one, now, newest_us, at)
+            self._measured[sla.name] = one
             current += one.samples
-            midnights += self._catch_up(sla, one, now, newest_us, at)
         for sla in self._derived:
             parts = [self._measured[name].samples if name in self._measured else [] for name in sla.of]
             current += derive(sla, parts)
         self._store(current, at)
         self._store(midnights, at, daily=True)
+        for sla in caught_up:
+            self._items.caught_up(sla, *self._until(sla, now, newest_us))
         return (*current, *midnights)
 
     def _measure(
@@ -100,27 +114,63 @@ class Measurer:
             caught_up=last.caught_up if last else None,
         )
 
+    def _count(
+        self, sla: Sla, window: Window, newest_us: int, at: datetime, last: "_Measured | None"
+    ) -> "_Measured":
+        """As ``_measure``, of a promise whose items are kept."""
+        rows = self._items.rows(sla, window)
+        measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
+        return _Measured(
+            at=at,
+            read_at=at,
+            arrived_at=at,
+            found=found(sla, window, (), ()),
+            rows=rows,
+            measures=measures,
+            samples=self._samples(sla, measures, newest_us),
+            caught_up=last.caught_up if last else None,
+        )
+
+    def _stale_midnights(self, sla: Sla, one: "_Measured", now: datetime, newest_us: int) -> list[Sample]:
+        """Those after something changed, or after the event that was the newest when they were measured."""
+        build = self._items.build(sla)
+        today, known_us = self._until(sla, now, newest_us)
+        first = build.stale_day
+        if known_us != build.newest_us:
+            first = min(first, _day_at(min(known_us, build.newest_us), sla) + 1)
+        if first > today or (one.caught_up and one.at - one.caught_up.at < self._catch_up_every):
+            return []
+        one.caught_up = CaughtUp(one.at, one.read_at, today, known_us)
+        first = max(first, today - MOST_DAYS + 1)
+        rows = self._items.daily(sla, _day_of(sla.window_start(_instant(sla, first)), ZoneInfo(sla.calendar.zone)))
+        return self._missing(sla, _midnights(sla, rows, first, today, newest_us), _instant(sla, first), now)
+
+    @staticmethod
+    def _until(sla: Sla, now: datetime, newest_us: int) -> tuple[int, int]:
+        """The last midnight, and the newest event by then."""
+        today = _day_at(micros(now) - 1, sla)
+        return today, min(newest_us, micros(_instant(sla, today)))
+
     @staticmethod
     def _samples(sla: Sla, measures: Sequence[Measure], newest_us: int) -> list[Sample]:
         samples = [sample(sla, one, newest_us) for one in measures]
         return naming_the_silent(samples) if sla.kind == "freshness" else samples
 
     def _catch_up(self, sla: Sla, one: "_Measured", now: datetime, newest_us: int, at: datetime) -> list[Sample]:
-        zone = ZoneInfo(sla.calendar.zone)
-        today = (now - timedelta(microseconds=1)).astimezone(zone).toordinal() - _EPOCH_DAY.toordinal()
-        seen = CaughtUp(at, one.read_at, today, min(newest_us, micros(_instant(sla, today))))
+        today, known_us = self._until(sla, now, newest_us)
+        seen = CaughtUp(at, one.read_at, today, known_us)
         last = one.caught_up
         if last and (at - last.at < self._catch_up_every or last.same_as(seen)):
             return []
         one.caught_up = seen
-        return self._missing(sla, _midnights(sla, one.rows, today, newest_us), now)
+        samples = _midnights(sla, one.rows, today - MOST_DAYS + 1, today, newest_us)
+        return self._missing(sla, samples, now - timedelta(days=MOST_DAYS + 1), now)
 
     def _store(self, samples: Sequence[Sample], measured_at: datetime, *, daily: bool = False) -> None:
         if samples:
             self._queries.write_samples(COLUMNS, [stored(one, measured_at, daily=daily) for one in samples])
 
-    def _missing(self, sla: Sla, midnights: Iterable[Sample], now: datetime) -> list[Sample]:
-        since = now - timedelta(days=MOST_DAYS + 1)
+    def _missing(self, sla: Sla, midnights: Iterable[Sample], since: datetime, now: datetime) -> list[Sample]:
         known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, whole_only=False)}
         return [one for one in midnights if _figures(one) not in known]
 
@@ -161,16 +211,20 @@ class _Measured(Struct):
         )
 
 
-def _midnights(sla: Sla, rows: Sequence[DayRow], today: int, newest_us: int) -> Iterable[Sample]:
-    """One for each local midnight since the first data, of the window that ends there."""
+def _midnights(sla: Sla, rows: Sequence[DayRow], first: int, today: int, newest_us: int) -> Iterable[Sample]:
+    """One for each local midnight from ``first`` on and since the first data, of the window that ends there."""
     zone = ZoneInfo(sla.calendar.zone)
-    first = max(min((row.day for row in rows), default=today) + 1, today - MOST_DAYS + 1)
+    first = max(min((row.day for row in rows), default=today) + 1, first)
     days = range(first, today + 1)
     instants = {day: _instant(sla, day) for day in range(first, today + 2)}
     starts = {day: _day_of(sla.window_start(instants[day]), zone) for day in days}
     for segment, of in by_segment(rows, sla.segments).items():
         for measure in boundaries(segment, of, days, starts, {day: micros(at) for day, at in instants.items()}):
             yield sample(sla, measure, newest_us)
+
+
+def _day_at(at_us: int, sla: Sla) -> int:
+    return moment(at_us).astimezone(ZoneInfo(sla.calendar.zone)).toordinal() - _EPOCH_DAY.toordinal()
 
 
 def _instant(sla: Sla, day: int) -> datetime:

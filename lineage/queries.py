@@ -1,5 +1,6 @@
 """Every question that lineage asks of ClickHouse, by the name of its file in sql/."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -10,11 +11,12 @@ from msgspec import Struct, structs
 
 from collector.storage import Storage
 from lineage.findings import CLOCKS_DIFFER
-from lineage.item_params import Params, Window, of_freshness, of_sla
-from lineage.rolling import DayRow
+from lineage.item_params import Params, Window, milestones_of, of_freshness, of_sla
+from lineage.rolling import DAY_COLUMNS, DayRow
 from lineage.rows import (
     ArrivalRow,
     BlocksRow,
+    BuildRow,
     CountedRow,
     DisorderRow,
     EventRow,
@@ -188,6 +190,71 @@ class Queries:
         sql = text(name).replace("/*items*/", items)
         return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
 
+    # --- items of promises, kept judged ---
+
+    def promise_builds(self) -> list[BuildRow]:
+        return self._rows("promise_builds", BuildRow, {})
+
+    def write_promise_builds(self, builds: Sequence[BuildRow]) -> None:
+        version = time.time_ns()
+        if builds:
+            rows = [(*structs.astuple(one), version) for one in builds]
+            self._storage.insert("promise_builds", (*BuildRow.__struct_fields__, "version"), rows)
+
+    def mark_promises(
+        self, generation: int, builds: Sequence[int], blocks: tuple[int, int], prior_us: int, now: datetime
+    ) -> int:
+        """Marks the transactions of which items in ``builds`` may have changed; returns how many there are."""
+        milestones_block, corrections_block = blocks
+        params = {"generation": generation, "builds": list(builds), "prior_us": prior_us, "now_us": micros(now),
+                  "milestones_block": milestones_block, "corrections_block": corrections_block}  # fmt: skip
+        self._storage.execute(text("promise_heard"), params)
+        return self._rows("promise_marked", int, {"generation": generation})[0]
+
+    def copy_promise_milestones(self, of: "Judged", slas: Sequence[Sla], now: datetime) -> None:
+        entities = {name.partition(".")[0] for sla in slas for name in milestones_of(sla)}
+        which = text("promise_among_heard") if of.marks else ""
+        params = of.params() | {"entities": sorted(entities), "now_us": micros(now)}
+        self._storage.execute(text("promise_milestones").replace("/*which*/", which), params)
+
+    def change_promise_items(self, sla: Sla, build: int, of: "Judged", window: Window) -> None:
+        items = _items(sla).replace("FROM milestones\n", f"FROM {text('promise_copied')}\n")
+        sql = text("promise_changes").replace("/*items*/", items)
+        self._storage.execute(sql, of_sla(sla, window) | of.params() | {"build": build})
+
+    def promise_day_changes(self, sla: Sla, build: int, generation: int | None = None) -> list[DayRow]:
+        """Of a generation's changes, or of all items."""
+        changed = "promise_of_build" if generation is None else "promise_of_generation"
+        sql = text("promise_day_changes").replace("/*changed*/", text(changed))
+        params = {"build": build, "generation": generation or 0, "zone": sla.calendar.zone}
+        return [DayRow(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
+
+    def take_promise_changes(self, generation: int) -> None:
+        self._storage.execute(text("promise_taken"), {"generation": generation})
+
+    def write_promise_days(self, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self._storage.insert("promise_days", ("build", *DAY_COLUMNS), rows)
+
+    def promise_counts(self, build: int, sla: Sla, window: Window, edges: tuple[int, int]) -> list[DayRow]:
+        times = {"since_us": micros(window.since), "recent_us": micros(window.recent), "zone": sla.calendar.zone}
+        days = {"since_day": edges[0], "recent_day": edges[1], "edges": sorted(set(edges))}
+        counted = self._rows("promise_counts", DayRow, times | days | {"build": build}, LONG)
+        return counted + self._rows("promise_oldest", DayRow, {"build": build}, LONG)
+
+    def promise_daily(self, build: int, first_day: int) -> list[DayRow]:
+        return self._rows("promise_daily", DayRow, {"build": build, "first_day": first_day}, LONG)
+
+    def promise_items(self, build: int, window: Window, wanted: Filter) -> list[ItemRow]:
+        params = {"build": build, "since_us": micros(window.since)} | _wanted(wanted)
+        return self._rows("promise_items", ItemRow, params, LONG)
+
+    def promise_partitions(self) -> list[tuple[str, str, int]]:
+        return self._rows("promise_partitions", lambda *row: row, {})
+
+    def drop_promise_partition(self, table: str, partition: str) -> None:
+        self._storage.execute(f"ALTER TABLE {table} DROP PARTITION {partition}")
+
     # --- what is wrong, and how far it reaches ---
 
     def trouble(self, hop: str, window: Window, grace: timedelta, most: int) -> list[TroubleRow]:
@@ -328,6 +395,18 @@ class Queries:
 
     def write_samples(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._storage.insert("sli_samples", columns, rows)
+
+
+class Judged(NamedTuple):
+    """The transactions of a range of correlation IDs that a generation judges; those marked, or all where none are."""
+
+    marks: int
+    generation: int
+    first_id: str
+    last_id: str
+
+    def params(self) -> Params:
+        return self._asdict()
 
 
 class Held(NamedTuple):

@@ -50,6 +50,10 @@ class DayRow(NamedTuple):
     due_us: int  # when the first of those pending is due; 0 = none
 
 
+DAY_COLUMNS: Final = tuple(name for name in DayRow._fields[:-4] if name != "inside")
+"""What a day adds up."""
+
+
 class Measure(Struct, frozen=True):
     """One segment, as of one moment."""
 

@@ -6,6 +6,8 @@ Times are microseconds since the epoch (0 = none), identities are lower-case hex
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from lineage.model import Money
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -207,6 +209,22 @@ class BlocksRow(NamedTuple):
     milestones_block: int
     corrections_block: int
     began: int
+
+
+class BuildRow(Struct, frozen=True):
+    """What stands ready of a promise, as of a moment, by the milestones and corrections up to two blocks.
+
+    The midnights before ``stale_day`` are measured, by ``newest_us`` as the newest event up to the last of them.
+    """
+
+    definition: str
+    build: int
+    generation: int
+    milestones_block: int
+    corrections_block: int
+    as_of_us: int
+    stale_day: int  # days since the epoch
+    newest_us: int
 
 
 class GenerationRow(NamedTuple):

@@ -43,8 +43,9 @@ from lineage.model import (
 )
 from lineage.open_items import OpenItems
 from lineage.overdue import by_owner
+from lineage.promise_items import definition, kept
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
-from lineage.rows import KeyRow, OwnerRow, SpanRow, micros, moment
+from lineage.rows import BuildRow, ItemRow, KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
 from lineage.slas import Sla
 from lineage.standing import Standings
@@ -58,6 +59,7 @@ SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measuremen
 MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
+KEPT_SERVES: Final = timedelta(minutes=10)  # of wall time without a measurement
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
@@ -283,8 +285,20 @@ class Lineage:
         if sla.kind == "freshness":
             items = [of_stretch(sla, row) for row in self._queries.stretches(sla, window, chosen)]
         elif sla.counted_items:
-            items = [of_row(sla, row, window.now) for row in self._queries.items(sla, window, chosen)]
+            items = [of_row(sla, row, window.now) for row in self.judged(sla, window, chosen)]
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
+
+    def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
+        """As they are kept by whoever measures; all judged here where nobody did, not of late or not of this present."""
+        build = self._kept(sla, window.now) if kept(sla) else None
+        if build is None:
+            return self._queries.items(sla, window, wanted)
+        return self._queries.promise_items(build.build, window, wanted)
+
+    def _kept(self, sla: Sla, now: datetime) -> BuildRow | None:
+        wanted, least = definition(sla), micros(self._wall() - KEPT_SERVES)
+        builds = (one for one in self._queries.promise_builds() if one.definition == wanted and one.build)
+        return next((one for one in builds if one.generation >= least and one.as_of_us <= micros(now)), None)
 
     def _window(self, length: timedelta | Sla) -> Window:
         now = self.now()
@@ -399,4 +413,4 @@ class Lineage:
             return []
         window = self._window(promise)
         wanted = Filter(verdicts=("overdue",), channel=channel, most=limit)
-        return obligations.of_sla(promise, self._queries.items(promise, window, wanted), window.now)
+        return obligations.of_sla(promise, self.judged(promise, window, wanted), window.now)

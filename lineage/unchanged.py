@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from lineage.deadlines import at_clock
-from lineage.item_params import Window
+from lineage.item_params import Window, milestones_of
 from lineage.rolling import DayRow
 from lineage.rows import ArrivalRow, micros
 from lineage.slas import Sla
@@ -46,9 +46,7 @@ def facts_of(sla: Sla) -> set[str]:
         case "volume":
             return {sla.start, *sla.allowed_shares}
         case _:
-            pauses = (one for pair in sla.paused for one in pair)
-            ends = (*sla.ends, *sla.or_ends, *sla.excused, *sla.spoiled_by)
-            return {sla.start, *ends, *pauses, "corrections"}
+            return {*milestones_of(sla), "corrections"}
 
 
 class Found(Struct, frozen=True):

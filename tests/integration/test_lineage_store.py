@@ -1,7 +1,7 @@
 """Real spans as OTLP through the real engine, read back through the lineage API over a real socket."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from lineage.judge import judge, paused_until
 from lineage.measure import Measurer
 from lineage.model import Choice, Journey, Money, Overdue, Problem, Sample, SlaDetail, SlaItems, SlaTile, Trace
 from lineage.queries import Filter, Queries
-from lineage.rows import micros, moment
+from lineage.rolling import by_segment, current
+from lineage.rows import ItemRow, micros, moment
+from lineage.samples import sample
 from lineage.service import Lineage
 from tallytrace.alert_reader import Reader
 from tests.hops import TRACE, Hops, answering, at, nanos
@@ -543,11 +545,26 @@ class Asked(Storage):
         self.queries.append(sql.partition(":")[0].removeprefix("-- "))
         return self._asked.query(sql, *args, **also)
 
+    def execute(self, sql: str, *args: Any) -> None:
+        self.queries.append(sql.partition(":")[0].removeprefix("-- "))
+        self._asked.execute(sql, *args)
+
     def insert(self, *args: Any) -> None:
         self._asked.insert(*args)
 
 
-def test_what_is_not_read_again_is_as_if_it_were(
+def of_now(samples: Iterable[Sample], now: datetime) -> dict[str, Sample]:
+    return {one.channel: one for one in samples if one.as_of == now}
+
+
+def counted_anew(queries: Queries, sla: slas.Sla, window: Window) -> dict[str, Sample]:
+    """The measurement by channel, from every milestone there is."""
+    rows = by_segment(queries.day_counts(sla, window), sla.segments)
+    measures = [current(segment, of, window.now) for segment, of in rows.items()]
+    return of_now((sample(sla, one, queries.extent(window.now)[1]) for one in measures), window.now)
+
+
+def test_items_kept_judged_are_as_if_all_were_judged_again(
     storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]]
 ) -> None:
     """Moments just before, at and after a deadline and an edge of the window, and such at which nothing happens."""
@@ -555,36 +572,63 @@ def test_what_is_not_read_again_is_as_if_it_were(
     asked = Asked(storage)
     wall = at("2026-01-01 00:00:00")
     patient = timedelta(days=9999)
+    queries = Queries(storage)
+    measurer = Measurer(Queries(asked), [sla], lambda: wall, catch_up_every=patient)
 
-    def clock() -> datetime:
-        return wall
+    def agrees(now: datetime) -> bool:
+        """Whether anything was judged."""
+        nonlocal wall
+        wall += timedelta(minutes=1)
+        asked.queries.clear()
+        window = Window(now, sla.window_start(now), at("2010-12-01 00:00:00"))
+        assert of_now(measurer.tick(now), now) == counted_anew(queries, sla, window), now
+        everything = Filter(most=10_000)
+        judged = Lineage(queries, flows.load(), [sla], lambda: wall).judged(sla, window, everything)
+        assert undated(judged) == undated(queries.items(sla, window, everything))
+        return "promise_changes" in asked.queries
 
-    measurer = Measurer(Queries(asked), [sla], clock, catch_up_every=patient)
+    def undated(rows: list[ItemRow]) -> list[ItemRow]:
+        """While an item is paused, its deadline is where it was when something was last heard."""
+        return sorted(row._replace(due_us=0) if row.entity_id in paused else row for row in rows)
+
+    paused = {one["id"] for one in made if one["pauses"]}
     reached(storage, "LAST", "released", at("2011-04-20 09:00:00"))
     begin = at("2011-04-20 10:00:00")
     window = Window(begin, sla.window_start(begin), at("2010-12-01 00:00:00"))
-    items = Queries(storage).items(sla, window, Filter(most=1000))
+    items = queries.items(sla, window, Filter(most=1000))
     micro = timedelta(microseconds=1)
     due = moment(min(row.due_us for row in items if row.entity_id == "LAST"))
     first = min(row.decided_us for row in items if row.decided_us > micros(window.since))
     leaves = moment(first) + (begin - window.since)
-    nothing = [begin + timedelta(seconds=1), begin + timedelta(seconds=2)]
-    read: list[bool] = []
-    for now in [begin, *nothing, *sorted([due - micro, due, due + micro, leaves - micro, leaves, leaves + micro])]:
-        wall += timedelta(minutes=1)
-        asked.queries.clear()
-        kept = measurer.tick(now)
-        read.append("day_counts" in asked.queries)
-        fresh = Measurer(Queries(storage), [sla], clock, catch_up_every=patient).tick(now)
-        now_only = [one for one in fresh if one.as_of == now]
-        assert [one for one in kept if one.as_of == now] == now_only, now
-    assert read[:3] == [True, True, False]  # the second makes sure that all of an insert was seen
-    assert 0 < sum(read[3:]) < 6
-    reached(storage, made[0]["id"], "delivered", now)
-    wall += timedelta(minutes=1)
-    asked.queries.clear()
-    measurer.tick(now + micro)
-    assert "day_counts" in asked.queries
+    assert agrees(begin)
+    assert not any(agrees(begin + timedelta(seconds=second)) for second in (1, 2))
+    moments = sorted([due - micro, due, due + micro, leaves - micro, leaves, leaves + micro])
+    read = [agrees(now) for now in moments]
+    assert 0 < sum(read) < 6
+    reached(storage, made[0]["id"], "delivered", moments[-1])
+    assert agrees(moments[-1] + micro)
+    storage.insert("corrections", ("entity", "entity_id", "correlation_id", "milestone", "occurred_at", "declared_at"),
+                   [("fulfilment", "LAST", bytes(16), "released", at("2011-04-20 09:00:00"), begin)])  # fmt: skip
+    assert agrees(moments[-1] + 2 * micro)
+    assert agrees(begin), "time went back"
+
+
+def test_a_measurement_that_was_broken_off_counts_nothing_twice(
+    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sla, made = delivery
+    queries, now = Queries(storage), at("2011-04-22 10:00:00")
+    window = Window(now, sla.window_start(now), at("2010-12-01 00:00:00"))
+    Measurer(queries, [sla], lambda: now).tick(now)
+    for number, step in enumerate(("take_promise_changes", "write_promise_days", "write_promise_builds")):
+        reached(storage, made[number]["id"], "delivered", now)
+        reached(storage, f"NEW-{step}", "released", now)
+        with monkeypatch.context() as broken:
+            broken.setattr(queries, step, lambda *_: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                Measurer(queries, [sla], lambda: now).tick(now)
+        measured = Measurer(queries, [sla], lambda: now).tick(now)
+        assert of_now(measured, now) == counted_anew(queries, sla, window), step
 
 
 def reached(storage: Storage, entity_id: str, milestone: str, when: datetime) -> None:

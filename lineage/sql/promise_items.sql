@@ -1,0 +1,35 @@
+-- promise_items: items of {build} decided since {since_us} or still open: overdue first, then bad, then pending.
+SELECT
+    entity,
+    entity_id,
+    if(correlation_id = toFixedString('', 16), '', lower(hex(correlation_id))),
+    verdict,
+    open AND verdict = 'bad' AS overdue,
+    start_us,
+    due_us,
+    finish_us,
+    verdict = 'pending' ? 0 : decided_us,
+    channel,
+    location,
+    provider,
+    kind,
+    owner,
+    amount_minor,
+    currency,
+    '' AS reason,
+    weight
+FROM promise_items
+WHERE build = {build:UInt64}
+    AND (open OR decided_us > {since_us:Int64})
+    AND (empty({verdicts:Array(String)})
+        OR verdict IN {verdicts:Array(String)}
+        OR (open AND verdict = 'bad' AND has({verdicts:Array(String)}, 'overdue')))
+    AND ({channel:String} = '' OR channel = {channel:String})
+    AND ({location:String} = '' OR location = {location:String})
+    AND ({provider:String} = '' OR provider = {provider:String})
+    AND ({kind:String} = '' OR kind = {kind:String})
+GROUP BY correlation_id, entity, entity_id, verdict, open, spoiled, start_us, due_us, finish_us, decided_us, closed_us,
+         channel, location, provider, kind, owner, amount_minor, currency, weight
+HAVING sum(copies) > 0
+ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due_us, entity_id
+LIMIT {most:UInt32}
