@@ -64,13 +64,12 @@ class Measurer:
         current: list[Sample] = []
         midnights: list[Sample] = []
         caught_up: list[Sla] = []
-        reached = [sla for sla in self._slas if kept(sla) and arrivals.has(sla.start)]
+        due = [sla for sla in self._slas if not self._paced or not self._stands(sla, now, at)]
+        reached = [sla for sla in due if kept(sla) and arrivals.has(sla.start)]
         if reached:
             self._items.update(reached, now, oldest)
-        for sla in self._slas:
+        for sla in due:
             last = self._measured.get(sla.name)
-            if last and self._paced and last.stands(now, at, timedelta(seconds=sla.measured_every.seconds)):
-                continue
             window = Window(now, sla.window_start(now), oldest)
             if sla in reached:
                 one = self._count(sla, window, newest_us, at, last)
@@ -89,6 +88,10 @@ class Measurer:
         for sla in caught_up:
             self._items.caught_up(sla, *self._until(sla, now, newest_us))
         return (*current, *midnights)
+
+    def _stands(self, sla: Sla, now: datetime, at: datetime) -> bool:
+        last = self._measured.get(sla.name)
+        return last is not None and last.stands(now, at, timedelta(seconds=sla.measured_every.seconds))
 
     def _measure(
         self, sla: Sla, window: Window, arrivals: Arrivals, newest_us: int, at: datetime, last: "_Measured | None"

@@ -139,15 +139,15 @@ class PromiseItems:
         log.warning("a measurement was broken off: the days of promises are added up again")
         for name, build in recorded.items():
             if name in self._builds:
-                self._queries.drop_promise_partition("promise_days", f"{build.build}")
+                self._queries.drop_promise_partition("promise_days", build.build)
                 rows = self._queries.promise_day_changes(self._slas[name], build.build)
                 self._queries.write_promise_days([_stored(build.build, row) for row in rows])
                 self._builds[name] = msgspec.structs.replace(build, stale_day=NEVER)
         unread = [msgspec.structs.replace(one, build=0) for name, one in recorded.items() if name not in self._builds]
         self._queries.write_promise_builds([*self._builds.values(), *unread])
-        for table, partition, _ in self._queries.promise_partitions():
+        for table, number in self._queries.promise_partitions():
             if table in STAGED:
-                self._queries.drop_promise_partition(table, partition)
+                self._queries.drop_promise_partition(table, number)
 
     # --- what is kept about it ---
 
@@ -176,17 +176,17 @@ class PromiseItems:
 
     def _drop(self, first: int, many: int) -> None:
         for generation in range(first, first + many):
-            self._queries.drop_promise_partition("promise_changes", f"{generation}")
-            self._queries.drop_promise_partition("promise_milestones", f"{generation}")
+            for table in STAGED:
+                self._queries.drop_promise_partition(table, generation)
 
     def _tidy(self, recorded: Mapping[str, BuildRow]) -> bool:
         """Drops what no build is read from any more; whether a generation was broken off before it was recorded."""
         read = {one.build for one in recorded.values()}
         broken = False
-        for table, partition, number in self._queries.promise_partitions():
+        for table, number in self._queries.promise_partitions():
             broken |= table == "promise_changes"
             if table not in STAGED and number not in read:
-                self._queries.drop_promise_partition(table, partition)
+                self._queries.drop_promise_build(number)
         return broken
 
 

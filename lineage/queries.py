@@ -249,11 +249,15 @@ class Queries:
         params = {"build": build, "since_us": micros(window.since)} | _wanted(wanted)
         return self._rows("promise_items", ItemRow, params, LONG)
 
-    def promise_partitions(self) -> list[tuple[str, str, int]]:
-        return self._rows("promise_partitions", lambda *row: row, {})
+    def promise_partitions(self) -> list[tuple[str, int]]:
+        return self._rows("promise_partitions", lambda table, number: (table, number), {})
 
-    def drop_promise_partition(self, table: str, partition: str) -> None:
-        self._storage.execute(f"ALTER TABLE {table} DROP PARTITION {partition}")
+    def drop_promise_partition(self, table: str, number: int) -> None:
+        self._storage.execute(f"ALTER TABLE {table} DROP PARTITION {number}")
+
+    def drop_promise_build(self, build: int) -> None:
+        self._storage.execute(text("promise_build_dropped"), {"build": build})
+        self.drop_promise_partition("promise_days", build)
 
     # --- what is wrong, and how far it reaches ---
 

@@ -1,7 +1,7 @@
 -- promise_items holds the items of promises as they were judged when something was last heard of their transaction, or
 -- their deadline passed: `build` says of which promise, and by which making. What is judged otherwise is taken out by a
 -- row with one copy less: an item stands where its copies come to more than none. What is open stands apart from what is
--- decided and over.
+-- decided and over. Times are kept as differences, which take half the room.
 CREATE TABLE IF NOT EXISTS promise_items
 (
     build UInt64 CODEC(ZSTD(1)),
@@ -11,11 +11,13 @@ CREATE TABLE IF NOT EXISTS promise_items
     verdict LowCardinality(String) CODEC(ZSTD(1)),
     open UInt8 CODEC(ZSTD(1)),
     spoiled UInt8 CODEC(ZSTD(1)),
-    start_us Int64 CODEC(T64, ZSTD(1)),
-    due_us Int64 CODEC(T64, ZSTD(1)),
-    finish_us Int64 CODEC(T64, ZSTD(1)),
+    finished UInt8 CODEC(ZSTD(1)),
+    over UInt8 CODEC(ZSTD(1)),
     decided_us Int64 CODEC(T64, ZSTD(1)),
-    closed_us Int64 CODEC(T64, ZSTD(1)),
+    lasted_us Int64 CODEC(T64, ZSTD(1)),
+    given_us Int64 CODEC(T64, ZSTD(1)),
+    finish_after_us Int64 CODEC(T64, ZSTD(1)),
+    closed_after_us Int64 CODEC(T64, ZSTD(1)),
     channel LowCardinality(String) CODEC(ZSTD(1)),
     location LowCardinality(String) CODEC(ZSTD(1)),
     provider LowCardinality(String) CODEC(ZSTD(1)),
@@ -24,13 +26,18 @@ CREATE TABLE IF NOT EXISTS promise_items
     amount_minor Int64 CODEC(T64, ZSTD(1)),
     currency LowCardinality(String) CODEC(ZSTD(1)),
     weight Int64 CODEC(T64, ZSTD(1)),
-    copies Int64 CODEC(T64, ZSTD(1))
+    copies Int64 CODEC(T64, ZSTD(1)),
+    start_us Int64 ALIAS decided_us - lasted_us,
+    due_us Int64 ALIAS decided_us - lasted_us + given_us,
+    finish_us Int64 ALIAS finished ? decided_us + finish_after_us : 0,
+    closed_us Int64 ALIAS over ? decided_us + closed_after_us : 0
 )
 ENGINE = SummingMergeTree(copies)
-PARTITION BY (build, open ? 0 : toYYYYMM(fromUnixTimestamp64Micro(decided_us, 'UTC')))
+PARTITION BY open ? 0 : toYYYYMM(fromUnixTimestamp64Micro(decided_us, 'UTC'))
 PRIMARY KEY (build, correlation_id)
-ORDER BY (build, correlation_id, entity, entity_id, verdict, open, spoiled, start_us, due_us, finish_us, decided_us,
-          closed_us, channel, location, provider, kind, owner, amount_minor, currency, weight)
+ORDER BY (build, correlation_id, entity, entity_id, verdict, open, spoiled, finished, over, decided_us, lasted_us,
+          given_us, finish_after_us, closed_after_us, channel, location, provider, kind, owner, amount_minor, currency,
+          weight)
 SETTINGS index_granularity = 1024;
 
 -- promise_changes holds what a generation adds to promise_items and takes out, until it is taken over.
@@ -44,11 +51,13 @@ CREATE TABLE IF NOT EXISTS promise_changes
     verdict LowCardinality(String),
     open UInt8,
     spoiled UInt8,
-    start_us Int64,
-    due_us Int64,
-    finish_us Int64,
+    finished UInt8,
+    over UInt8,
     decided_us Int64,
-    closed_us Int64,
+    lasted_us Int64,
+    given_us Int64,
+    finish_after_us Int64,
+    closed_after_us Int64,
     channel LowCardinality(String),
     location LowCardinality(String),
     provider LowCardinality(String),
@@ -57,7 +66,10 @@ CREATE TABLE IF NOT EXISTS promise_changes
     amount_minor Int64,
     currency LowCardinality(String),
     weight Int64,
-    copies Int64
+    copies Int64,
+    start_us Int64 ALIAS decided_us - lasted_us,
+    due_us Int64 ALIAS decided_us - lasted_us + given_us,
+    closed_us Int64 ALIAS over ? decided_us + closed_after_us : 0
 )
 ENGINE = MergeTree
 PARTITION BY generation

@@ -5,9 +5,9 @@ SELECT
     if(correlation_id = toFixedString('', 16), '', lower(hex(correlation_id))),
     verdict,
     open AND verdict = 'bad' AS overdue,
-    start_us,
-    due_us,
-    finish_us,
+    decided_us - lasted_us,
+    decided_us - lasted_us + given_us AS due,
+    finished ? decided_us + finish_after_us : 0,
     verdict = 'pending' ? 0 : decided_us,
     channel,
     location,
@@ -28,8 +28,10 @@ WHERE build = {build:UInt64}
     AND ({location:String} = '' OR location = {location:String})
     AND ({provider:String} = '' OR provider = {provider:String})
     AND ({kind:String} = '' OR kind = {kind:String})
-GROUP BY correlation_id, entity, entity_id, verdict, open, spoiled, start_us, due_us, finish_us, decided_us, closed_us,
-         channel, location, provider, kind, owner, amount_minor, currency, weight
+GROUP BY
+    build, correlation_id, entity, entity_id, verdict, open, spoiled, finished, over, decided_us, lasted_us,
+    given_us, finish_after_us, closed_after_us, channel, location, provider, kind, owner, amount_minor, currency,
+    weight
 HAVING sum(copies) > 0
-ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due_us, entity_id
+ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due, entity_id
 LIMIT {most:UInt32}
