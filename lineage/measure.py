@@ -117,9 +117,7 @@ class Measurer:
             caught_up=last.caught_up if last else None,
         )
 
-    def _count(
-        self, sla: Sla, window: Window, newest_us: int, at: datetime, last: "_Measured | None"
-    ) -> "_Measured":
+    def _count(self, sla: Sla, window: Window, newest_us: int, at: datetime, last: "_Measured | None") -> "_Measured":
         """As ``_measure``, of a promise whose items are kept."""
         rows = self._items.rows(sla, window)
         measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]

@@ -289,7 +289,7 @@ class Lineage:
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
     def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
-        """As they are kept by whoever measures; all judged here where nobody did, not of late or not of this present."""
+        """As they are kept by whoever measures; judged here where nobody did of late, or not of this present."""
         build = self._kept(sla, window.now) if kept(sla) else None
         if build is None:
             return self._queries.items(sla, window, wanted)

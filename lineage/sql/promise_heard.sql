@@ -18,4 +18,6 @@ FROM
     UNION ALL
     SELECT correlation_id FROM promise_items
     WHERE build IN {builds:Array(UInt64)} AND open AND verdict = 'pending' AND due_us <= {now_us:Int64}
+    GROUP BY build, correlation_id, entity, entity_id, decided_us, lasted_us, given_us, weight, amount_minor, currency
+    HAVING sum(copies) > 0
 )

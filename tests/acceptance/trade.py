@@ -77,4 +77,5 @@ def written(path: Path, content: str | None = None) -> Path:
     path.write_bytes(gzip.compress(body) if path.suffix == ".gz" else body)
     return path
 
+
 DAYS = 7  # on which something was traded
