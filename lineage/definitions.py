@@ -11,7 +11,10 @@ MILESTONES: Final = {
         "acknowledged released ready_for_pickup edited lapsed renewed acknowledgement_awaited "
         "partially_shipped fulfilled cancelled duplicate_escaped notified closed"
     ),
-    "fulfilment": "released picked packed shipped nothing_to_post confirmation_awaited confirmed delivery_promised delivered picked_up",
+    "fulfilment": (
+        "released picked packed shipped nothing_to_post confirmation_awaited confirmed delivery_promised delivered "
+        "picked_up"
+    ),
     "return": (
         "requested authorised refused expired in_transit received verified inspected dispositioned refund_approved "
         "restocked refunded closed"

@@ -29,8 +29,9 @@ class Measurer:
     """``clock`` gives the wall time that a measurement is stamped with; the time it is *of* is an argument.
 
     ``paced``: a promise that has items is measured again only when its ``measured_every`` has passed, and not at each
-    tick; at once where the business present went back, as it does when a replay's first events arrive. Of one about which nothing new came and no moment passed, what was found before is stored again, and nothing
-    is read.
+    tick; at once where the business present went back, as it does when a replay's first events arrive. Items that come
+    of one transaction each are kept judged; of another promise about which nothing new came and no moment passed, what
+    was found before is stored again, and nothing is read.
     """
 
     def __init__(
@@ -100,13 +101,14 @@ class Measurer:
         if last and last.serves(window, arrived, at):
             measures = [msgspec.structs.replace(one, as_of_us=micros(window.now)) for one in last.measures]
             return msgspec.structs.replace(
-                last, at=at, measures=measures, samples=self._samples(sla, measures, newest_us)
+                last, now=window.now, at=at, measures=measures, samples=self._samples(sla, measures, newest_us)
             )
         reached = not sla.start or arrivals.has(sla.start)
         rows = self._queries.day_counts(sla, window) if reached else []
         measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
-        same = last and last.found.arrived == arrived
+        same = last and last.found and last.found.arrived == arrived
         return _Measured(
+            now=window.now,
             at=at,
             read_at=at,
             arrived_at=last.arrived_at if last and same else at,
@@ -122,10 +124,11 @@ class Measurer:
         rows = self._items.rows(sla, window)
         measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
         return _Measured(
+            now=window.now,
             at=at,
             read_at=at,
             arrived_at=at,
-            found=found(sla, window, (), ()),
+            found=None,
             rows=rows,
             measures=measures,
             samples=self._samples(sla, measures, newest_us),
@@ -189,24 +192,28 @@ class CaughtUp(Struct, frozen=True):
 
 
 class _Measured(Struct):
-    """One promise as it was measured last. ``read_at`` is when the store was read for it, ``arrived_at`` when what had
-    arrived by then was first seen."""
+    """One promise as it was measured last, as of ``now``.
 
+    ``read_at`` is when the store was read for it, ``arrived_at`` when what had arrived by then was first seen.
+    """
+
+    now: datetime
     at: datetime
     read_at: datetime
     arrived_at: datetime
-    found: Found
+    found: Found | None  # None: its items are kept judged
     rows: Sequence[DayRow]
     measures: Sequence[Measure]
     samples: list[Sample]
     caught_up: CaughtUp | None
 
     def stands(self, now: datetime, at: datetime, pace: timedelta) -> bool:
-        return bool(self.rows) and self.found.window.now <= now and at - self.at < pace
+        return bool(self.rows) and self.now <= now and at - self.at < pace
 
     def serves(self, window: Window, arrived: tuple[ArrivalRow, ...], at: datetime) -> bool:
         return (
-            self.read_at - self.arrived_at >= SETTLED_AFTER
+            self.found is not None
+            and self.read_at - self.arrived_at >= SETTLED_AFTER
             and at - self.read_at < TRUSTED_FOR
             and self.found.holds(window, arrived)
         )
