@@ -23,7 +23,7 @@ from lineage.slas import Sla
 log = logging.getLogger(__name__)
 
 SLICE: Final = 200_000  # milestones judged at a time
-HEARD_AT_A_TIME: Final = 20_000  # transactions
+HEARD_AT_A_TIME: Final = 50_000  # transactions
 SERVES: Final = timedelta(minutes=10)  # of wall time that items may be behind
 NEVER: Final = -(2**31)
 STAGED: Final = ("promise_changes", "promise_milestones")

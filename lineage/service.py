@@ -60,6 +60,7 @@ MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
 KEPT_SERVES: Final = timedelta(minutes=10)  # of wall time without a measurement
+JUDGED_AT_ONCE: Final = 500_000  # milestones, of which items are judged when they are asked for
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
@@ -289,8 +290,9 @@ class Lineage:
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
     def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
-        """As they are kept by whoever measures; judged here where nobody did of late, or not of this present."""
-        build = self._kept(sla, window.now) if kept(sla) else None
+        """Judged now while that is quick, then as they were kept at the last measurement, if it was of late."""
+        many = kept(sla) and self._queries.milestones_stored() > JUDGED_AT_ONCE
+        build = self._kept(sla, window.now) if many else None
         if build is None:
             return self._queries.items(sla, window, wanted)
         return self._queries.promise_items(build.build, window, wanted)

@@ -565,7 +565,7 @@ def counted_anew(queries: Queries, sla: slas.Sla, window: Window) -> dict[str, S
 
 
 def test_items_kept_judged_are_as_if_all_were_judged_again(
-    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]]
+    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Moments just before, at and after a deadline and an edge of the window, and such at which nothing happens."""
     sla, made = delivery
@@ -591,6 +591,7 @@ def test_items_kept_judged_are_as_if_all_were_judged_again(
         """While an item is paused, its deadline is where it was when something was last heard."""
         return sorted(row._replace(due_us=0) if row.entity_id in paused else row for row in rows)
 
+    monkeypatch.setattr("lineage.service.JUDGED_AT_ONCE", 0)
     paused = {one["id"] for one in made if one["pauses"]}
     reached(storage, "LAST", "released", at("2011-04-20 09:00:00"))
     begin = at("2011-04-20 10:00:00")
