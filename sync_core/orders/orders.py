@@ -470,19 +470,26 @@ def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
 
 def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> tuple[JournalLine, ...]:
     """Add a journal of an order; returns its lines. Of a document that several orders share each has its own."""
-    number = f"{order.origin}:{document}/{entity_id}"
-    if step.unit.journal_owners.setdefault(number, order.correlation_id) != order.correlation_id:
-        entity_id = f"{entity_id}/{order.order_id}"
-    return step.post(
+    number = own_number(step, order, document, entity_id)
+    posted = step.post(
         origin=order.origin,
         correlation_id=order.correlation_id,
         document=document,
-        entity_id=entity_id,
+        entity_id=number,
         channel=order.channel,
         location=order.location,
         currency=order.currency,
         lines=lines,
     )
+    if posted:
+        step.unit.journal_owners[f"{order.origin}:{document}/{number}"] = order.correlation_id
+    return posted
+
+
+def own_number(step: Step, order: Order, document: str, entity_id: str) -> str:
+    """The number of a document as far as it is this order's: another order that shares it may have posted under it."""
+    owner = step.unit.journal_owners.get(f"{order.origin}:{document}/{entity_id}", order.correlation_id)
+    return entity_id if owner == order.correlation_id else f"{entity_id}/{order.order_id}"
 
 
 def post_owing(

@@ -21,6 +21,7 @@ from sync_core.orders.orders import (
     earned_or_sent,
     note_document,
     order_of,
+    own_number,
     post,
     raise_about,
     refuse,
@@ -119,7 +120,8 @@ def _apply(step: Step, order: Order, keys: Mapping[str, str], taken: Mapping[int
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
     about = {"quantity": sum(taken.values()), "amount_minor": _worth(earned), **keys}
-    hop = source_hop(step, order, "order.ship", "fulfilment", shipment_id, "shipped", about)
+    number = own_number(step, order, "shipment", shipment_id)
+    hop = source_hop(step, order, "order.ship", "fulfilment", number, "shipped", about)
     hop.events.extend(told)
     step.tell(hop)
     _post(step, order, shipment_id, costs, earned)
@@ -158,7 +160,8 @@ def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], 
     to = accounts.cost_of_goods if at_once else accounts.with_carriers
     posted = _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
     if not posted:  # only vouchers, or what cost nothing and was given free
-        step.tell(source_hop(step, order, "order.ship", "fulfilment", shipment_id, "nothing_to_post", {}))
+        number = own_number(step, order, "shipment", shipment_id)
+        step.tell(source_hop(step, order, "order.ship", "fulfilment", number, "nothing_to_post", {}))
     if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
         deliver(step, order, shipment_id)
 
