@@ -183,7 +183,7 @@ def _post_with_costs(
     step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], costs: Mapping[str, int],
     sides: tuple[str, str],
 ) -> tuple[JournalLine, ...]:  # fmt: skip
-    """One journal, whose lines it returns, or one more for what goods cost in another currency than they are sold in."""
+    """One journal, whose lines it returns, and one more for what goods cost in another currency than they sell in."""
     made = derived(order.provenance)
     for currency, minor in costs.items():
         moved = [JournalLine(sides[0], minor, made), JournalLine(sides[1], -minor, made)]
