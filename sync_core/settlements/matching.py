@@ -119,7 +119,9 @@ class Told(Struct, frozen=True):
     @property
     def was_missing(self) -> bool:
         """Whether nothing at all of a payout, or of cash, was at the bank when it was due."""
-        named = [f"{self.origin}:{kind}/{self.reference}/{self.item_id}" for kind in ("payout_missing", "deposit_missing")]
+        named = [
+            f"{self.origin}:{kind}/{self.reference}/{self.item_id}" for kind in ("payout_missing", "deposit_missing")
+        ]
         return self.item_exception in named
 
 
