@@ -1,9 +1,10 @@
 """What changes an order after its capture: cancellations in whole or in part, edits. Decisions only, no I/O."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Final
 
 from collector.semconv import EVENT_LINE
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import EditedLine, OrderCancelled, OrderEdited
 from sync_core.model import ExceptionKind, Hop, Order, OrderLine
@@ -13,7 +14,6 @@ from sync_core.orders.checks import STEPS, failure_of
 from sync_core.orders.orders import (
     MOVES_STOCK,
     NOT_TAKEN,
-    TAX,
     changed_lines,
     chosen,
     cover_or_back_order,
@@ -29,6 +29,7 @@ from sync_core.orders.orders import (
     restate,
     shares,
     source_hop,
+    tax_split,
     weight,
 )
 from sync_core.unit import DONE, Step, Verdict
@@ -105,7 +106,7 @@ def edit(step: Step, event: OrderEdited) -> Verdict:
         units, amount_minor = _change(step, order, event, held.get(one.line_no), one)
         changes[one.kind] += amount_minor
         told.append((EVENT_LINE, {"sku": one.sku, "quantity": units, "amount_minor": amount_minor, "kind": one.kind}))
-    _owe(order, changes, tax_minor)
+    _owe(step, order, changes, tax_minor)
     words = [event.reason, "the address is another" if event.address else ""]
     about = {"reason": "; ".join(filter(None, words)), "amount_minor": sum(changes.values())}
     hop = source_hop(step, order, "order.edit", "order", order.order_id, "edited", about)
@@ -141,10 +142,15 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
 def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
     """Give back what is still owed of an order: credit memos may have given back a part of what was paid."""
     rules, made = step.rules, step.message.provenance
-    tax_minor = order.open_tax_minor - order.edited.get("tax", 0) - order.contract.get(TAX, 0)
+    unearned = Counter({taxes.code_of(kind): left for kind, left in order.contract.items() if taxes.is_tax(kind)})
+    tax_minor = order.open_tax_minor - taxes.among(order.edited) - sum(unearned.values())
+    payable = taxes.split(tax_minor, Counter(order.taxes or {}) - unearned)
     owed_minor = sum(order.contract.values()) + tax_minor
-    lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
-    lines.append(JournalLine(rules.accounts.sales_tax, tax_minor, made))
+    lines = [
+        JournalLine(rules.of_kind(kind).contract, left, made, tax_code=taxes.code_of(kind))
+        for kind, left in order.contract.items()
+    ]
+    lines += [JournalLine(rules.accounts.sales_tax, one, made, tax_code=code) for code, one in payable.items()]
     post_owing(step, order, "cancellation", cancellation_id, lines, owed_minor)
     order.contract, order.edited, order.open_tax_minor = {}, {}, 0
 
@@ -165,9 +171,9 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
     unearned = {kind: amount + changes[kind] for kind, amount in _unearned(order).items()}
     if now:
         for kind, amount in shares(unearned, now, left).items():
-            if step.rules.kinds[kind].revenue:
+            if step.rules.of_kind(kind).revenue:
                 changes[kind] -= amount
-    _owe(order, changes, None)
+    _owe(step, order, changes, None)
     about = {"reason": event.reason, "amount_minor": -sum(changes.values()), "quantity": sum(taken.values())}
     hop = source_hop(step, order, "order.cancel", "order", order.order_id, "edited", about)
     hop.events.extend(told)
@@ -179,18 +185,18 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
 
 def _unearned(order: Order) -> dict[str, int]:
     """What has been ordered and not yet been shipped, by kind."""
-    amounts: dict[str, int] = defaultdict(int, order.unshipped)
-    amounts.pop(TAX, None)
+    unshipped = {kind: amount for kind, amount in order.unshipped.items() if not taxes.is_tax(kind)}
+    amounts: dict[str, int] = defaultdict(int, unshipped)
     if not order.provider:
         for total in order.totals:
             amounts[total.kind] += total.amount_minor
     for kind, amount in order.edited.items():
-        if kind != "tax":
+        if not taxes.is_tax(kind):
             amounts[kind] += amount
     return amounts
 
 
-def _owe(order: Order, changes: dict[str, int], tax_minor: int | None) -> None:
+def _owe(step: Step, order: Order, changes: dict[str, int], tax_minor: int | None) -> None:
     """Note on the order by how much it has become more or less; tax goes with the amount unless it is stated."""
     amount_minor = sum(changes.values())
     if tax_minor is None:
@@ -200,7 +206,8 @@ def _owe(order: Order, changes: dict[str, int], tax_minor: int | None) -> None:
     order.amount_minor += amount_minor
     order.tax_minor += more
     order.open_tax_minor += more
-    for kind, amount in (*changes.items(), ("tax", more)):
+    by_code = {taxes.kind_of(code): amount for code, amount in tax_split(step, order, more).items()}
+    for kind, amount in (*changes.items(), *by_code.items()):
         if amount:
             order.edited[kind] = order.edited.get(kind, 0) + amount
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.semconv import EVENT_LINE
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import OrderStepped, OrderUnits, ShipmentShipped, derived
 from sync_core.model import COST, Hop, Order, OrderLine
 from sync_core.orders.checks import held_by
 from sync_core.orders.orders import (
     MOVES_STOCK,
-    TAX,
     Chosen,
     chosen,
     complete,
@@ -116,7 +116,7 @@ def _apply(step: Step, order: Order, keys: Mapping[str, str], taken: Mapping[int
         complete(step, order)
         earned = unshipped
     else:
-        earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
+        earned = {kind: amount for kind, amount in earned.items() if step.rules.of_kind(kind).revenue}
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
     about = {"quantity": sum(taken.values()), "amount_minor": _worth(earned), **keys}
@@ -200,7 +200,7 @@ def _post_with_costs(
 
 def _worth(amounts: Mapping[str, int]) -> int:
     """What goods and services come to, without tax."""
-    return sum(amount for kind, amount in amounts.items() if kind != TAX)
+    return sum(amounts.values()) - taxes.among(amounts)
 
 
 def _progress(order: Order, milestone: str, left_minor: int) -> Hop:

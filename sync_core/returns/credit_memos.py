@@ -1,6 +1,7 @@
 """Credit memos that name no order: they find the sales that they give back. Decisions only; nothing does I/O."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from sync_core.model import CreditPiece, Link, Order, OrderLine
 from sync_core.money import cumulative_share
 from sync_core.orders import orders
 from sync_core.returns import refunds
-from sync_core.returns.books import OWNER, park, post, raise_about, tell
+from sync_core.returns.books import OWNER, park, post, raise_about, tax_lines, tell
 from sync_core.returns.model import Refund, Return, ReturnLine
 from sync_core.returns.returns import keep_new, opened
 from sync_core.returns.units import move_in
@@ -221,8 +222,11 @@ def _post_credit(memo: _Memo) -> None:
     step, rules, shares = memo.step, memo.step.rules, memo.shares.values()
     other = orders.kind_totals([line for line in memo.event.lines if line.kind != "goods"])
     returned = [share for share in shares if share.outcome == "returned"]
-    cancelled_tax = sum(share.tax_minor for share in shares if share.outcome == "cancelled")
-    pending_tax = sum(share.tax_minor for share in returned)
+    cancelled_tax, pending_tax = Counter[str](), Counter[str]()
+    for share in shares:
+        (cancelled_tax if share.outcome == "cancelled" else pending_tax).update(
+            orders.tax_split(step, share.order, share.tax_minor)
+        )
     owed = sum(share.amount_minor + share.tax_minor for share in shares) - sum(total.amount_minor for total in other)
     cost = sum(share.cost_minor for share in returned)
     source = step.message.provenance
@@ -230,13 +234,13 @@ def _post_credit(memo: _Memo) -> None:
     lines = [
         *(_share_line(memo, share) for share in shares),
         *(orders.document_line(rules.kinds[total.kind].credit, total, source) for total in other),
-        JournalLine(accounts.sales_tax, cancelled_tax, made),
-        JournalLine(accounts.refund_tax_pending, pending_tax, made),
+        *tax_lines(accounts.sales_tax, cancelled_tax, made),
+        *tax_lines(accounts.refund_tax_pending, pending_tax, made),
         JournalLine(accounts.refunds_approved, -owed, made),
         JournalLine(accounts.return_pending, cost, made),
         JournalLine(accounts.cost_of_goods, -cost, made),
     ]
-    memo.back.approved_minor, memo.back.tax_minor = owed, pending_tax
+    memo.back.approved_minor, memo.back.tax_minor = owed, pending_tax.total()
     post(step, memo.back, "credit_memo", memo.event.credit_memo_id, lines)
 
 

@@ -80,18 +80,42 @@ def policy_for(channel: str, sku: str, known: Promises) -> Policy:
 
 
 def line_values(order: Order, lines: Sequence[OrderLine]) -> dict[int, tuple[int, int]]:
-    """By number of each line of goods: its amount less its share of the order's discounts, and the tax of that."""
+    """By number of each line of goods: its amount less its share of the order's discounts, and the tax of that.
+
+    The tax is the line's own; what of the order's no line states, lines without one share by what they come to.
+    """
     goods = [line for line in lines if line.kind == "goods"]
-    gross = sum(line.amount_minor for line in goods)
-    discount = sum(line.amount_minor for line in lines if line.kind == "discount")
+    discounts = [line for line in lines if line.kind == "discount"]
+    nets = _less(goods, [line.amount_minor for line in goods], sum(line.amount_minor for line in discounts))
+    own = _less(goods, [line.tax_minor or 0 for line in goods], sum(line.tax_minor or 0 for line in discounts))
+    stated = [line for line in lines if line.tax_minor is not None]
+    rest_tax = order.tax_minor - sum(_kept(line.tax_minor or 0, line) for line in stated)
+    rest_minor = order.amount_minor - sum(_kept(nets.get(line.line_no, line.amount_minor), line) for line in stated)
     values: dict[int, tuple[int, int]] = {}
-    before = upto = 0
+    upto = 0
     for line in goods:
-        net = line.amount_minor + (units_share(discount, before, line.amount_minor, gross) if gross else 0)
-        tax = units_share(order.tax_minor, upto, net, order.amount_minor) if order.amount_minor else 0
-        values[line.line_no] = (net, tax)
-        before, upto = before + line.amount_minor, upto + net
+        net = nets[line.line_no]
+        if line.tax_minor is not None:
+            values[line.line_no] = (net, own[line.line_no])
+            continue
+        values[line.line_no] = (net, units_share(rest_tax, upto, net, rest_minor) if rest_minor > 0 else 0)
+        upto += net
     return values
+
+
+def _less(goods: Sequence[OrderLine], amounts: Sequence[int], discount: int) -> dict[int, int]:
+    """By number of line an amount less its share of a discount, which is shared by what the lines come to."""
+    gross = sum(line.amount_minor for line in goods)
+    less, before = {}, 0
+    for line, amount in zip(goods, amounts, strict=True):
+        less[line.line_no] = amount + (units_share(discount, before, line.amount_minor, gross) if gross else 0)
+        before += line.amount_minor
+    return less
+
+
+def _kept(amount: int, line: OrderLine) -> int:
+    """What of a line's amount was not cancelled."""
+    return amount - units_share(amount, 0, line.cancelled, line.quantity) if line.cancelled else amount
 
 
 def _pieces(
@@ -126,7 +150,7 @@ def _line(
         sku=line.sku, quantity=units, amount_minor=net, tax_minor=tax,
         fee_minor=0 if reason in OURS else at_rate(net, policy.fee_ppm), order=order.correlation_id,
         order_line_no=line.line_no, refund_after=policy.refund_after, code=wanted.reason, reason=reason,
-        serials=list(wanted.serials),
+        serials=list(wanted.serials), tax_code=line.tax_code,
     )  # fmt: skip
 
 

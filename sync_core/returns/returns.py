@@ -362,7 +362,8 @@ def _parts(
             step.returned(one, units)
             left -= units
             yield ReturnLine(line.sku, units, amount, kind=line.kind, order=order.correlation_id,
-                             order_line_no=one.line_no, unit_cost_minor=next(filter(None, costs), 0))  # fmt: skip
+                             order_line_no=one.line_no, unit_cost_minor=next(filter(None, costs), 0),
+                             tax_code=one.tax_code)  # fmt: skip
 
 
 def _take_back(step: Step, back: Return, order: Order, event: ReturnReceived, found_by: str = "") -> None:
