@@ -91,6 +91,11 @@ class OrderLine(Struct):
         used = self.cancelled + self.shipped
         return cumulative_share(self.amount_minor, used, units, self.quantity) if self.quantity else 0
 
+    def taxed(self, units: int) -> int:
+        """The tax of its own of these units, likewise."""
+        used, whole = self.cancelled + self.shipped, self.tax_minor or 0
+        return cumulative_share(whole, used, units, self.quantity) if self.quantity else 0
+
 
 class Order(Struct):
     """An order and its money, by kind and in minor units, as ordered, edits and partial cancellations included.

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from sync_core.model import Order, OrderLine
 from sync_core.money import at_rate, units_share
+from sync_core.orders import line_taxes
 from sync_core.returns.messages import RequestedUnits, ReturnReason, ReturnRequested
 from sync_core.returns.model import DEFAULT, Policy, ReturnLine
 
@@ -51,7 +52,7 @@ def judge(
         lacking.append(f"currency: the return is in {event.currency}, the order in {order.currency}")
     if lacking:
         return Judged("refused", tuple(lacking))
-    values = line_values(order, held)
+    values = line_taxes.values(order, held)
     chosen = [(*piece, policy_for(event.channel, piece[0].sku, known)) for piece in pieces]
     closed = [
         f"window: {line.sku} could be returned until {delivered_at + dt.timedelta(days=policy.window_days):%Y-%m-%d}"
@@ -77,45 +78,6 @@ def policy_for(channel: str, sku: str, known: Promises) -> Policy:
     products = list(dict.fromkeys(("", known.parents.get(sku, ""), sku)))
     fitting = [one for one in known.policies if one.channel in ("", channel) and one.product in products]
     return max(fitting, key=lambda one: (products.index(one.product), one.channel), default=DEFAULT)
-
-
-def line_values(order: Order, lines: Sequence[OrderLine]) -> dict[int, tuple[int, int]]:
-    """By number of each line of goods: its amount less its share of the order's discounts, and the tax of that.
-
-    The tax is the line's own; what of the order's no line states, lines without one share by what they come to.
-    """
-    goods = [line for line in lines if line.kind == "goods"]
-    discounts = [line for line in lines if line.kind == "discount"]
-    nets = _less(goods, [line.amount_minor for line in goods], sum(line.amount_minor for line in discounts))
-    own = _less(goods, [line.tax_minor or 0 for line in goods], sum(line.tax_minor or 0 for line in discounts))
-    stated = [line for line in lines if line.tax_minor is not None]
-    rest_tax = order.tax_minor - sum(_kept(line.tax_minor or 0, line) for line in stated)
-    rest_minor = order.amount_minor - sum(_kept(nets.get(line.line_no, line.amount_minor), line) for line in stated)
-    values: dict[int, tuple[int, int]] = {}
-    upto = 0
-    for line in goods:
-        net = nets[line.line_no]
-        if line.tax_minor is not None:
-            values[line.line_no] = (net, own[line.line_no])
-            continue
-        values[line.line_no] = (net, units_share(rest_tax, upto, net, rest_minor) if rest_minor > 0 else 0)
-        upto += net
-    return values
-
-
-def _less(goods: Sequence[OrderLine], amounts: Sequence[int], discount: int) -> dict[int, int]:
-    """By number of line an amount less its share of a discount, which is shared by what the lines come to."""
-    gross = sum(line.amount_minor for line in goods)
-    less, before = {}, 0
-    for line, amount in zip(goods, amounts, strict=True):
-        less[line.line_no] = amount + (units_share(discount, before, line.amount_minor, gross) if gross else 0)
-        before += line.amount_minor
-    return less
-
-
-def _kept(amount: int, line: OrderLine) -> int:
-    """What of a line's amount was not cancelled."""
-    return amount - units_share(amount, 0, line.cancelled, line.quantity) if line.cancelled else amount
 
 
 def _pieces(

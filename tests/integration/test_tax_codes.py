@@ -154,6 +154,21 @@ def product(sku: str, tax_code: str) -> ProductRegistered:
     return ProductRegistered(origin="shop", sku=sku, name=sku, tax_code=tax_code)
 
 
+def test_units_that_are_cancelled_or_edited_away_take_the_tax_of_their_own_line(estate: Estate, core: Core) -> None:
+    estate.tell(goods_in(units={"A1": 9, "B2": 9}))
+    basket = (line("A1", 2, 1000, tax_code="GB20", tax_minor=400), line("B2", 2, 1000, tax_code="GB0", tax_minor=0),
+              line("POST", 1, 400, kind="shipping", tax_code="GB20", tax_minor=80))  # fmt: skip
+    for number in "12":
+        estate.tell(order(number, *basket, tax_minor=480), payment(number, 4880))
+    estate.tell(cancellation("1", lines=(units("B2", 2),)))
+    assert core.one("select tax_minor from core.orders where order_id = '1'") == 440, "of the carriage a half"
+    estate.tell(edited("2", edited_line(1, "A1", 1)))
+    assert core.one("select tax_minor from core.orders where order_id = '2'") == 280
+    assert booked(core) == {("sales tax", "GB20"): -720}
+    assert {one.unexplained_minor for one in cells(core).values()} == {0}
+    assert estate.sound()
+
+
 def test_tax_by_the_codes_of_products_is_booked_under_them(estate: Estate, core: Core) -> None:
     for code, rate in (("GB20", 200_000), ("GB5", 50_000)):
         estate.tell(TaxCodeSet(origin="shop", tax_code=code, rate_ppm=rate))

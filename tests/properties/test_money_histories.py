@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -51,7 +51,7 @@ class Trade:
         random, origin = self._random, self.origin
         count = random.randint(1, 5)
         carriage = random.randint(0, 700)
-        coded = random.choice([{}, {"tax_code": "T20", "tax_minor": 200 * count}, {"tax_code": "T20"}])
+        coded: dict[str, Any] = random.choice([{}, {"tax_code": "T20", "tax_minor": 200 * count}, {"tax_code": "T20"}])
         lines = [
             line("A1", count, 1000, **coded),
             line("POST", 1, carriage, kind="shipping", tax_code="T5", tax_minor=carriage // 20),

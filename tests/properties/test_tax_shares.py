@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sync_core.ledger import taxes
 from sync_core.model import OrderLine
 from sync_core.money import at_rate
+from sync_core.orders import line_taxes
 from sync_core.returns.model import ReturnLine
-from sync_core.returns.policy import line_values
 from tests.factories import line, order
 from tests.unit.sync_core.shop import Shop
 
@@ -38,7 +38,7 @@ def test_units_that_come_back_one_after_the_other_have_exactly_the_tax_of_their_
     goods: list[tuple[int, int, int]], cuts: list[int]
 ) -> None:
     shop, lines, tax = held(*goods, own=True)
-    values = line_values(shop.order(), lines)
+    values = line_taxes.values(shop.order(), lines)
     assert [values[one.line_no] for one in lines] == [
         (one.amount_minor, minor) for one, minor in zip(lines, tax, strict=True)
     ]
@@ -59,7 +59,7 @@ def test_where_only_a_total_is_known_lines_share_it_to_the_last_minor_unit(
 ) -> None:
     gross = sum(units * price for units, price, _ in goods)
     shop, lines, tax = held(*goods, own=False, discount=min(discount, gross // 2))
-    values = line_values(shop.order(), lines)
+    values = line_taxes.values(shop.order(), lines)
     assert sum(net for net, _ in values.values()) == shop.order().amount_minor
     assert sum(minor for _, minor in values.values()) == (sum(tax) if gross else 0)
     for one in lines:
