@@ -17,7 +17,7 @@ from sync_core.ledger.ledger import load_rules
 from sync_core.settlements import staging
 from sync_core.settlements.matching import Matcher
 from sync_core.store import Store
-from tallytrace import posting_load, postgres
+from tallytrace import postgres, posting_load
 from tallytrace.errors import RemoteError
 from tallytrace.posting_load import PostingReport
 

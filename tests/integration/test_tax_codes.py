@@ -22,6 +22,7 @@ from tests.factories import (
     cloudevent,
     edited,
     edited_line,
+    goods_back,
     goods_in,
     goodwill,
     line,
@@ -152,6 +153,21 @@ def test_tax_that_is_due_with_the_goods_keeps_its_code_through_edits_and_cancell
 
 def product(sku: str, tax_code: str) -> ProductRegistered:
     return ProductRegistered(origin="shop", sku=sku, name=sku, tax_code=tax_code)
+
+
+def test_the_tax_that_is_stated_of_a_return_goes_to_its_lines_as_they_were_taxed(estate: Estate, core: Core) -> None:
+    estate.tell(goods_in(units={"A1": 3, "B2": 3}))
+    basket = (line("A1", 2, 1000, tax_code="GB20", tax_minor=400), line("B2", 2, 1000, tax_code="GB5", tax_minor=100))
+    estate.tell(order("1", *basket, tax_minor=500), payment("1", 4500), shipment("1"))
+    estate.tell(goods_back("R1", line("B2"), line("A1"), tax_minor=251))
+    assert booked(core) == {
+        ("sales tax", "GB20"): -400, ("sales tax", "GB5"): -100,
+        ("tax on refunds pending", "GB20"): 201, ("tax on refunds pending", "GB5"): 50,
+    }  # fmt: skip
+    estate.tell(refund("F1", 2251, "R1", tax_minor=251))
+    assert booked(core) == {("sales tax", "GB20"): -199, ("sales tax", "GB5"): -50}
+    assert {one.unexplained_minor for one in cells(core).values()} == {0}
+    assert estate.sound()
 
 
 def test_units_that_are_cancelled_or_edited_away_take_the_tax_of_their_own_line(estate: Estate, core: Core) -> None:
