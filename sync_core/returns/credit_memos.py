@@ -11,7 +11,7 @@ from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import CreditMemoIssued, Line, derived
 from sync_core.model import CreditPiece, Link, Order, OrderLine
-from sync_core.money import cumulative_share
+from sync_core.money import cumulative_share, units_share
 from sync_core.orders import orders
 from sync_core.returns import refunds
 from sync_core.returns.books import OWNER, park, post, raise_about, tax_lines, tell
@@ -30,8 +30,14 @@ class _Share(Struct):
     amount_minor: int = 0
     line_count: int = 0
     pieces: int = 0
-    tax_minor: int = 0
     cost_minor: int = 0
+    own_minor: int = 0  # of lines that state their tax
+    own_taxes: Counter[str] = field(default_factory=Counter)
+    taxes: Counter[str] = field(default_factory=Counter)  # all that goes back, by code
+
+    @property
+    def tax_minor(self) -> int:
+        return self.taxes.total()
 
 
 class _Memo(Struct):
@@ -59,7 +65,7 @@ def issue(step: Step, event: CreditMemoIssued) -> Verdict:
         if share.outcome == "cancelled":
             _cancel_share(memo, share)
         else:
-            share.tax_minor = _take_tax(share.order, share.amount_minor, everything=False)
+            _take_tax(step, share, everything=False)
             step.unit.changed_orders[share.order.correlation_id] = share.order
     _post_credit(memo)
     back = memo.back
@@ -134,6 +140,11 @@ def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
     share.amount_minor += piece.amount_minor
     share.pieces += 1
     share.line_count += piece.piece_no == 1
+    if order_line.tax_minor is not None:
+        used = order_line.cancelled + order_line.returned
+        tax = units_share(order_line.tax_minor, used, piece.quantity, order_line.quantity)
+        share.own_minor += piece.amount_minor
+        share.own_taxes[order_line.tax_code] += tax
     place = f"{memo.event.credit_memo_id}/{piece.line_no}/{order.order_id}/{order_line.line_no}"
     business_key = f"{memo.event.origin}:credit_memo/{place}"
     if piece.outcome == "cancelled":
@@ -195,7 +206,7 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     if whole:
         step.resolve_exceptions(order.correlation_id, order.origin, "backorder", "the order was cancelled")
     order.contract["goods"] = order.contract.get("goods", 0) - share.amount_minor
-    share.tax_minor = _take_tax(order, share.amount_minor, everything=whole)
+    _take_tax(step, share, everything=whole)
     step.unit.changed_orders[order.correlation_id] = order
     link = Link(memo.back.correlation_id, order.correlation_id, "refunds", memo.event.credit_memo_id)
     about = {
@@ -209,12 +220,17 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     step.tell(hop)
 
 
-def _take_tax(order: Order, amount_minor: int, *, everything: bool) -> int:
-    """The tax that goes back with an amount: its share of the order's, all that is open with the last of it."""
-    share = order.tax_minor * amount_minor // order.amount_minor if order.amount_minor else 0
-    taken = order.open_tax_minor if everything else min(order.open_tax_minor, share)
-    order.open_tax_minor -= taken
-    return taken
+def _take_tax(step: Step, share: _Share, *, everything: bool) -> None:
+    """The tax that goes back: that of lines which state it, else the amount's share; all with the last of an order."""
+    order, rest_minor = share.order, share.amount_minor - share.own_minor
+    rest = order.tax_minor * rest_minor // order.amount_minor if order.amount_minor else 0
+    wanted = share.own_taxes.total() + rest
+    if wanted > order.open_tax_minor or (everything and wanted != order.open_tax_minor):
+        share.taxes.update(orders.tax_split(step, order, order.open_tax_minor))
+    else:
+        share.taxes.update(share.own_taxes)
+        share.taxes.update(orders.tax_split(step, order, rest))
+    order.open_tax_minor -= share.tax_minor
 
 
 def _post_credit(memo: _Memo) -> None:
@@ -224,9 +240,7 @@ def _post_credit(memo: _Memo) -> None:
     returned = [share for share in shares if share.outcome == "returned"]
     cancelled_tax, pending_tax = Counter[str](), Counter[str]()
     for share in shares:
-        (cancelled_tax if share.outcome == "cancelled" else pending_tax).update(
-            orders.tax_split(step, share.order, share.tax_minor)
-        )
+        (cancelled_tax if share.outcome == "cancelled" else pending_tax).update(share.taxes)
     owed = sum(share.amount_minor + share.tax_minor for share in shares) - sum(total.amount_minor for total in other)
     cost = sum(share.cost_minor for share in returned)
     source = step.message.provenance

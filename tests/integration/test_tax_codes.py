@@ -107,6 +107,7 @@ def estate_refuses(http: httpx.Client, event: object) -> tuple[str, str]:
     return problem["field"], problem["detail"]
 
 
+@pytest.mark.proves(133)
 def test_what_comes_back_takes_its_own_tax_with_it_under_its_own_code(estate: Estate, core: Core) -> None:
     estate.tell(goods_in(units={"A1": 3, "B2": 3}))
     basket = line("A1", 3, 1000, tax_code="GB20", tax_minor=600), line("B2", 3, 1000, tax_code="GB0", tax_minor=0)
@@ -195,6 +196,7 @@ def test_tax_by_the_codes_of_products_is_booked_under_them(estate: Estate, core:
     assert dict(core.rows("select sku, tax_minor from core.order_lines")) == {"A1": 400, "B2": 100, "POST": None}
 
 
+@pytest.mark.proves(153)
 def test_a_sub_ledger_that_differs_is_named_with_its_code_and_order(
     estate: Estate, http: httpx.Client, core: Core
 ) -> None:
