@@ -22,6 +22,7 @@ from tests.factories import (
     cloudevent,
     edited,
     edited_line,
+    fact,
     goods_back,
     goods_in,
     goodwill,
@@ -194,6 +195,9 @@ def test_tax_by_the_codes_of_products_is_booked_under_them(estate: Estate, core:
     estate.tell(order("1", *basket, tax_by_code=True), payment("1", 4950))
     assert booked(core) == {("sales tax", "GB20"): -440, ("sales tax", "GB5"): -110}
     assert dict(core.rows("select sku, tax_minor from core.order_lines")) == {"A1": 400, "B2": 100, "POST": None}
+    estate.tell(fact(order_id="1", amounts={"amount": 110}, names={"tax_code": "GB5"}), fact(document_id="2"))
+    assert booked(core) == {("sales tax", "GB20"): -440, ("sales tax", "GB-standard"): 1000}, "remitted by code"
+    assert {one.unexplained_minor for one in cells(core).values()} == {0}
 
 
 @pytest.mark.proves(153)
