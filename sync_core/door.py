@@ -51,6 +51,8 @@ def _faults(message: Message) -> Iterator[Fault]:
                 yield Fault("data.tax_minor", "it is stated, and asked for with tax_by_code")
             if event.tax_minor < 0:
                 yield Fault("data.tax_minor", "the tax of an order is nothing or more")
+            if (of_lines := sum(line.tax_minor or 0 for line in event.lines)) > event.tax_minor:
+                yield Fault("data.tax_minor", f"its lines alone are taxed with {of_lines}")
             by = event.acknowledge_by
             if by and not message.occurred_at - LONGEST <= by <= message.occurred_at + LONGEST:
                 yield Fault("data.acknowledge_by", "it is more than a year away from the order")

@@ -16,7 +16,10 @@ LineKind = Literal["goods", "gift", "shipping", "discount", "fee", "sample", "ma
 
 
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of a document. ``unit_price_micros`` is in millionths of the currency's major unit."""
+    """One line of a document. ``unit_price_micros`` is in millionths of the currency's major unit.
+
+    ``tax_minor`` is its own tax, part of the document's; ``tax_code`` the rate and jurisdiction that this is of.
+    """
 
     sku: Name
     quantity: Annotated[int, Meta(ge=-(10**9), le=10**9)]
@@ -25,6 +28,8 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     unit_price_micros: int | None = None
     residue_micros: int = 0  # exact value less amount_minor, in millionths of the major unit
     position: int = 0  # place in the file it came from; 0 when it came alone
+    tax_code: Annotated[str, Meta(max_length=50)] = ""
+    tax_minor: Amount | None = None
 
 
 class UnitsLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

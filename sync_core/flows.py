@@ -439,7 +439,7 @@ def _order_journals(events: Sequence[Event]) -> Iterator[str]:
         match event:
             case ShipmentShipped():
                 yield f"{event.origin}:shipment/{event.shipment_id}"
-            case OrderStepped(step="picked_up") if event.reference:
+            case OrderStepped(step="picked_up" | "shipment_confirmed") if event.reference:
                 yield f"{event.origin}:shipment/{event.reference}"
             case OrderCancelled():
                 yield f"{event.origin}:cancellation/{event.cancellation_id}"

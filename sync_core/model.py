@@ -71,6 +71,8 @@ class OrderLine(Struct):
     returned: int = 0
     shipped: int = 0
     edited_at: dt.datetime | None = None
+    tax_code: str = ""
+    tax_minor: int | None = None  # its own, where somebody says what that is
 
     @property
     def open(self) -> int:
@@ -89,12 +91,17 @@ class OrderLine(Struct):
         used = self.cancelled + self.shipped
         return cumulative_share(self.amount_minor, used, units, self.quantity) if self.quantity else 0
 
+    def taxed(self, units: int) -> int:
+        """The tax of its own of these units, likewise."""
+        used, whole = self.cancelled + self.shipped, self.tax_minor or 0
+        return cumulative_share(whole, used, units, self.quantity) if self.quantity else 0
+
 
 class Order(Struct):
     """An order and its money, by kind and in minor units, as ordered, edits and partial cancellations included.
 
     ``contract`` is what is paid and not yet shipped. ``edited`` is by how much the order has changed since it was paid
-    for, or captured while it is unpaid; its key ``tax`` is the tax of that.
+    for, or captured while it is unpaid; the tax of either has the kind ``tax``, or with its code ``tax:<code>``.
     """
 
     correlation_id: bytes
@@ -121,6 +128,7 @@ class Order(Struct):
     tax_point: TaxPoint = "capture"
     revenue_on: RevenueOn = "shipped"
     undelivered: dict[str, dict[str, int]] = field(default_factory=dict)  # by shipment: amounts by kind, and cost
+    taxes: dict[str, int] | None = None  # by code: booked, or to be once it is paid; None: from before there were codes
 
     @property
     def unshipped(self) -> dict[str, int]:

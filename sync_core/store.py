@@ -272,8 +272,8 @@ def load_returns(session: Session, unit: Unit, ids: Sequence[bytes]) -> None:
 
 def return_of(row: Row) -> Return:
     """A return from its columns."""
-    *plain, lines, documents, partition, changes, reason = row
-    values = (*plain, msgspec.convert(lines, list[ReturnLine]), documents, partition, changes, reason)
+    *plain, lines, documents, partition, changes, reason, taxes, pending = row
+    values = (*plain, msgspec.convert(lines, list[ReturnLine]), documents, partition, changes, reason, taxes, pending)
     return Return(*values)
 
 
@@ -605,14 +605,14 @@ def _save_orders(session: Session, unit: Unit) -> None:
             "correlation_id", "origin", "order_id", "channel", "location", "currency", "customer_ref", "captured_at",
             "business_date", "state", "amount_minor", "tax_minor", "open_tax_minor", "provenance", "totals",
             "paid_minor", "provider", "contract", "edited", "partition", "basket", "tax_point", "revenue_on",
-            "undelivered",
+            "undelivered", "taxes",
         ),
         (
             (
                 o.correlation_id, o.origin, o.order_id, o.channel, o.location, o.currency, o.customer_ref,
                 o.captured_at, o.business_date, o.state, o.amount_minor, o.tax_minor, o.open_tax_minor, o.provenance,
                 _json(o.totals), o.paid_minor, o.provider, _json(o.contract), _json(o.edited), o.partition,
-                o.basket, o.tax_point, o.revenue_on, _json(o.undelivered),
+                o.basket, o.tax_point, o.revenue_on, _json(o.undelivered), _json(o.taxes),
             )
             for o in unit.new_orders
         ),
@@ -621,13 +621,13 @@ def _save_orders(session: Session, unit: Unit) -> None:
         "order_lines",
         (
             "correlation_id", "line_no", "sku", "kind", "quantity", "amount_minor", "unit_price_micros", "position",
-            "reserved", "cancelled", "returned", "shipped", "edited_at",
+            "reserved", "cancelled", "returned", "shipped", "edited_at", "tax_code", "tax_minor",
         ),
         (
             (
                 line.correlation_id, line.line_no, line.sku, line.kind, line.quantity, line.amount_minor,
                 line.unit_price_micros, line.position, line.reserved, line.cancelled, line.returned, line.shipped,
-                line.edited_at,
+                line.edited_at, line.tax_code, line.tax_minor,
             )
             for line in unit.new_lines
         ),
@@ -639,7 +639,7 @@ def _save_orders(session: Session, unit: Unit) -> None:
         id=lambda o: o.correlation_id, state=lambda o: o.state, open_tax_minor=lambda o: o.open_tax_minor,
         amount_minor=lambda o: o.amount_minor, tax_minor=lambda o: o.tax_minor, paid_minor=lambda o: o.paid_minor,
         provider=lambda o: o.provider, contract=lambda o: _json(o.contract), edited=lambda o: _json(o.edited),
-        undelivered=lambda o: _json(o.undelivered),
+        undelivered=lambda o: _json(o.undelivered), taxes=lambda o: None if o.taxes is None else _json(o.taxes),
     )  # fmt: skip
     added = {(line.correlation_id, line.line_no) for line in unit.new_lines}
     _columns(
@@ -651,7 +651,7 @@ def _save_orders(session: Session, unit: Unit) -> None:
         session, "save_lines", lines,
         id=lambda one: one.correlation_id,
         **{name: attrgetter(name) for name in ("line_no", "quantity", "amount_minor", "unit_price_micros", "reserved",
-                                               "cancelled", "shipped", "edited_at")},
+                                               "cancelled", "shipped", "edited_at", "tax_minor")},
     )  # fmt: skip
     _columns(
         session, "save_payments", list(unit.changed_payments.values()), id=lambda p: p.correlation_id,
@@ -711,8 +711,10 @@ def _save_movements(session: Session, unit: Unit) -> None:
 _RETURN: Final = (
     "correlation_id", "origin", "return_id", "channel", "location", "currency", "opened_at", "approved_minor",
     "tax_minor", "refunded_minor", "state", "order", "customer_ref", "approval", "released_minor", "cleared_minor",
-    "cleared_tax_minor", "expires_at", "lines", "documents", "partition", "changes", "reason",
+    "cleared_tax_minor", "expires_at", "lines", "documents", "partition", "changes", "reason", "taxes",
+    "pending_taxes",
 )  # fmt: skip
+_RETURN_JSON: Final = ("lines", "documents", "taxes", "pending_taxes")
 _RETURN_CHANGES: Final = (
     "approved_minor", "tax_minor", "refunded_minor", "state", "order", "customer_ref", "released_minor",
     "cleared_minor", "cleared_tax_minor", "expires_at", "changes", "reason",
@@ -724,7 +726,7 @@ def _save_returns(session: Session, unit: Unit) -> None:
         "returns",
         _RETURN,
         (
-            [_json(getattr(back, name)) if name in ("lines", "documents") else getattr(back, name) for name in _RETURN]
+            [_json(getattr(back, name)) if name in _RETURN_JSON else getattr(back, name) for name in _RETURN]
             for back in unit.new_returns
         ),
     )
@@ -732,7 +734,8 @@ def _save_returns(session: Session, unit: Unit) -> None:
     changed = [back for identity, back in unit.changed_returns.items() if identity not in new]
     _columns(
         session, "save_returns", changed, id=lambda r: r.correlation_id, lines=lambda r: _json(r.lines),
-        documents=lambda r: _json(r.documents), **{name: attrgetter(name) for name in _RETURN_CHANGES},
+        documents=lambda r: _json(r.documents), taxes=lambda r: None if r.taxes is None else _json(r.taxes),
+        pending_taxes=lambda r: _json(r.pending_taxes), **{name: attrgetter(name) for name in _RETURN_CHANGES},
     )  # fmt: skip
     _columns(
         session, "save_refunds", list(unit.changed_refunds.values()), id=lambda r: r.correlation_id,
@@ -784,7 +787,7 @@ def _save_journals(session: Session, unit: Unit, now: dt.datetime) -> None:
         "journal_lines",
         (
             "journal_id", "line_no", "account", "amount_minor", "source", "kind", "quantity", "line_count", "pieces",
-            "residue_micros", "related", "reference", "functional_minor",
+            "residue_micros", "related", "reference", "tax_code", "functional_minor",
         ),
         (
             (journal.journal_id, number, *msgspec.structs.astuple(line)[:-1],
@@ -870,6 +873,7 @@ def erp_body(journal: Journal) -> bytes:
             "currency": journal.currency,
             "lines": [
                 {"account": line.account, "amount_minor": line.amount_minor}
+                | ({"tax_code": line.tax_code} if line.tax_code else {})
                 for line in journal.lines
                 if line.amount_minor
             ],

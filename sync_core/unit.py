@@ -488,5 +488,6 @@ def journal_line_events(journal: Journal, provenance: Provenance) -> list[dict[s
         | ({"kind": line.kind, "quantity": line.quantity, "line_count": line.line_count} if line.kind else {})
         | ({"source": line.source} if line.source != provenance else {})
         | ({} if line.functional_minor is None else {"functional_minor": line.functional_minor})
+        | ({"tax_code": line.tax_code} if line.tax_code else {})
         for number, line in enumerate(journal.lines, 1)
     ]

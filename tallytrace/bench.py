@@ -109,6 +109,7 @@ def settled(*, lines: int, console: Console) -> tuple[list[Figure], SettlementRe
     return [
         Figure("settlements.match_seconds_per_million", found.matched_seconds * per_million, 120, 30, most=True),
         Figure("settlements.peak_memory_mb", found.peak_memory_mb, 2_048, 1_024, most=True),
+        Figure("ledger.postings_per_s", found.postings.journals_per_s, 10_000, 20_000),
     ], found
 
 
@@ -117,6 +118,9 @@ def show_settlements(report: SettlementReport, console: Console) -> None:
     table = Table("settlements", "measured", box=None)
     table.add_row("lines kept a second", f"{report.lines / report.kept_seconds:,.0f}")
     table.add_row("matches told a second", f"{report.told_per_s:,.0f}")
+    table.add_row(
+        "processor seconds of 10,000 postings, the database's not counted", f"{report.postings.cpu_seconds:.2f}"
+    )
     console.print(table)
 
 

@@ -31,9 +31,10 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Wrong = Literal["unbalanced", "period"]
 
 
-class JournalLine(Struct, frozen=True):
+class JournalLine(Struct, frozen=True, omit_defaults=True):
     account: Name
     amount_minor: int  # debit +, credit -
+    tax_code: str = ""
 
 
 class Journal(Struct, frozen=True):

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,8 +17,11 @@ from sync_core.ledger.ledger import load_rules
 from sync_core.settlements import staging
 from sync_core.settlements.matching import Matcher
 from sync_core.store import Store
-from tallytrace import postgres
+from tallytrace import postgres, posting_load
 from tallytrace.errors import RemoteError
+from tallytrace.posting_load import PostingReport
+
+POSTING_BATCHES: Final = 20
 
 
 class SettlementReport(Struct, frozen=True):
@@ -28,6 +32,7 @@ class SettlementReport(Struct, frozen=True):
     matched_seconds: float
     told_per_s: float
     peak_memory_mb: float
+    postings: PostingReport
 
 
 def measure(lines: int) -> SettlementReport:
@@ -66,7 +71,8 @@ def _measured(db: Store, lines: int) -> SettlementReport:
     told = matcher.tell_matches()
     told_per_s = told / (time.monotonic() - started)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return SettlementReport(lines, round(kept, 3), round(seconds, 3), round(told_per_s), round(peak_mb))
+    postings = posting_load.measure(db, posting, POSTING_BATCHES)
+    return SettlementReport(lines, round(kept, 3), round(seconds, 3), round(told_per_s), round(peak_mb), postings)
 
 
 def _later() -> dt.datetime:

@@ -293,7 +293,7 @@ class Tryton:
                 raise ErpRefusedError(f"the ERP lacks an account for {line.account}")
             debit, credit = max(line.amount_minor, 0), max(-line.amount_minor, 0)
             lines.append({"account": account, "debit": major(debit, company.currency),
-                          "credit": major(credit, company.currency), "description": line.account})  # fmt: skip
+                          "credit": major(credit, company.currency), "description": line.description})  # fmt: skip
         return {
             "company": company.company, "journal": company.journal, "period": period.period, "date": date(day),
             "description": journal.idempotency_key, "lines": [["create", lines]],

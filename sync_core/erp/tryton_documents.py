@@ -16,6 +16,11 @@ PRICE_DECIMALS: Final = Decimal("0.0001")
 class JournalLine(Struct, frozen=True):
     account: str
     amount_minor: int
+    tax_code: str = ""
+
+    @property
+    def description(self) -> str:
+        return f"{self.account}, {self.tax_code}" if self.tax_code else self.account
 
 
 class Journal(Struct, frozen=True):

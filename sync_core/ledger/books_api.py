@@ -89,6 +89,7 @@ class BookedLine(Struct, frozen=True):
     quantity: int
     reference: str
     source: str
+    tax_code: str
 
 
 class Booked(Struct, frozen=True):

@@ -13,6 +13,7 @@ COLUMNS: Final = (
     "occurred_at", "journal_id", "business_date", "document", "entity_id", "channel", "location", "currency",
     "correlation_id", "rule_version", "line_no", "account", "amount_minor", "kind", "quantity", "line_count", "source",
     "legal_entity", "functional_minor", "functional_currency", "original_date",
+    "tax_code",
 )  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def hledger(rows: Iterable[Row]) -> Iterator[str]:
         entry = [f"{head[2]} * ({journal_id}) {head[3]} {head[4]}  ; {tags}\n"]
         for row in held:
             kind = f"kind:{row[13]}, " if row[13] else ""
-            entry.append(f"    {row[11]}  {_amount(row)}  ; {kind}source:{row[16]}\n")
+            code = f", tax_code:{row[21]}" if row[21] else ""
+            entry.append(f"    {row[11]}  {_amount(row)}  ; {kind}source:{row[16]}{code}\n")
         yield "".join([*entry, "\n"])
 
 
@@ -58,11 +60,17 @@ def beancount(rows: Iterable[Row]) -> Iterator[str]:
         accounts = [_account(row[11]) for row in held]
         new = [account for account in dict.fromkeys(accounts) if account not in opened]
         opened.update(new)
-        told = journal_id.replace("\\", "\\\\").replace('"', '\\"')
+        told = _told(journal_id)
         entry = [f"1970-01-01 open {account}\n" for account in new]
         entry += [f'{head[2]} * "{told}"\n', f'  correlation: "{head[8]}"\n']
-        entry += [f"  {account}  {_amount(row)}\n" for account, row in zip(accounts, held, strict=True)]
+        for account, row in zip(accounts, held, strict=True):
+            entry.append(f"  {account}  {_amount(row)}\n")
+            entry += [f'    tax-code: "{_told(row[21])}"\n'] if row[21] else []
         yield "".join([*entry, "\n"])
+
+
+def _told(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _amount(row: Row) -> str:

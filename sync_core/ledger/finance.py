@@ -3,6 +3,7 @@
 from typing import Any
 
 from collector.semconv import correlation_id
+from sync_core.ledger import taxes
 from sync_core.ledger.facts import lacking
 from sync_core.ledger.ledger import JournalLine, PostingRules, reversal
 from sync_core.ledger.rates import rate_identity
@@ -17,10 +18,13 @@ def record(step: Step, event: FinanceRecorded) -> Verdict:
     if (field_and_why := fault(step.rules, event)) is not None:
         return _refuse(step, event, identity, ": ".join(field_and_why))
     rule, made, names = step.rules.facts[event.kind], step.message.provenance, names_of(event)
+    code = event.names.get("tax_code") or step.rules.tax_code(event.channel, event.location)
+    tax = taxes.accounts_of(step.rules)
     lines = [
-        JournalLine(account, amount, made, reference=event.reference, functional_minor=functional)
+        JournalLine(account, amount, made, reference=event.reference, functional_minor=functional,
+                    tax_code=code if account in tax else "")
         for account, amount, functional in rule.posts(event.amounts, names)
-    ]
+    ]  # fmt: skip
     worth = sum(line.amount_minor for line in lines if line.amount_minor > 0)
     step.tell(_told(step, event, identity, worth, rule.owner))
     about: dict[str, Any] = {

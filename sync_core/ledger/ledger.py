@@ -71,9 +71,13 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entity(Struct, frozen=True, forbid_unknown_fields=True):
-    """A legal entity. Its books are in ``currency``; without one, in each currency by itself."""
+    """A legal entity. Its books are in ``currency``; without one, in each currency by itself.
+
+    ``tax_code`` is that of tax whose lines name none, where their channel has none.
+    """
 
     currency: str = ""
+    tax_code: str = ""
     channels: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
 
@@ -95,10 +99,11 @@ class ErpRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SalesTerms(Struct, frozen=True, forbid_unknown_fields=True):
-    """When the tax of a sale is payable, and when its revenue is earned."""
+    """When the tax of a sale is payable, when its revenue is earned, and the code of tax whose lines name none."""
 
     tax_point: TaxPoint = "capture"
     revenue_on: RevenueOn = "shipped"
+    tax_code: str = ""
 
 
 class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +149,15 @@ class PostingRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     def sales_terms(self, channel: str) -> SalesTerms:
         return self.channels.get(channel, self.terms)
+
+    def tax_code(self, channel: str, location: str) -> str:
+        """The code of tax whose lines name none: of its channel, else of its legal entity, else of all."""
+        of_channel = self.channels[channel].tax_code if channel in self.channels else ""
+        return of_channel or self.entities[self.entity(channel, location)].tax_code or self.terms.tax_code
+
+    def of_kind(self, kind: str) -> KindAccounts:
+        """The accounts of a kind of line, or of tax with its code."""
+        return self.kinds[kind.partition(":")[0]]
 
     def entity(self, channel: str, location: str) -> str:
         """The legal entity whose books something at a location, or through a channel, goes into."""
@@ -212,6 +226,7 @@ class JournalLine(Struct, frozen=True):
     residue_micros: int = 0
     related: bytes | None = None
     reference: str = ""  # under which the counterparty will settle it
+    tax_code: str = ""
     functional_minor: int | None = None  # in the currency of the books; None until it is converted
 
 

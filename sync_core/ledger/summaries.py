@@ -43,7 +43,8 @@ class Summaries:
         summary_id = f"{ORIGIN}:summary/{entity_id}"
         ids = [row[0] for row in session.rows("summarise", id=summary_id, **place)]
         lines = [
-            {"account": account, "amount_minor": minor} for account, minor in session.rows("summed_lines", ids=ids)
+            {"account": account, "amount_minor": minor} | ({"tax_code": code} if code else {})
+            for account, minor, code in session.rows("summed_lines", ids=ids)
         ]
         worth = sum(line["amount_minor"] for line in lines if line["amount_minor"] > 0)
         body = {"idempotency_key": summary_id, "journal_id": summary_id, "kind": "summary", "business_date": day,

@@ -1,19 +1,21 @@
 """What changes an order after its capture: cancellations in whole or in part, edits. Decisions only, no I/O."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Final
 
+from msgspec import Struct, field
+
 from collector.semconv import EVENT_LINE
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import EditedLine, OrderCancelled, OrderEdited
 from sync_core.model import ExceptionKind, Hop, Order, OrderLine
 from sync_core.money import share_of_rest
-from sync_core.orders import sales_orders
+from sync_core.orders import line_taxes, sales_orders
 from sync_core.orders.checks import STEPS, failure_of
 from sync_core.orders.orders import (
     MOVES_STOCK,
     NOT_TAKEN,
-    TAX,
     changed_lines,
     chosen,
     cover_or_back_order,
@@ -29,6 +31,7 @@ from sync_core.orders.orders import (
     restate,
     shares,
     source_hop,
+    tax_split,
     weight,
 )
 from sync_core.unit import DONE, Step, Verdict
@@ -37,6 +40,13 @@ DUPLICATE: Final = "duplicate"
 """How the reason begins with which an order is cancelled that was there before."""
 
 MOST_LINES = 10_000
+
+
+class _Own(Struct):
+    """By how much the lines that state their tax have become more: in amount, and in tax by code."""
+
+    amount_minor: int = 0
+    by_code: Counter[str] = field(default_factory=Counter)
 
 
 def cancel(step: Step, event: OrderCancelled) -> Verdict:
@@ -101,11 +111,12 @@ def edit(step: Step, event: OrderEdited) -> Verdict:
     note_document(step, order, "edit", event.edit_id)
     told: list[tuple[str, dict[str, Any]]] = []
     changes: dict[str, int] = defaultdict(int)
+    own, rest = _Own(), line_taxes.beside_goods(order, step.unit.lines[identity])
     for one in wanted:
-        units, amount_minor = _change(step, order, event, held.get(one.line_no), one)
+        units, amount_minor = _change(step, order, event, held.get(one.line_no), one, own)
         changes[one.kind] += amount_minor
         told.append((EVENT_LINE, {"sku": one.sku, "quantity": units, "amount_minor": amount_minor, "kind": one.kind}))
-    _owe(order, changes, tax_minor)
+    _owe(step, order, changes, tax_minor, own, rest)
     words = [event.reason, "the address is another" if event.address else ""]
     about = {"reason": "; ".join(filter(None, words)), "amount_minor": sum(changes.values())}
     hop = source_hop(step, order, "order.edit", "order", order.order_id, "edited", about)
@@ -141,10 +152,15 @@ def _cancel_whole(step: Step, order: Order, event: OrderCancelled) -> None:
 def _post_cancellation(step: Step, order: Order, cancellation_id: str) -> None:
     """Give back what is still owed of an order: credit memos may have given back a part of what was paid."""
     rules, made = step.rules, step.message.provenance
-    tax_minor = order.open_tax_minor - order.edited.get("tax", 0) - order.contract.get(TAX, 0)
+    unearned = Counter({taxes.code_of(kind): left for kind, left in order.contract.items() if taxes.is_tax(kind)})
+    tax_minor = order.open_tax_minor - taxes.among(order.edited) - sum(unearned.values())
+    payable = taxes.split(tax_minor, Counter(order.taxes or {}) - unearned)
     owed_minor = sum(order.contract.values()) + tax_minor
-    lines = [JournalLine(rules.kinds[kind].contract, left, made) for kind, left in order.contract.items()]
-    lines.append(JournalLine(rules.accounts.sales_tax, tax_minor, made))
+    lines = [
+        JournalLine(rules.of_kind(kind).contract, left, made, tax_code=taxes.code_of(kind))
+        for kind, left in order.contract.items()
+    ]
+    lines += [JournalLine(rules.accounts.sales_tax, one, made, tax_code=code) for code, one in payable.items()]
     post_owing(step, order, "cancellation", cancellation_id, lines, owed_minor)
     order.contract, order.edited, order.open_tax_minor = {}, {}, 0
 
@@ -153,6 +169,10 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
     """Give up units: their share of everything that is not yet earned goes back with them."""
     lines = step.unit.lines[order.correlation_id]
     now, left = weight(lines, taken)
+    goods = [line for line in lines if line.kind == MOVES_STOCK and taken.get(line.line_no, 0)]
+    rest, own = line_taxes.beside_goods(order, lines), _Own()
+    for line in goods:
+        own.by_code[line.tax_code] -= line.taxed(taken[line.line_no])
     changes: dict[str, int] = defaultdict(int)
     told = []
     for line in lines:
@@ -165,9 +185,13 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
     unearned = {kind: amount + changes[kind] for kind, amount in _unearned(order).items()}
     if now:
         for kind, amount in shares(unearned, now, left).items():
-            if step.rules.kinds[kind].revenue:
+            if step.rules.of_kind(kind).revenue:
                 changes[kind] -= amount
-    _owe(order, changes, None)
+    if any(line.tax_minor is None for line in goods):
+        own, rest = _Own(), (order.tax_minor, order.amount_minor)
+    else:
+        own.amount_minor = sum(changes[kind] for kind in ("goods", "goods_free", "discount"))
+    _owe(step, order, changes, None, own, rest)
     about = {"reason": event.reason, "amount_minor": -sum(changes.values()), "quantity": sum(taken.values())}
     hop = source_hop(step, order, "order.cancel", "order", order.order_id, "edited", about)
     hop.events.extend(told)
@@ -179,28 +203,37 @@ def _cancel_part(step: Step, order: Order, event: OrderCancelled, taken: dict[in
 
 def _unearned(order: Order) -> dict[str, int]:
     """What has been ordered and not yet been shipped, by kind."""
-    amounts: dict[str, int] = defaultdict(int, order.unshipped)
-    amounts.pop(TAX, None)
+    unshipped = {kind: amount for kind, amount in order.unshipped.items() if not taxes.is_tax(kind)}
+    amounts: dict[str, int] = defaultdict(int, unshipped)
     if not order.provider:
         for total in order.totals:
             amounts[total.kind] += total.amount_minor
     for kind, amount in order.edited.items():
-        if kind != "tax":
+        if not taxes.is_tax(kind):
             amounts[kind] += amount
     return amounts
 
 
-def _owe(order: Order, changes: dict[str, int], tax_minor: int | None) -> None:
-    """Note on the order by how much it has become more or less; tax goes with the amount unless it is stated."""
-    amount_minor = sum(changes.values())
+def _owe(
+    step: Step, order: Order, changes: dict[str, int], tax_minor: int | None, own: _Own, rest: tuple[int, int]
+) -> None:
+    """Note on the order by how much it has become more or less.
+
+    Unless its tax is stated, lines have their own, and of the ``rest`` it goes with the amount.
+    """
+    amount_minor, (rest_tax, rest_minor) = sum(changes.values()), rest
     if tax_minor is None:
-        more = share_of_rest(order.tax_minor, amount_minor, order.amount_minor) if order.amount_minor else 0
+        more = share_of_rest(rest_tax, amount_minor - own.amount_minor, rest_minor) if rest_minor else 0
     else:
-        more = tax_minor - order.tax_minor
+        more = tax_minor - order.tax_minor - own.by_code.total()
+    by_code = Counter(own.by_code)
+    by_code.update(tax_split(step, order, more))
+    more = by_code.total()
     order.amount_minor += amount_minor
     order.tax_minor += more
     order.open_tax_minor += more
-    for kind, amount in (*changes.items(), ("tax", more)):
+    of_tax = {taxes.kind_of(code): amount for code, amount in by_code.items()}
+    for kind, amount in (*changes.items(), *of_tax.items()):
         if amount:
             order.edited[kind] = order.edited.get(kind, 0) + amount
 
@@ -268,17 +301,29 @@ def _refusal(order: Order, event: OrderEdited, held: dict[int, OrderLine], wante
     return "" if not after or any(after.values()) else "it leaves nothing: cancel the order"
 
 
-def _change(step: Step, order: Order, event: OrderEdited, line: OrderLine | None, one: EditedLine) -> tuple[int, int]:
-    """Make a line what an edit says of it; returns by how many units and how much money it has become more."""
+def _change(
+    step: Step, order: Order, event: OrderEdited, line: OrderLine | None, one: EditedLine, own: _Own
+) -> tuple[int, int]:
+    """Make a line what an edit says of it; returns by how many units and how much money it has become more.
+
+    A line with a tax of its own keeps its rate; by how much that tax has become more is added to ``own``.
+    """
     identity = order.correlation_id
     if line is None:
         line = OrderLine(identity, one.line_no, one.sku, one.kind, 0, 0, one.unit_price_micros, 0, 0)
+        line.tax_code = step.rules.tax_code(order.channel, order.location)
         step.add_lines(order, [line])
     units, amount_minor = one.quantity - line.quantity, line.worth(line.unshipped)
+    tax_minor, before = line.taxed(line.unshipped), line.amount_minor
     line.quantity, line.amount_minor, line.unit_price_micros = one.quantity, one.amount_minor, one.unit_price_micros
     line.edited_at = step.message.occurred_at
     fit_reservation(step, order, line, f"{order.origin}:edit/{event.edit_id}")
-    return units, line.worth(line.unshipped) - amount_minor
+    more = line.worth(line.unshipped) - amount_minor
+    if line.tax_minor is not None:
+        line.tax_minor = share_of_rest(line.tax_minor, line.amount_minor, before) if before else 0
+        own.by_code[line.tax_code] += line.taxed(line.unshipped) - tax_minor
+        own.amount_minor += more
+    return units, more
 
 
 def _watch_release(step: Step, order: Order, what: str) -> None:

@@ -1,10 +1,11 @@
 """Orders: captured, reserved, paid. Decisions only; nothing here does I/O."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from collector.semconv import EVENT_LINE, correlation_id
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine, reversal
 from sync_core.messages import (
     BackorderOffered,
@@ -26,8 +27,6 @@ from sync_core.orders.tenders import give_back, note_booked, refusal, take
 from sync_core.unit import DONE, Step, Verdict
 
 MOVES_STOCK = "goods"
-TAX = "tax"
-"""What is paid of tax whose tax point is the shipment, among the kinds of what is owed."""
 
 OrderEvent = PaymentCaptured | OrderCancelled | OrderEdited | OrderStepped | OrderDeadlinePassed | ShipmentShipped
 
@@ -233,37 +232,53 @@ def shares(amounts: Mapping[str, int], now: int, left: int) -> dict[str, int]:
 def changed_lines(step: Step, order: Order) -> list[JournalLine]:
     """The journal lines that take what was edited into what is owed; the caller's journal balances them with money."""
     made, rules = step.message.provenance, step.rules
-    lines = [tax_owed(step, order, order.edited.pop("tax", 0), made)]
+    lines = []
     for kind, amount in sorted(order.edited.items()):
-        order.contract[kind] = order.contract.get(kind, 0) + amount
-        lines.append(JournalLine(rules.kinds[kind].contract, -amount, made))
+        if taxes.is_tax(kind):
+            lines.append(tax_owed(step, order, amount, taxes.code_of(kind), made))
+        else:
+            order.contract[kind] = order.contract.get(kind, 0) + amount
+            lines.append(JournalLine(rules.kinds[kind].contract, -amount, made))
     order.edited = {}
     return lines
 
 
-def tax_owed(step: Step, order: Order, amount_minor: int, source: Provenance) -> JournalLine:
+def tax_owed(step: Step, order: Order, amount_minor: int, code: str, source: Provenance) -> JournalLine:
     """The journal line of the tax of what was paid: payable at once, or with the goods when that is its tax point."""
     if order.tax_point == "capture":
-        return JournalLine(step.rules.accounts.sales_tax, -amount_minor, source)
-    order.contract[TAX] = order.contract.get(TAX, 0) + amount_minor
-    return JournalLine(step.rules.kinds[TAX].contract, -amount_minor, source)
+        return JournalLine(step.rules.accounts.sales_tax, -amount_minor, source, tax_code=code)
+    kind = taxes.kind_of(code)
+    order.contract[kind] = order.contract.get(kind, 0) + amount_minor
+    return JournalLine(step.rules.of_kind(kind).contract, -amount_minor, source, tax_code=code)
+
+
+def tax_split(step: Step, order: Order, amount_minor: int) -> dict[str, int]:
+    """An amount of the tax of an order by code, as its tax is now."""
+    if order.taxes is None:
+        return {"": amount_minor}
+    known = Counter(order.taxes)
+    for kind, amount in order.edited.items():
+        if taxes.is_tax(kind):
+            known[taxes.code_of(kind)] += amount
+    return taxes.split(amount_minor, known, step.rules.tax_code(order.channel, order.location))
 
 
 def earned_or_sent(step: Step, order: Order, document_id: str, earned: Mapping[str, int]) -> list[JournalLine]:
     """The journal lines of what left with a document; none while revenue waits for the delivery."""
     if order.revenue_on == "shipped":
         return earned_lines(step, order, earned)
-    order.undelivered[document_id] = {kind: one for kind, one in earned.items() if step.rules.kinds[kind].revenue}
+    order.undelivered[document_id] = {kind: one for kind, one in earned.items() if step.rules.of_kind(kind).revenue}
     return []
 
 
 def earned_lines(step: Step, order: Order, earned: Mapping[str, int]) -> list[JournalLine]:
     """The journal lines that make ``earned`` of what is owed revenue."""
-    made, kinds = derived(order.provenance), step.rules.kinds
-    lines = []
+    made, lines = derived(order.provenance), []
     for kind, amount in sorted(earned.items()):
-        if kinds[kind].revenue and amount:
-            lines += [JournalLine(kinds[kind].contract, amount, made), JournalLine(kinds[kind].revenue, -amount, made)]
+        accounts, code = step.rules.of_kind(kind), taxes.code_of(kind)
+        if accounts.revenue and amount:
+            lines.append(JournalLine(accounts.contract, amount, made, tax_code=code))
+            lines.append(JournalLine(accounts.revenue, -amount, made, tax_code=code))
         order.contract[kind] -= amount
     return lines
 
@@ -351,7 +366,7 @@ def _shortage(step: Step, location: str, demand: dict[str, int]) -> dict[str, in
 
 def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
     """The order and its lines, brought into the unit of work."""
-    terms = step.rules.sales_terms(event.channel)
+    terms, code = step.rules.sales_terms(event.channel), step.rules.tax_code(event.channel, event.location)
     order = Order(
         correlation_id=correlation_id(event.origin, event.order_id),
         origin=event.origin,
@@ -371,8 +386,9 @@ def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
         partition=step.unit.partition,
         tax_point=terms.tax_point,
         revenue_on=terms.revenue_on,
+        taxes=taxes.of_lines(event.lines, event.tax_minor, code),
     )
-    lines = [_order_line(order, number, line, reserved=reserved) for number, line in enumerate(event.lines, 1)]
+    lines = [_order_line(order, number, line, code, reserved=reserved) for number, line in enumerate(event.lines, 1)]
     unit, identity = step.unit, order.correlation_id
     unit.orders[identity] = order
     unit.new_orders.append(order)
@@ -381,7 +397,7 @@ def _accepted(step: Step, event: OrderCaptured, *, reserved: bool) -> Order:
     return order
 
 
-def _order_line(order: Order, number: int, line: Line, *, reserved: bool) -> OrderLine:
+def _order_line(order: Order, number: int, line: Line, code: str, *, reserved: bool) -> OrderLine:
     return OrderLine(
         correlation_id=order.correlation_id,
         line_no=number,
@@ -392,6 +408,8 @@ def _order_line(order: Order, number: int, line: Line, *, reserved: bool) -> Ord
         unit_price_micros=line.unit_price_micros,
         position=line.position,
         reserved=line.quantity if reserved and line.kind == MOVES_STOCK else 0,
+        tax_code=line.tax_code or code,
+        tax_minor=line.tax_minor,
     )
 
 
@@ -453,7 +471,9 @@ def _post_payment(step: Step, order: Order, event: PaymentCaptured, above_due_mi
     order.provider = event.provider
     lines = [document_line(rules.kinds[total.kind].contract, total, order.provenance) for total in order.totals]
     lines += take(step, order, event)
-    lines.append(tax_owed(step, order, order.tax_minor - order.edited.get("tax", 0), stated))
+    captured = {"": order.tax_minor - taxes.among(order.edited)} if order.taxes is None else order.taxes
+    order.taxes = None if order.taxes is None else {}
+    lines += [tax_owed(step, order, amount, code, stated) for code, amount in sorted(captured.items())]
     if above_due_minor >= 0:
         lines += changed_lines(step, order)
     note_booked(step, order, post_owing(step, order, "order", order.order_id, lines, max(0, above_due_minor)))
@@ -470,19 +490,28 @@ def _post_addition(step: Step, order: Order, event: PaymentCaptured) -> None:
 
 def post(step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine]) -> tuple[JournalLine, ...]:
     """Add a journal of an order; returns its lines. Of a document that several orders share each has its own."""
-    number = f"{order.origin}:{document}/{entity_id}"
-    if step.unit.journal_owners.setdefault(number, order.correlation_id) != order.correlation_id:
-        entity_id = f"{entity_id}/{order.order_id}"
-    return step.post(
+    number = own_number(step, order, document, entity_id)
+    posted = step.post(
         origin=order.origin,
         correlation_id=order.correlation_id,
         document=document,
-        entity_id=entity_id,
+        entity_id=number,
         channel=order.channel,
         location=order.location,
         currency=order.currency,
         lines=lines,
     )
+    if posted:
+        step.unit.journal_owners[f"{order.origin}:{document}/{number}"] = order.correlation_id
+    if order.taxes is not None:
+        taxes.note(order.taxes, posted, taxes.accounts_of(step.rules), -1)
+    return posted
+
+
+def own_number(step: Step, order: Order, document: str, entity_id: str) -> str:
+    """The number of a document as far as it is this order's: another order that shares it may have posted under it."""
+    owner = step.unit.journal_owners.get(f"{order.origin}:{document}/{entity_id}", order.correlation_id)
+    return entity_id if owner == order.correlation_id else f"{entity_id}/{order.order_id}"
 
 
 def post_owing(

@@ -8,7 +8,7 @@ from sync_core.messages import OrderStepped
 from sync_core.model import Order
 from sync_core.orders import shipments
 from sync_core.orders.checks import STEPS, failure_of, held_by
-from sync_core.orders.orders import order_of, raise_about, source_hop
+from sync_core.orders.orders import order_of, own_number, raise_about, source_hop
 from sync_core.orders.windows import close_window, step_key
 from sync_core.unit import DONE, Step, Verdict
 
@@ -74,6 +74,6 @@ def _tell(step: Step, order: Order, event: OrderStepped) -> None:
         about["amount_minor"] = order.amount_minor  # what hangs on the promise
     confirmed = event.step == "shipment_confirmed"
     milestone = "" if event.failed else "confirmed" if confirmed else event.step
-    entity_id = event.reference if confirmed else order.order_id
+    entity_id = own_number(step, order, "shipment", event.reference) if confirmed else order.order_id
     hop = source_hop(step, order, f"order.{event.step}", kind.entity, entity_id, milestone, about)
     step.tell(msgspec.structs.replace(hop, outcome="rejected") if event.failed else hop)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collector.semconv import EVENT_LINE
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import OrderStepped, OrderUnits, ShipmentShipped, derived
 from sync_core.model import COST, Hop, Order, OrderLine
 from sync_core.orders.checks import held_by
 from sync_core.orders.orders import (
     MOVES_STOCK,
-    TAX,
     Chosen,
     chosen,
     complete,
@@ -21,6 +21,7 @@ from sync_core.orders.orders import (
     earned_or_sent,
     note_document,
     order_of,
+    own_number,
     post,
     raise_about,
     refuse,
@@ -115,11 +116,12 @@ def _apply(step: Step, order: Order, keys: Mapping[str, str], taken: Mapping[int
         complete(step, order)
         earned = unshipped
     else:
-        earned = {kind: amount for kind, amount in earned.items() if step.rules.kinds[kind].revenue}
+        earned = {kind: amount for kind, amount in earned.items() if step.rules.of_kind(kind).revenue}
         for line in lines:
             step.unit.changed_lines[(identity, line.line_no)] = line
     about = {"quantity": sum(taken.values()), "amount_minor": _worth(earned), **keys}
-    hop = source_hop(step, order, "order.ship", "fulfilment", shipment_id, "shipped", about)
+    number = own_number(step, order, "shipment", shipment_id)
+    hop = source_hop(step, order, "order.ship", "fulfilment", number, "shipped", about)
     hop.events.extend(told)
     step.tell(hop)
     _post(step, order, shipment_id, costs, earned)
@@ -158,7 +160,8 @@ def _post(step: Step, order: Order, shipment_id: str, costs: Mapping[str, int], 
     to = accounts.cost_of_goods if at_once else accounts.with_carriers
     posted = _post_with_costs(step, order, "shipment", shipment_id, lines, costs, (to, accounts.inventory))
     if not posted:  # only vouchers, or what cost nothing and was given free
-        step.tell(source_hop(step, order, "order.ship", "fulfilment", shipment_id, "nothing_to_post", {}))
+        number = own_number(step, order, "shipment", shipment_id)
+        step.tell(source_hop(step, order, "order.ship", "fulfilment", number, "nothing_to_post", {}))
     if (order.correlation_id, order.revenue_on) in step.unit.order_steps:  # it was told before
         deliver(step, order, shipment_id)
 
@@ -180,7 +183,7 @@ def _post_with_costs(
     step: Step, order: Order, document: str, entity_id: str, lines: list[JournalLine], costs: Mapping[str, int],
     sides: tuple[str, str],
 ) -> tuple[JournalLine, ...]:  # fmt: skip
-    """One journal, whose lines it returns; one more for what goods cost in another currency than they are sold in."""
+    """One journal, whose lines it returns, and one more for what goods cost in another currency than they sell in."""
     made = derived(order.provenance)
     for currency, minor in costs.items():
         moved = [JournalLine(sides[0], minor, made), JournalLine(sides[1], -minor, made)]
@@ -197,7 +200,7 @@ def _post_with_costs(
 
 def _worth(amounts: Mapping[str, int]) -> int:
     """What goods and services come to, without tax."""
-    return sum(amount for kind, amount in amounts.items() if kind != TAX)
+    return sum(amounts.values()) - taxes.among(amounts)
 
 
 def _progress(order: Order, milestone: str, left_minor: int) -> Hop:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from sync_core.messages import OrderDeadline, OrderDeadlinePassed, OrderStepped
 from sync_core.model import ExceptionKind, Hop, Order, Terms
-from sync_core.orders.orders import MOVES_STOCK, cover_or_back_order, dimensions, order_of, raise_about
+from sync_core.orders.orders import MOVES_STOCK, cover_or_back_order, dimensions, order_of, own_number, raise_about
 from sync_core.unit import DONE, Step, Verdict
 
 
@@ -42,10 +42,11 @@ def open_window(step: Step, order: Order, deadline: OrderDeadline, reference: st
     """From now on a step of an order is waited for, unless it has come already."""
     window = WINDOWS[deadline]
     about = {"due_at": due_at, "owner": OWNER, "amount_minor": order.amount_minor}
+    number = own_number(step, order, "shipment", reference) if reference else order.order_id
     step.tell(
         Hop(
             f"order.{window.awaited}", "transformation", order.correlation_id, order.origin, window.entity,
-            reference or order.order_id, window.awaited, attributes=dimensions(order) | about,
+            number, window.awaited, attributes=dimensions(order) | about,
         )
     )  # fmt: skip
     if (order.correlation_id, step_key(window.step, reference)) not in step.unit.order_steps:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from collector.semconv import EVENT_RECON_ENTRY, EVENT_RECON_ITEM, correlation_id
 from sync_core.clock import Clock
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import PostingRules
 from sync_core.messages import Cause
 from sync_core.model import Hop
@@ -122,7 +123,8 @@ def compare(session: Session, posting: PostingRules, days: Sequence[dt.date]) ->
         "days": list(days), "on": max(days), "limit": MOST_ENTRIES, "clearing": posting.clearing(""),
         "banked": list(posting.banked), "cash": accounts.cash_in_transit, "refunds": accounts.refunds_approved,
         "cards": accounts.gift_cards, "bucket": AT_COST,
-        "account": [_account(posting, bucket) for bucket in AT_COST],
+        "account": [_account(posting, bucket) for bucket in AT_COST], "tax": list(taxes.accounts_of(posting)),
+        "facts": list(posting.facts),
     }  # fmt: skip
     found = {(level, on): Day() for level in LEVELS for on in days}
     for statement in STATEMENTS:

@@ -1,9 +1,11 @@
 """What returns post, tell and raise, whatever happened to them. Decisions only; nothing here does I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from collector.semconv import EVENT_LINE
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import Provenance
 from sync_core.model import ExceptionKind, Hop, ParkedItem, Severity
@@ -25,9 +27,10 @@ def owed_lines(step: Step, parts: Iterable[tuple[ReturnLine, Worth, int]], sign:
     """What units make owed to the customer, or with -1 not owed any more: their price, their tax, less the fee."""
     accounts, kinds, made = step.rules.accounts, step.rules.kinds, step.message.provenance
     lines: list[JournalLine] = []
-    whole = Worth()
+    whole, by_code = Worth(), Counter[str]()
     for line, worth, units in parts:
         whole += worth
+        by_code[line.tax_code] += worth.tax_minor
         lines.append(
             JournalLine(
                 kinds[line.kind].credit, sign * worth.amount_minor, made, kind=line.kind, quantity=-sign * units,
@@ -36,10 +39,15 @@ def owed_lines(step: Step, parts: Iterable[tuple[ReturnLine, Worth, int]], sign:
         )  # fmt: skip
     return [
         *lines,
-        JournalLine(accounts.refund_tax_pending, sign * whole.tax_minor, made),
+        *tax_lines(accounts.refund_tax_pending, by_code, made, sign),
         JournalLine(accounts.restocking_fees, -sign * whole.fee_minor, made),
         JournalLine(accounts.refunds_approved, -sign * whole.owed_minor, made),
     ]
+
+
+def tax_lines(account: str, by_code: Mapping[str, int], made: Provenance, sign: int = 1) -> list[JournalLine]:
+    """The lines of an account of tax, one for each code."""
+    return [JournalLine(account, sign * amount, made, tax_code=code) for code, amount in sorted(by_code.items())]
 
 
 def moved(step: Step, amount_minor: int, to: str, taken: str) -> list[JournalLine]:
@@ -50,10 +58,13 @@ def moved(step: Step, amount_minor: int, to: str, taken: str) -> list[JournalLin
 
 def post(step: Step, back: Return, document: str, entity_id: str, lines: list[JournalLine], location: str = "") -> None:
     """Add a journal of a return; ``location`` where goods moved elsewhere."""
-    step.post(
+    posted = step.post(
         origin=back.origin, correlation_id=back.correlation_id, document=document, entity_id=entity_id,
         channel=back.channel, location=location or back.location, currency=back.currency, lines=lines,
     )  # fmt: skip
+    taxes.note(back.pending_taxes, posted, [step.rules.accounts.refund_tax_pending])
+    if back.taxes is not None:
+        taxes.note(back.taxes, posted, taxes.accounts_of(step.rules))
 
 
 def tell(

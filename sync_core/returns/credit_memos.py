@@ -1,6 +1,7 @@
 """Credit memos that name no order: they find the sales that they give back. Decisions only; nothing does I/O."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -10,10 +11,10 @@ from collector.semconv import EVENT_LINE, correlation_id
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import CreditMemoIssued, Line, derived
 from sync_core.model import CreditPiece, Link, Order, OrderLine
-from sync_core.money import cumulative_share
+from sync_core.money import cumulative_share, units_share
 from sync_core.orders import orders
 from sync_core.returns import refunds
-from sync_core.returns.books import OWNER, park, post, raise_about, tell
+from sync_core.returns.books import OWNER, park, post, raise_about, tax_lines, tell
 from sync_core.returns.model import Refund, Return, ReturnLine
 from sync_core.returns.returns import keep_new, opened
 from sync_core.returns.units import move_in
@@ -29,8 +30,14 @@ class _Share(Struct):
     amount_minor: int = 0
     line_count: int = 0
     pieces: int = 0
-    tax_minor: int = 0
     cost_minor: int = 0
+    own_minor: int = 0  # of lines that state their tax
+    own_taxes: Counter[str] = field(default_factory=Counter)
+    taxes: Counter[str] = field(default_factory=Counter)  # all that goes back, by code
+
+    @property
+    def tax_minor(self) -> int:
+        return self.taxes.total()
 
 
 class _Memo(Struct):
@@ -58,7 +65,7 @@ def issue(step: Step, event: CreditMemoIssued) -> Verdict:
         if share.outcome == "cancelled":
             _cancel_share(memo, share)
         else:
-            share.tax_minor = _take_tax(share.order, share.amount_minor, everything=False)
+            _take_tax(step, share, everything=False)
             step.unit.changed_orders[share.order.correlation_id] = share.order
     _post_credit(memo)
     back = memo.back
@@ -133,6 +140,11 @@ def _take(memo: _Memo, line: Line, piece: CreditPiece) -> None:
     share.amount_minor += piece.amount_minor
     share.pieces += 1
     share.line_count += piece.piece_no == 1
+    if order_line.tax_minor is not None:
+        used = order_line.cancelled + order_line.returned
+        tax = units_share(order_line.tax_minor, used, piece.quantity, order_line.quantity)
+        share.own_minor += piece.amount_minor
+        share.own_taxes[order_line.tax_code] += tax
     place = f"{memo.event.credit_memo_id}/{piece.line_no}/{order.order_id}/{order_line.line_no}"
     business_key = f"{memo.event.origin}:credit_memo/{place}"
     if piece.outcome == "cancelled":
@@ -194,7 +206,7 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     if whole:
         step.resolve_exceptions(order.correlation_id, order.origin, "backorder", "the order was cancelled")
     order.contract["goods"] = order.contract.get("goods", 0) - share.amount_minor
-    share.tax_minor = _take_tax(order, share.amount_minor, everything=whole)
+    _take_tax(step, share, everything=whole)
     step.unit.changed_orders[order.correlation_id] = order
     link = Link(memo.back.correlation_id, order.correlation_id, "refunds", memo.event.credit_memo_id)
     about = {
@@ -208,12 +220,17 @@ def _cancel_share(memo: _Memo, share: _Share) -> None:
     step.tell(hop)
 
 
-def _take_tax(order: Order, amount_minor: int, *, everything: bool) -> int:
-    """The tax that goes back with an amount: its share of the order's, all that is open with the last of it."""
-    share = order.tax_minor * amount_minor // order.amount_minor if order.amount_minor else 0
-    taken = order.open_tax_minor if everything else min(order.open_tax_minor, share)
-    order.open_tax_minor -= taken
-    return taken
+def _take_tax(step: Step, share: _Share, *, everything: bool) -> None:
+    """The tax that goes back: that of lines which state it, else the amount's share; all with the last of an order."""
+    order, rest_minor = share.order, share.amount_minor - share.own_minor
+    rest = order.tax_minor * rest_minor // order.amount_minor if order.amount_minor else 0
+    wanted = share.own_taxes.total() + rest
+    if wanted > order.open_tax_minor or (everything and wanted != order.open_tax_minor):
+        share.taxes.update(orders.tax_split(step, order, order.open_tax_minor))
+    else:
+        share.taxes.update(share.own_taxes)
+        share.taxes.update(orders.tax_split(step, order, rest))
+    order.open_tax_minor -= share.tax_minor
 
 
 def _post_credit(memo: _Memo) -> None:
@@ -221,8 +238,9 @@ def _post_credit(memo: _Memo) -> None:
     step, rules, shares = memo.step, memo.step.rules, memo.shares.values()
     other = orders.kind_totals([line for line in memo.event.lines if line.kind != "goods"])
     returned = [share for share in shares if share.outcome == "returned"]
-    cancelled_tax = sum(share.tax_minor for share in shares if share.outcome == "cancelled")
-    pending_tax = sum(share.tax_minor for share in returned)
+    cancelled_tax, pending_tax = Counter[str](), Counter[str]()
+    for share in shares:
+        (cancelled_tax if share.outcome == "cancelled" else pending_tax).update(share.taxes)
     owed = sum(share.amount_minor + share.tax_minor for share in shares) - sum(total.amount_minor for total in other)
     cost = sum(share.cost_minor for share in returned)
     source = step.message.provenance
@@ -230,13 +248,13 @@ def _post_credit(memo: _Memo) -> None:
     lines = [
         *(_share_line(memo, share) for share in shares),
         *(orders.document_line(rules.kinds[total.kind].credit, total, source) for total in other),
-        JournalLine(accounts.sales_tax, cancelled_tax, made),
-        JournalLine(accounts.refund_tax_pending, pending_tax, made),
+        *tax_lines(accounts.sales_tax, cancelled_tax, made),
+        *tax_lines(accounts.refund_tax_pending, pending_tax, made),
         JournalLine(accounts.refunds_approved, -owed, made),
         JournalLine(accounts.return_pending, cost, made),
         JournalLine(accounts.cost_of_goods, -cost, made),
     ]
-    memo.back.approved_minor, memo.back.tax_minor = owed, pending_tax
+    memo.back.approved_minor, memo.back.tax_minor = owed, pending_tax.total()
     post(step, memo.back, "credit_memo", memo.event.credit_memo_id, lines)
 
 

@@ -74,6 +74,7 @@ class ReturnLine(Struct):
     at: dict[str, int] = field(default_factory=dict)  # by location: units that wait there
     cleared: int = 0
     released: int = 0
+    tax_code: str = ""
 
     @property
     def whole(self) -> Worth:
@@ -135,6 +136,10 @@ class Return(Struct):
     partition: int = 0  # of the inbox, in which its events are in sequence
     changes: int = 0
     reason: str = ""  # why it is held, or was refused
+    taxes: dict[str, int] | None = field(
+        default_factory=dict
+    )  # by code, taken back; None: from before there were codes
+    pending_taxes: dict[str, int] = field(default_factory=dict)  # of these, not yet reclaimed
 
     @property
     def open_minor(self) -> int:

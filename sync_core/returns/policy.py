@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from sync_core.model import Order, OrderLine
 from sync_core.money import at_rate, units_share
+from sync_core.orders import line_taxes
 from sync_core.returns.messages import RequestedUnits, ReturnReason, ReturnRequested
 from sync_core.returns.model import DEFAULT, Policy, ReturnLine
 
@@ -51,7 +52,7 @@ def judge(
         lacking.append(f"currency: the return is in {event.currency}, the order in {order.currency}")
     if lacking:
         return Judged("refused", tuple(lacking))
-    values = line_values(order, held)
+    values = line_taxes.values(order, held)
     chosen = [(*piece, policy_for(event.channel, piece[0].sku, known)) for piece in pieces]
     closed = [
         f"window: {line.sku} could be returned until {delivered_at + dt.timedelta(days=policy.window_days):%Y-%m-%d}"
@@ -77,21 +78,6 @@ def policy_for(channel: str, sku: str, known: Promises) -> Policy:
     products = list(dict.fromkeys(("", known.parents.get(sku, ""), sku)))
     fitting = [one for one in known.policies if one.channel in ("", channel) and one.product in products]
     return max(fitting, key=lambda one: (products.index(one.product), one.channel), default=DEFAULT)
-
-
-def line_values(order: Order, lines: Sequence[OrderLine]) -> dict[int, tuple[int, int]]:
-    """By number of each line of goods: its amount less its share of the order's discounts, and the tax of that."""
-    goods = [line for line in lines if line.kind == "goods"]
-    gross = sum(line.amount_minor for line in goods)
-    discount = sum(line.amount_minor for line in lines if line.kind == "discount")
-    values: dict[int, tuple[int, int]] = {}
-    before = upto = 0
-    for line in goods:
-        net = line.amount_minor + (units_share(discount, before, line.amount_minor, gross) if gross else 0)
-        tax = units_share(order.tax_minor, upto, net, order.amount_minor) if order.amount_minor else 0
-        values[line.line_no] = (net, tax)
-        before, upto = before + line.amount_minor, upto + net
-    return values
 
 
 def _pieces(
@@ -126,7 +112,7 @@ def _line(
         sku=line.sku, quantity=units, amount_minor=net, tax_minor=tax,
         fee_minor=0 if reason in OURS else at_rate(net, policy.fee_ppm), order=order.correlation_id,
         order_line_no=line.line_no, refund_after=policy.refund_after, code=wanted.reason, reason=reason,
-        serials=list(wanted.serials),
+        serials=list(wanted.serials), tax_code=line.tax_code,
     )  # fmt: skip
 
 

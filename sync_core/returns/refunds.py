@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from collector.semconv import correlation_id
+from sync_core.ledger import taxes
 from sync_core.ledger.ledger import JournalLine
 from sync_core.messages import derived
 from sync_core.model import Captured, ExceptionKind, Link
 from sync_core.money import share_of_rest
 from sync_core.orders import tenders
-from sync_core.returns.books import post, raise_about, resolve, tell
+from sync_core.orders.orders import tax_split
+from sync_core.returns.books import post, raise_about, resolve, tax_lines, tell
 from sync_core.returns.messages import GoodwillGranted, RefundApproved, RefundFailed, RefundIssued
 from sync_core.returns.model import Refund, Return
 from sync_core.returns.units import due, restate
@@ -135,7 +137,7 @@ def grant(step: Step, event: GoodwillGranted) -> Verdict:
     accounts, made = step.rules.accounts, step.message.provenance
     lines = [
         JournalLine(accounts.allowances, event.amount_minor - tax_minor, made),
-        JournalLine(accounts.sales_tax, tax_minor, made),
+        *tax_lines(accounts.sales_tax, tax_split(step, order, tax_minor), made),
         JournalLine(accounts.refunds_approved, -event.amount_minor, made),
     ]
     post(step, back, "goodwill", back.return_id, lines)
@@ -154,12 +156,13 @@ def record_issued(step: Step, back: Return, one: Refund) -> None:
              "refund_id": one.refund_id, "credit_memo_id": memo_id}  # fmt: skip
     tell(step, back, "refund.issue", "issued", about, entity="refund", entity_id=one.refund_id)
     accounts, made = step.rules.accounts, derived(step.message.provenance)
-    tax_minor = 0 if one.reclaimed else one.tax_minor
+    default = step.rules.tax_code(back.channel, back.location)
+    reclaimed = taxes.split(0 if one.reclaimed else one.tax_minor, back.pending_taxes, default)
     lines = [
         JournalLine(accounts.refunds_approved, one.amount_minor, made),
         tenders.paid_back(step, back, one, one.amount_minor, made),
-        JournalLine(accounts.sales_tax, tax_minor, made),
-        JournalLine(accounts.refund_tax_pending, -tax_minor, made),
+        *tax_lines(accounts.sales_tax, reclaimed, made),
+        *tax_lines(accounts.refund_tax_pending, reclaimed, made, -1),
     ]
     again = f"/{step.message.event_id}" if one.reclaimed else ""
     post(step, back, "refund", f"{one.refund_id}{again}", lines)

@@ -10,7 +10,8 @@ import msgspec
 from collector.semconv import correlation_id
 from sync_core.messages import Line
 from sync_core.model import Link, Order, OrderLine, location_identity
-from sync_core.orders import orders
+from sync_core.money import shared, units_share
+from sync_core.orders import line_taxes, orders
 from sync_core.returns import refunds
 from sync_core.returns.books import OWNER, moved, owed_lines, park, post, raise_about, resolve, tell, told_units
 from sync_core.returns.messages import (
@@ -343,9 +344,18 @@ def _use_up(step: Step, order: Order, event: ReturnReceived) -> tuple[str, list[
         if quantity < 1 or quantity > left:
             return f"{quantity} of {sku} come back where {left} are open on order {order.order_id}", []
     lines = [part for line in event.lines for part in _parts(step, order, event, line, held)]
-    if lines:
-        lines[0].tax_minor = event.tax_minor
+    for part, share in zip(lines, _taxes(order, held, lines, event.tax_minor), strict=True):
+        part.tax_minor = share
     return "", lines
+
+
+def _taxes(order: Order, held: Sequence[OrderLine], parts: Sequence[ReturnLine], tax_minor: int) -> list[int]:
+    """What is stated of a return's tax, for each part as its line was taxed, to the largest remainders."""
+    of = {line.line_no: line for line in held}
+    own = {number: tax for number, (_, tax) in line_taxes.values(order, held).items()}
+    units = [(of[part.order_line_no], part.quantity) for part in parts]
+    weights = [units_share(own.get(one.line_no, one.tax_minor or 0), 0, n, one.quantity) for one, n in units]
+    return shared(tax_minor, weights if any(weights) else [n for _, n in units])
 
 
 def _parts(
@@ -362,7 +372,8 @@ def _parts(
             step.returned(one, units)
             left -= units
             yield ReturnLine(line.sku, units, amount, kind=line.kind, order=order.correlation_id,
-                             order_line_no=one.line_no, unit_cost_minor=next(filter(None, costs), 0))  # fmt: skip
+                             order_line_no=one.line_no, unit_cost_minor=next(filter(None, costs), 0),
+                             tax_code=one.tax_code)  # fmt: skip
 
 
 def _take_back(step: Step, back: Return, order: Order, event: ReturnReceived, found_by: str = "") -> None:

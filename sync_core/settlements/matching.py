@@ -116,6 +116,14 @@ class Told(Struct, frozen=True):
     by: str
     reason: str
 
+    @property
+    def was_missing(self) -> bool:
+        """Whether nothing at all of a payout, or of cash, was at the bank when it was due."""
+        named = [
+            f"{self.origin}:{kind}/{self.reference}/{self.item_id}" for kind in ("payout_missing", "deposit_missing")
+        ]
+        return self.item_exception in named
+
 
 class Matcher:
     """Matches what is open, and tells what was matched, what is overdue and what was disputed."""
@@ -183,6 +191,7 @@ class Matcher:
             for number, told in by_settlement.items():
                 step = self._step(unit, settlements[number], f"match/{told[0].match_id}")
                 (_bank if settlements[number].kind == "bank" else _processor)(step, settlements[number], told)
+            self._name_short(session, unit, rows)
             if rows:
                 session.run("matches_told", through=rows[-1].match_id)
             complete = [row[0] for row in session.rows("settlements_matched")] if len(rows) < self._batch else []
@@ -191,6 +200,19 @@ class Matcher:
                 step.tell(_own_hop(about, "settlement.match", "matched", {"rule_version": self._rules.version}))
             self._save(session, unit)
             return len(rows) + len(complete)
+
+    def _name_short(self, session: Session, unit: Unit, rows: Iterable[Told]) -> None:
+        """What nobody had seen at the bank is there in part by now: it is short, and not missing."""
+        missing = {one.item_id: one.item_exception for one in rows if one.item_open and one.was_missing}
+        items = session.rows("items_of", ids=sorted(missing)) if missing else ()
+        raised = []
+        for row in items:
+            item_id, _, _, _, _, origin, identity, on, *_ = row
+            step = self._step_at(unit, "short", f"item/{item_id}", on)
+            step.resolve_exception(missing[item_id], identity, origin, "a part of it is there")
+            raised.append(self._raise_item(unit, row))
+        if raised:
+            session.run("items_raised", item_id=[row[0] for row in items], exception_id=raised)
 
     def _tell_lines(self) -> int:
         """Fees and disputes, each on the transaction that it is about."""
@@ -439,10 +461,8 @@ def _close(step: Step, about: Settlement, parts: Sequence[Told]) -> None:
     """What was overdue and is settled is nobody's any more."""
     one = parts[-1]
     why = f"matched with {about.settlement_id}: {one.rule}"
-    if one.item_exception and (one.item_open == 0 or one.item_exception.endswith("_missing")):
+    if one.item_exception and one.item_open == 0:
         step.resolve_exception(one.item_exception, one.correlation_id, one.origin, why)
-        if one.item_open:  # a part of it is there: the rest is another matter
-            step.unit.settings.append(("items_raised", {"item_id": [one.item_id], "exception_id": [""]}))
     for part in parts:
         if part.line_exception and part.line_open == 0:
             step.resolve_exception(part.line_exception, about.correlation_id, about.origin, why)

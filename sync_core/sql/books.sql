@@ -152,7 +152,7 @@ from core.journals left join core.summary_journals using (journal_id) where jour
 
 -- name: lines_of_journal
 -- Its lines.
-select account, amount_minor, functional_minor, kind, quantity, reference, source
+select account, amount_minor, functional_minor, kind, quantity, reference, source, tax_code
 from core.journal_lines where journal_id = %(id)s order by line_no
 
 -- name: margins
@@ -185,9 +185,9 @@ select count(distinct summary_id) from core.summary_journals
 where legal_entity = %(entity)s and location = %(location)s and business_date = %(day)s and currency = %(currency)s
 
 -- name: summed_lines
--- What journals come to by account: one line a tender, a tax, a kind of revenue.
-select account, sum(amount_minor)::bigint from core.journal_lines where journal_id = any(%(ids)s::text[])
-group by account having sum(amount_minor) <> 0 order by account
+-- What journals come to by account and code of tax: one line a tender, a tax, a kind of revenue.
+select account, sum(amount_minor)::bigint, tax_code from core.journal_lines where journal_id = any(%(ids)s::text[])
+group by account, tax_code having sum(amount_minor) <> 0 order by account, tax_code
 
 -- name: summed_journals
 -- What journals are about.
@@ -221,8 +221,8 @@ select reference, kept, booked from (
 -- name: contracts_differ
 -- What is owed to customers who paid and have not been served, by order and by account.
 with owed as (
-    select entry.key as kind, sum(entry.value::bigint)::bigint as minor
-    from core.orders cross join jsonb_each_text(contract) as entry group by entry.key
+    select split_part(entry.key, ':', 1) as kind, sum(entry.value::bigint)::bigint as minor
+    from core.orders cross join jsonb_each_text(contract) as entry group by 1
 ), by_account as (
     select account, sum(minor)::bigint as minor
     from owed join unnest(%(kinds)s::text[], %(accounts)s::text[]) as named (kind, account) using (kind) group by account

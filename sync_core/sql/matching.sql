@@ -226,6 +226,12 @@ from core.open_items
 where due_at > (select due_through from core.matching) and due_at <= %(now)s and open_minor <> 0 and exception_id = ''
 order by due_at, item_id limit %(limit)s for update
 
+-- name: items_of
+-- Items by number, as what is overdue is named.
+select item_id, account, currency, open_minor, reference, origin, correlation_id, business_date, document, order_id,
+       open_minor <> amount_minor
+from core.open_items where item_id = any(%(ids)s::bigint[]) order by item_id for update
+
 -- name: items_passed_over
 -- Items that were made up with their trade and that nobody settled, though their provider has settled later ones.
 with reached as (

@@ -111,7 +111,7 @@ order by seq
 -- Orders by identity.
 select correlation_id, origin, order_id, channel, location, currency, customer_ref, captured_at, business_date, state,
        amount_minor, tax_minor, open_tax_minor, provenance, totals, paid_minor, provider, contract, edited, partition,
-       basket, tax_point, revenue_on, undelivered
+       basket, tax_point, revenue_on, undelivered, taxes
 from core.orders where correlation_id = any(%(ids)s::bytea[])
 
 -- name: backorders_of
@@ -128,7 +128,7 @@ order by captured_at, correlation_id limit %(limit)s
 -- name: load_lines
 -- The lines of orders.
 select correlation_id, line_no, sku, kind, quantity, amount_minor, unit_price_micros, position, reserved, cancelled,
-       returned, shipped, edited_at
+       returned, shipped, edited_at, tax_code, tax_minor
 from core.order_lines where correlation_id = any(%(ids)s::bytea[]) order by correlation_id, line_no
 
 -- name: find_open_lines
@@ -147,7 +147,7 @@ where customer_ref <> '' and customer_ref = any(%(customer_ref)s::text[])
 -- Returns by identity.
 select correlation_id, origin, return_id, channel, location, currency, opened_at, approved_minor, tax_minor,
        refunded_minor, state, "order", customer_ref, approval, released_minor, cleared_minor, cleared_tax_minor,
-       expires_at, lines, documents, partition, changes, reason
+       expires_at, lines, documents, partition, changes, reason, taxes, pending_taxes
 from core.returns where correlation_id = any(%(ids)s::bytea[])
 
 -- name: load_refunds
@@ -202,7 +202,7 @@ where customer_ref <> '' and state <> 'refused'
 -- Returns as they stand, with their orders and refunds, oldest first.
 select correlation_id, origin, return_id, channel, location, currency, opened_at, approved_minor, tax_minor,
        refunded_minor, state, "order", customer_ref, approval, released_minor, cleared_minor, cleared_tax_minor,
-       expires_at, lines, documents, partition, changes, reason,
+       expires_at, lines, documents, partition, changes, reason, taxes, pending_taxes,
        (select coalesce(jsonb_agg(distinct orders.order_id), '[]') from core.orders
         where orders.correlation_id = returns."order"),
        (select coalesce(jsonb_agg(jsonb_build_object(
@@ -977,22 +977,24 @@ group by sku
 update core.orders
 set state = new.state, open_tax_minor = new.open_tax_minor, amount_minor = new.amount_minor,
     tax_minor = new.tax_minor, paid_minor = new.paid_minor, provider = new.provider, contract = new.contract,
-    edited = new.edited, undelivered = new.undelivered
+    edited = new.edited, undelivered = new.undelivered, taxes = new.taxes
 from unnest(%(id)s::bytea[], %(state)s::text[], %(open_tax_minor)s::bigint[], %(amount_minor)s::bigint[],
             %(tax_minor)s::bigint[], %(paid_minor)s::bigint[], %(provider)s::text[], %(contract)s::jsonb[],
-            %(edited)s::jsonb[], %(undelivered)s::jsonb[])
-     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited, undelivered)
+            %(edited)s::jsonb[], %(undelivered)s::jsonb[], %(taxes)s::jsonb[])
+     as new (id, state, open_tax_minor, amount_minor, tax_minor, paid_minor, provider, contract, edited, undelivered,
+             taxes)
 where orders.correlation_id = new.id
 
 -- name: save_lines
 -- Write back what changes on an order line.
 update core.order_lines
 set quantity = new.quantity, amount_minor = new.amount_minor, unit_price_micros = new.unit_price_micros,
-    reserved = new.reserved, cancelled = new.cancelled, shipped = new.shipped, edited_at = new.edited_at
+    reserved = new.reserved, cancelled = new.cancelled, shipped = new.shipped, edited_at = new.edited_at,
+    tax_minor = new.tax_minor
 from unnest(%(id)s::bytea[], %(line_no)s::integer[], %(quantity)s::bigint[], %(amount_minor)s::bigint[],
             %(unit_price_micros)s::bigint[], %(reserved)s::bigint[], %(cancelled)s::bigint[], %(shipped)s::bigint[],
-            %(edited_at)s::timestamptz[])
-     as new (id, line_no, quantity, amount_minor, unit_price_micros, reserved, cancelled, shipped, edited_at)
+            %(edited_at)s::timestamptz[], %(tax_minor)s::bigint[])
+     as new (id, line_no, quantity, amount_minor, unit_price_micros, reserved, cancelled, shipped, edited_at, tax_minor)
 where order_lines.correlation_id = new.id and order_lines.line_no = new.line_no
 
 -- name: save_returned
@@ -1013,13 +1015,15 @@ update core.returns
 set approved_minor = new.approved_minor, tax_minor = new.tax_minor, refunded_minor = new.refunded_minor,
     state = new.state, "order" = new."order", customer_ref = new.customer_ref, released_minor = new.released_minor,
     cleared_minor = new.cleared_minor, cleared_tax_minor = new.cleared_tax_minor, expires_at = new.expires_at,
-    lines = new.lines, documents = new.documents, changes = new.changes, reason = new.reason
+    lines = new.lines, documents = new.documents, changes = new.changes, reason = new.reason, taxes = new.taxes,
+    pending_taxes = new.pending_taxes
 from unnest(%(id)s::bytea[], %(approved_minor)s::bigint[], %(tax_minor)s::bigint[], %(refunded_minor)s::bigint[],
             %(state)s::text[], %(order)s::bytea[], %(customer_ref)s::text[], %(released_minor)s::bigint[],
             %(cleared_minor)s::bigint[], %(cleared_tax_minor)s::bigint[], %(expires_at)s::timestamptz[],
-            %(lines)s::jsonb[], %(documents)s::jsonb[], %(changes)s::integer[], %(reason)s::text[])
+            %(lines)s::jsonb[], %(documents)s::jsonb[], %(changes)s::integer[], %(reason)s::text[],
+            %(taxes)s::jsonb[], %(pending_taxes)s::jsonb[])
      as new (id, approved_minor, tax_minor, refunded_minor, state, "order", customer_ref, released_minor,
-             cleared_minor, cleared_tax_minor, expires_at, lines, documents, changes, reason)
+             cleared_minor, cleared_tax_minor, expires_at, lines, documents, changes, reason, taxes, pending_taxes)
 where returns.correlation_id = new.id
 
 -- name: save_refunds
@@ -1464,7 +1468,8 @@ select journals.occurred_at, journals.journal_id, journals.business_date, journa
        journals.channel, journals.location, journals.currency, encode(journals.correlation_id, 'hex'),
        journals.rule_version, journal_lines.line_no, journal_lines.account, journal_lines.amount_minor,
        journal_lines.kind, journal_lines.quantity, journal_lines.line_count, journal_lines.source,
-       journals.legal_entity, journal_lines.functional_minor, journals.functional_currency, journals.original_date
+       journals.legal_entity, journal_lines.functional_minor, journals.functional_currency, journals.original_date,
+       journal_lines.tax_code
 from core.journals join core.journal_lines using (journal_id)
 order by journals.occurred_at, journals.journal_id, journal_lines.line_no
 

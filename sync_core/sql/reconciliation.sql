@@ -354,12 +354,12 @@ where again
 
 -- name: pairs_in_stock
 -- L5: stock at its cost against its accounts, by location and bucket, as they are now (what is refurbished has a worth
--- of its own); what is owed for returns; and what gift cards hold. What the books owe without a card's number (vouchers
--- that have none, breakage) is known.
+-- of its own); what is owed for returns; what gift cards hold; and by code the tax that orders and returns come to. What
+-- the books owe without a card's number (vouchers that have none, breakage) is known.
 with posted as materialized (
-    select location, account, reference, currency, correlation_id, amount_minor
+    select location, account, reference, currency, correlation_id, document, tax_code, amount_minor
     from core.journals join core.journal_lines using (journal_id)
-    where account = any(array[%(refunds)s, %(cards)s] || %(account)s::text[])
+    where account = any(array[%(refunds)s, %(cards)s] || %(account)s::text[] || %(tax)s::text[])
 ), valued as (
     select location, bucket, currency, sum(units * coalesce(unit_cost_minor, 0))::bigint as minor, sum(units)::bigint as units
     from core.stock cross join lateral (
@@ -381,6 +381,19 @@ with posted as materialized (
 ), carried as (
     select reference, currency, -sum(amount_minor)::bigint as minor from posted where account = %(cards)s
     group by reference, currency
+), taxed as (
+    select correlation_id, origin, 'order' as entity, order_id as entity_id, currency, taxes, 1 as sign
+    from core.orders where taxes is not null and provider <> ''
+    union all
+    select correlation_id, origin, 'return', return_id, currency, taxes, -1 from core.returns where taxes is not null
+), tax_told as (
+    select correlation_id, origin, entity, entity_id, currency, code, sign * minor::bigint as minor
+    from taxed cross join jsonb_each_text(taxes) as of_code (code, minor)
+), tax_booked as (
+    select correlation_id, origin, entity, entity_id, currency, tax_code as code, -sum(amount_minor)::bigint as minor
+    from taxed join posted using (correlation_id, currency)
+    where account = any(%(tax)s::text[]) and document <> all(%(facts)s::text[])
+    group by 1, 2, 3, 4, 5, 6 having sum(amount_minor) <> 0
 )
 select 'L5' as level, %(on)s::date as business_date, '' as channel, '' as provider, location, bucket as kind,
        '' as legal_entity, currency, null::bytea as correlation_id, '' as origin, 'stock' as entity,
@@ -403,6 +416,13 @@ select 'L5', %(on)s::date, '', '', '', 'gift_cards', '', currency, identity, coa
        case when reference = '' then -carried.minor else 0 end, case when reference = '' then 'known' else '' end,
        case when reference = '' or coalesce(held.minor, 0) = coalesce(carried.minor, 0) then '' else 'subledger_differs' end
 from held full join carried using (reference, currency)
+union all
+select 'L5', %(on)s::date, '', '', '', 'tax' || coalesce(':' || nullif(code, ''), ''), '', currency, correlation_id,
+       origin, entity, entity_id, coalesce(told.minor, 0), coalesce(booked.minor, 0), (told.minor is not null)::int,
+       (booked.minor is not null)::int, 0, '',
+       case when coalesce(told.minor, 0) = coalesce(booked.minor, 0) then '' else 'subledger_differs' end
+from tax_told as told full join tax_booked as booked
+    using (correlation_id, origin, entity, entity_id, currency, code)
 
 -- name: stock_differences
 -- Transactions whose movements at cost differ from what they booked to the accounts of a bucket at a location.

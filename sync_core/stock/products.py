@@ -5,7 +5,7 @@ An origin is bound to the master once a product is registered for it; others may
 
 import datetime as dt
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from sync_core.messages import (
     TransferRequested,
 )
 from sync_core.model import Catalogue, Hop
-from sync_core.money import at_rate, cumulative_share
+from sync_core.money import at_rate, cumulative_share, shared
 from sync_core.unit import DONE, Step, Verdict
 
 Naming = (
@@ -110,11 +110,11 @@ def completed(event: Event, known: Catalogue, at: dt.datetime) -> tuple[Event, l
         if sku != number:
             lines[place] = msgspec.structs.replace(lines[place], sku=sku)
             notes.append(f"SKU {sku} from its number {number}")
+    if isinstance(event, OrderCaptured) and event.tax_by_code and not _untaxed(event, known):
+        changes["tax_minor"], note = _tax(event, known, at, lines)
+        notes.append(note)
     if lines != list(event.lines):
         changes["lines"] = tuple(lines)
-    if isinstance(event, OrderCaptured) and event.tax_by_code and not _untaxed(event, known):
-        changes["tax_minor"], note = _tax(event, known, at)
-        notes.append(note)
     return (msgspec.structs.replace(event, **changes), notes) if changes else (event, [])
 
 
@@ -179,12 +179,19 @@ def _untaxed(event: OrderCaptured, known: Catalogue) -> list[tuple[int, str]]:
     return [(n, sku) for n, sku in lines if not ((found := rates.get((event.origin, sku))) and found.since)]
 
 
-def _tax(event: OrderCaptured, known: Catalogue, at: dt.datetime) -> tuple[int, str]:
-    """What the tax codes of an order's goods come to, code by code, and how."""
+def _tax(event: OrderCaptured, known: Catalogue, at: dt.datetime, lines: list[Any]) -> tuple[int, str]:
+    """What the tax codes of an order's goods come to, code by code, and how; each of ``lines`` gets its own of it."""
     nets: Counter[tuple[str, int]] = Counter()
+    places: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for place, number in _goods(event):
         rates = known.rates[event.origin, known.skus.get((event.origin, number), number)]
-        nets[rates.tax_code, rates.at(at)] += event.lines[place].amount_minor
+        nets[code := (rates.tax_code, rates.at(at))] += event.lines[place].amount_minor
+        places[code].append(place)
+    for (code_name, ppm), of_code in places.items():
+        amounts = [event.lines[place].amount_minor for place in of_code]
+        own = shared(at_rate(sum(amounts), ppm), amounts)
+        for place, tax in zip(of_code, own, strict=True):
+            lines[place] = msgspec.structs.replace(lines[place], tax_code=code_name, tax_minor=tax)
     goods_minor, tax_minor = sum(nets.values()), sum(at_rate(net, ppm) for (_, ppm), net in nets.items())
     beside_minor = sum(line.amount_minor for line in event.lines) - goods_minor
     tax_minor += cumulative_share(tax_minor, 0, beside_minor, goods_minor) if goods_minor else 0

@@ -18,7 +18,7 @@ from sync_core.readback import ReadBack
 from sync_core.reconciliation.reconcile import Reconciler, compare
 from sync_core.settlements.matching import Matcher
 from tallytrace import erp_stub, faults, outside, webserver
-from tests.core import Core
+from tests.core import Core, later
 from tests.estate import Estate
 from tests.factories import RetailRow, online_retail_csv
 
@@ -66,10 +66,13 @@ class Outside:
         journal = self.http.get("/v1/journal", params={"format": "canonical"}).text.splitlines()
         return outside.world_of(self.sales, outside.refunds_of(journal))
 
-    def state(self, world: outside.World) -> None:
+    def state(self, world: outside.World, *, bank_is_late: bool = False) -> None:
         """The channels, the provider and the bank state their side."""
         self.estate.tell(*world.totals)
         self.give("stripe_payouts", "payouts", "".join(outside.payout_file(world.payouts)).encode())
+        if bank_is_late:
+            self.reconcile()
+            later(self.core, hours=2)
         for currency in sorted({one.currency for one in world.payouts}):
             told = outside.statement([one for one in world.payouts if one.currency == currency], f"ST-{currency}")
             self.give("camt053", currency, "".join(told).encode())
@@ -119,16 +122,16 @@ def test_a_trade_that_everybody_states_rightly_is_settled_to_the_penny(around: O
     assert {why for cell in settled for why, minor in cell.explained.items() if minor} == {"fees"}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "bank_is_late"), [(1, False), (2, True)])
 def test_each_planted_fault_is_named_with_its_cause_and_transaction_and_nothing_else_is(
-    around: Outside, seed: int
+    around: Outside, seed: int, bank_is_late: bool
 ) -> None:
     plan = faults.plan_of(seed, around.sales)
     around.trade(dict(plan.wrong_journals))
     world = around.world()
     planted = faults.plant(plan, world)
     assert Counter(fault.done for fault in planted) == dict.fromkeys(faults.NAMED, faults.EACH)
-    around.state(world)
+    around.state(world, bank_is_late=bank_is_late)
     around.reconcile()
     verdict = faults.judge(planted, around.raised())
     assert (verdict.missed, verdict.surplus) == ([], [])

@@ -172,6 +172,7 @@ def test_a_day_is_compared_at_every_level_and_every_penny_drills_down(
         ("L5", "good", 0, 0, 0, 0, 0, 0),
         ("L5", "refunds", 1000, 1000, 0, 0, 0, 0),
         ("L5", "return_pending", 400, 400, 0, 0, 0, 0),
+        ("L5", "tax", 600, 600, 0, 0, 0, 0),
     ]
     entries = reconciled("/entries", until=NOON.date())
     told = [(one["level"], one["entity_id"], one["why"], one["amount_minor"]) for one in entries]

@@ -17,5 +17,9 @@ def test_it_keeps_and_matches_every_line(home: Path, form: list[str]) -> None:
         told = json.loads(done.stdout)
         assert told["settlements.report"]["lines"] == 1000
         assert told["settlements.match_seconds_per_million"]["value"] > 0
+        assert (told["settlements.report"]["postings"]["journals"], told["ledger.postings_per_s"]["must"]) == (
+            20_000,
+            10_000,
+        )
     else:
         assert "matches told a second" in done.stdout

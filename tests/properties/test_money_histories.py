@@ -4,13 +4,15 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_core.messages import Event, Message, Tender
+from sync_core.reconciliation.cells import Cell
+from sync_core.reconciliation.reconcile import compare
 from tests.core import Core, database, opened
 from tests.factories import (
     cancellation,
@@ -48,13 +50,16 @@ class Trade:
     def _order(self, order_id: str) -> None:
         random, origin = self._random, self.origin
         count = random.randint(1, 5)
+        carriage = random.randint(0, 700)
+        coded: dict[str, Any] = random.choice([{}, {"tax_code": "T20", "tax_minor": 200 * count}, {"tax_code": "T20"}])
         lines = [
-            line("A1", count, 1000),
-            line("POST", 1, random.randint(0, 700), kind="shipping"),
+            line("A1", count, 1000, **coded),
+            line("POST", 1, carriage, kind="shipping", tax_code="T5", tax_minor=carriage // 20),
             line("PROMO", 1, -random.randint(0, 200), kind="discount"),
         ]  # less than tax: what comes back was paid
         net = sum(one.amount_minor for one in lines)
-        total, tax = net + 200 * count, 200 * count
+        tax = 200 * count + carriage // 20
+        total = net + tax
         self.events += [order(order_id, *lines, origin=origin, tax_minor=tax), self._payment(order_id, total)]
         cancelled = random.randint(0, count - 1) if random.random() < 0.4 else 0
         if cancelled:
@@ -152,6 +157,18 @@ class Books:
         assert -moved["liabilities:gift"] == trade.taken["cards"] + returned.get("gift_card", 0)
         assert moved["assets:bank"] == trade.taken["stripe"] - cancelled
         assert core.faults() == []
+        assert core.rows(
+            "select tax_code, sum(amount_minor) from core.journal_lines where account = any(%s)"
+            " group by tax_code having sum(amount_minor) <> 0",
+            ["liabilities:contract:tax", "liabilities:tax on refunds pending"],
+        ) == []  # fmt: skip
+        assert [one for one in self._tax_cells() if one.unexplained_minor] == []
+
+    def _tax_cells(self) -> list[Cell]:
+        days = [self.core.now.date()]
+        with self.core.db.transaction() as session:
+            found = compare(session, self.core.rules, days)["L5", days[0]]
+        return [one for one in found.cells.values() if one.key.kind.startswith("tax")]
 
 
 @pytest.fixture(scope="module")

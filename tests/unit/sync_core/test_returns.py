@@ -149,6 +149,16 @@ def test_the_last_piece_cancels_the_order_and_takes_the_rest_of_the_tax() -> Non
     assert [shop.balance(name) for name in ("liabilities", "assets:clearing")] == [0, 0]
 
 
+def test_a_credit_takes_the_tax_of_the_lines_that_it_is_of() -> None:
+    shop = Shop(A1=2, B2=2)
+    basket = line("A1", 2, tax_code="GB20", tax_minor=400), line("B2", 2, tax_code="GB0", tax_minor=0)
+    shop.see(order("1", *basket, tax_minor=400, customer_ref="100"), payment("1", 4400), shipment("1"))
+    for number, sku, tax in (("C1", "B2", 0), ("C2", "A1", 200)):
+        shop.see(credit_memo(number, line(sku, -1)))
+        assert shop.journal(f"credit_memo/{number}").get("liabilities:tax on refunds pending", 0) == tax
+        assert shop.journal(f"refund/{number}").get("liabilities:sales tax", 0) == tax
+
+
 def test_a_credit_within_the_hour_of_what_was_shipped_is_a_return() -> None:
     shop = Shop(A1=9)
     shop.see(order("1", line("A1", 4), customer_ref="100"), payment("1", 4000), shipment("1"))
