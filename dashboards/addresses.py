@@ -56,7 +56,7 @@ DESKS: Final[Mapping[str, tuple[str, ...]]] = {
     "inventory": ("channel", "location"),
     "returns": ("channel", "stage", "days"),
     "flow": ("by", "minutes"),
-    "alerts": ("view", "owner", "id"),
+    "alerts": ("view", "owner", "id", "rule", "days"),
 }
 """The parameters that each page understands."""
 
@@ -79,6 +79,11 @@ def parse(path: str, query: str) -> Address:
     if rest == "tour":
         return Tour()
     return Nowhere(path)
+
+
+def is_still(asked: Address) -> bool:
+    """Whether a page is of the moment it was asked for: a rule is not replayed again every few seconds."""
+    return isinstance(asked, Desk) and bool(asked["rule"])
 
 
 def promises() -> str:

@@ -290,3 +290,21 @@ class Hidden(Struct, frozen=True):
 class RuleView(Struct, frozen=True):
     rule: dict[str, object]
     explained: str
+
+
+class Fired(Struct, frozen=True):
+    place: str
+    at: datetime
+    until: datetime | None
+    why: str
+    at_risk: tuple[Money, ...]
+    page: bool
+
+
+class Backtest(Struct, frozen=True):
+    rule: str
+    since: datetime
+    until: datetime
+    measurements: int
+    fired: tuple[Fired, ...]
+    pages: int

@@ -158,9 +158,12 @@ def _show_pages(app: dash.Dash, sources: Sources) -> None:
         on_error=unreadable,
     )
     def show(path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None) -> tuple[Any, Any, Any]:
+        same = shown is not None and shown["at"] == path + (query or "")
+        if same and addresses.is_still(addresses.parse(path, query or "")):
+            return no_update, no_update, None
         page = page_at(sources, path, query or "")
         mark = _mark(page)
-        if shown and shown["mark"] == mark and shown["at"] == path + (query or ""):
+        if shown and same and shown["mark"] == mark:
             return no_update, no_update, None
         return page.body, {"mark": mark, "at": path + (query or ""), "title": page.title}, None
 
