@@ -153,6 +153,16 @@ def choices(label: str, offered: Sequence[Choice], *, css: str = "chips") -> Com
     )  # fmt: skip
 
 
+def picker(label: str, offered: Sequence[Choice]) -> Component:
+    """The same where there are many ways; assets/tallytrace.js goes to the one that is picked."""
+    chosen = next((one.href for one in offered if one.chosen), "")
+    options = [html.Option(one.title, value=one.href, selected=one.chosen) for one in offered]
+    return html.Label(
+        [html.Span(label), html.Select(options, className="picker", key=chosen, **aria(label=label))],
+        className="picking",
+    )
+
+
 def act_button(title: str, act: Act, *, quiet: bool = False) -> Component:
     """Opens the form that asks who and why; nothing is done before it is confirmed."""
     return html.Button(

@@ -121,7 +121,7 @@ class Measurer:
 
     def _missing(self, sla: Sla, midnights: Iterable[Sample], now: datetime) -> list[Sample]:
         since = now - timedelta(days=MOST_DAYS + 1)
-        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, whole_only=False)}
+        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now)}
         return [one for one in midnights if _figures(one) not in known]
 
 
