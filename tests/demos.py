@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sync_core.returns.messages import RefundIssued
 from tallytrace.demo import SEED, begun
@@ -70,6 +73,12 @@ class Demo:
         environment = os.environ | {"TALLYTRACE_HOME": str(self.home)}
         command = [sys.executable, "-m", "tallytrace", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def json(self, *arguments: str) -> Any:
+        """What ``tallytrace ... --json`` answers."""
+        told = self.command(*arguments, "--json")
+        assert told.returncode == 0, told.stderr
+        return msgspec.json.decode(told.stdout)
 
 
 @contextmanager
