@@ -58,8 +58,8 @@ def _burning(rule: BurnRate | BadRatio, promise: Promise) -> Iterator[str]:
         soonest = in_words(max(one.long_seconds, one.short_seconds) * one.bad_share)
         long, short = in_words(one.long_seconds), in_words(one.short_seconds)
         yield (
-            f"more than {100 * one.bad_share:.4g}% of {long} and of {short} is bad, {rule.min_bad} or more of at "
-            f"least {rule.min_decided} (when all is bad after {soonest}, with {_budget(one, promise):.2%} of the "
+            f"more than {100 * one.bad_share:.4g}% of {long} and of {short} is bad, at least {rule.min_bad} of "
+            f"{rule.min_decided} or more (when all is bad after {soonest}, with {_budget(one, promise):.2%} of the "
             "budget spent)"
         )
 

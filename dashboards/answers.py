@@ -239,6 +239,7 @@ class Alert(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
+    dedup_key: str
     transition: str
     contact: str
     state: str

@@ -63,6 +63,7 @@ def facts(pairs: Sequence[tuple[str, Content]], *, css: str = "facts") -> Compon
 class Column(Struct, frozen=True):
     title: str
     figure: bool = False  # right-aligned, one digit under the other
+    prose: bool = False  # of which there are many: on a narrow screen they have a line of their own
 
 
 EMPTY: Final = "Nothing here."
@@ -108,7 +109,8 @@ def _head(column: Column, *, sorted_by: bool) -> Component:
 
 
 def _cell_class(column: Column, cell: Content) -> str:
-    return f"{'figure' if column.figure else ''}{' vacant' if cell in VACANT else ''}".strip()
+    said = {"figure": column.figure, "prose": column.prose, "vacant": cell in VACANT}
+    return " ".join(name for name, is_so in said.items() if is_so)
 
 
 def money(amount: Money | None) -> Child:

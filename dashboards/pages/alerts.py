@@ -258,13 +258,14 @@ def _weeks(alerts: Alerts, now: datetime) -> Component:
     seen: set[tuple[str, str, str]] = set()
     for one in (*alerts.open, *alerts.recent):
         for sent in one.deliveries:
-            key = (one.incident.told_owner if one.incident else one.alert.told, sent.contact, str(sent.created_at))
+            owner = one.incident.told_owner if one.incident else one.alert.told
+            key = (sent.dedup_key, sent.contact, str(sent.created_at))
             if sent.transition not in ("page", "escalate", "remind") or key in seen:
                 continue
             seen.add(key)
             week = next((number for number, start in enumerate(begins) if sent.created_at > start), None)
             if week is not None:
-                counts.setdefault(key[0], [0] * WEEKS)[week] += 1
+                counts.setdefault(owner, [0] * WEEKS)[week] += 1
     columns = [Column("Owner"), Column("This week", True), *[Column(f"{week} back", True) for week in range(1, WEEKS)]]
     rows: list[list[Content]] = [
         [html.B(owner), *[f"{number:,}" for number in weeks]] for owner, weeks in sorted(counts.items())
@@ -275,19 +276,27 @@ def _weeks(alerts: Alerts, now: datetime) -> Component:
 
 
 def _rules(desk: Desk, rules: Sequence[RuleView]) -> Component:
-    columns = [Column("Rule"), Column("Severity"), Column("Owner"), Column("Fires when"), Column("Over the past")]
+    columns = [
+        Column("Rule"),
+        Column("Severity"),
+        Column("Owner"),
+        Column("Fires when", prose=True),
+        Column("Over the past"),
+    ]
     rows = [_rule_row(desk, one) for one in rules]
     return section("Rules", table("Alert rules", columns, rows, empty="No rule is loaded."))
 
 
 def _rule_row(desk: Desk, one: RuleView) -> list[Content]:
     name, promise = str(one.rule.get("name", "")), str(one.rule.get("sla", EVERY))
-    replay = link("Replay", desk.but(rule=name), css="link replay") if promise != EVERY else wording.DASH
+    summary = wording.sentence(str(one.rule.get("summary", "")))
     return [
-        [html.B(wording.plain(name)), html.Div(wording.sentence(str(one.rule.get("summary", ""))), className="sub")],
+        [html.B(wording.sentence(wording.plain(name))), html.Div(summary, className="sub")],
         mark(SEVERITIES.get(str(one.rule.get("severity")), SEVERITIES["minor"])),
-        str(one.rule.get("owner") or "whose it concerns"), wording.sentence(one.explained), replay,
-    ]  # fmt: skip
+        str(one.rule.get("owner") or "whose it concerns"),
+        wording.sentence(one.explained),
+        link("Replay", desk.but(rule=name)) if promise != EVERY else wording.DASH,
+    ]
 
 
 def _replayed(desk: Desk, told: Answers, now: datetime) -> Component | None:
@@ -299,7 +308,7 @@ def _replayed(desk: Desk, told: Answers, now: datetime) -> Component | None:
     shown = [html.P(f"{wording.sentence(said)}.")] if isinstance(said, str) else _firings(said, now)
     explained = next((one.explained for one in told.rules if one.rule.get("name") == desk["rule"]), "")
     return section(
-        f"{wording.plain(desk['rule'])}: over the past",
+        f"{wording.sentence(wording.plain(desk['rule']))}: over the past",
         html.Div(choices("Days that the rule is replayed over", days), className="filters"),
         html.P(f"Fires when {explained}.", className="more") if explained else None,
         *shown,
@@ -312,7 +321,7 @@ def _replayed(desk: Desk, told: Answers, now: datetime) -> Component | None:
 
 
 def _firings(replay: Backtest, now: datetime) -> list[Child]:
-    columns = [Column("From", True), Column("Until", True), Column("For", True), Column("Where"), Column("Why"),
+    columns = [Column("From"), Column("Until"), Column("For"), Column("Where"), Column("Why", prose=True),
                Column("At risk", True), Column("Page")]  # fmt: skip
     rows: list[list[Content]] = [
         [moment(one.at, now), moment(one.until, now) if one.until else "still fires",

@@ -30,7 +30,7 @@ READINGS = 60
 """Rows of the table beside the chart, newest first."""
 
 
-WIDEST = 12
+WIDEST = 10
 """Locations beside each other in the grid: the worst."""
 WORST_FIRST = tuple(wording.SLA_STATES)
 

@@ -52,7 +52,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def page(view: View, found: Found, now: datetime) -> Page:
     ordered = sorted(found.tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
-    first = [tile for tile in ordered if tile.state != "no_data"][:ABOVE]
+    first = [tile for tile in ordered if tile.state != "no_data" and tile.value is not None][:ABOVE]
     rest = [tile for tile in ordered if tile not in first]
     late = None if view.until else obligations.of_place(found.overdue, view)
     body = html.Div(

@@ -32,8 +32,9 @@ def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
 
 def _executive(tiles: Sequence[SlaTile], now: datetime) -> Component:
     steps: list[list[Child]] = [["Open the ", link("promises", addresses.promises()), ": the worst stand first."]]
-    if tiles:
-        worst = tiles[0]
+    told = [tile for tile in tiles if tile.value is not None]
+    if told:
+        worst = told[0]
         steps.append([
             link(worst.title, addresses.promise(worst.name)), " is ", mark(wording.SLA_STATES[worst.state]), " at ",
             wording.share(worst.value), " of ", worst.unit, ", as of ", moment(worst.as_of, now), ". Its page says ",

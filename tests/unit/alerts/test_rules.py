@@ -130,10 +130,10 @@ def test_a_burn_rate_that_can_never_fire_or_fires_by_chance_is_refused(was: str,
         ('kind = "bad_count"\nbad_at_least = 2\nwithin_seconds = 86400', "2 or more bad in 1 d"),
         ('kind = "burn_rate"\nwindows = [{ long_seconds = 3600, short_seconds = 300, factor = 14.4 }]\n'
          "min_decided = 20\nmin_bad = 3",
-         "more than 14.4% of 1 h and of 5 min is bad, 3 or more of at least 20 (when all is bad after 8.64 min, with "
+         "more than 14.4% of 1 h and of 5 min is bad, at least 3 of 20 or more (when all is bad after 8.64 min, with "
          "2.14% of the budget spent)"),
         ('kind = "bad_ratio"\nabove = 0.1\nlong_seconds = 86400\nshort_seconds = 7200\nmin_decided = 20\nmin_bad = 5',
-         "more than 10% of 1 d and of 2 h is bad, 5 or more of at least 20 (when all is bad after 2.4 h, with "
+         "more than 10% of 1 d and of 2 h is bad, at least 5 of 20 or more (when all is bad after 2.4 h, with "
          "35.71% of the budget spent)"),
         ('kind = "staleness"\nolder_than_seconds = 3600', "nothing new has arrived for more than 1 h"),
         ('kind = "absence"\nsilent_for_seconds = 600', "the promise was not measured for more than 10 min"),
