@@ -51,7 +51,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
 
 def page(view: View, found: Found, now: datetime) -> Page:
-    ordered = sorted(found.tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
+    ordered = worst_first(found.tiles)
     first = [tile for tile in ordered if tile.state != "no_data" and tile.value is not None][:ABOVE]
     rest = [tile for tile in ordered if tile not in first]
     late = None if view.until else obligations.of_place(found.overdue, view)
@@ -128,12 +128,16 @@ def _rest(tiles: Sequence[SlaTile], view: View, *, others: bool) -> Component:
         [[link(tile.title, addresses.promise_of(tile.name, view)),
           html.Div(wording.sentence(tile.reason), className="sub")],
          mark(wording.SLA_STATES[tile.state]), wording.share(tile.value), wording.target(tile.target),
-         wording.budget(tile.budget_left), monies(tile.at_risk),
+         wording.DASH if tile.kind == DERIVED else wording.budget(tile.budget_left), monies(tile.at_risk),
          f"{tile.overdue_open:,}" if tile.overdue_open else wording.DASH, tile.owner or "nobody"]
         for tile in tiles
     ]  # fmt: skip
     return section("The other promises" if others else "Promises", table("Promises, the worst first", columns, rows),
                    note="Worst first", css="compact")  # fmt: skip
+
+
+def worst_first(tiles: Sequence[SlaTile]) -> list[SlaTile]:
+    return sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
 
 
 def _spent(tile: SlaTile) -> float:
@@ -197,7 +201,7 @@ def sparkline(tile: SlaTile) -> Component:
 
 
 def tile_facts(tile: SlaTile) -> Component:
-    left = tile.budget_left
+    left = None if tile.kind == DERIVED else tile.budget_left
     short = "good" if left is not None and left > 0.25 else "warn" if left is not None and left > 0 else "bad"
     spent = left is not None and left < 0
     label = f"error budget {wording.budget(left)}" if spent else f"{wording.budget(left)} of the error budget left"

@@ -8,12 +8,11 @@ from dash.development.base_component import Component
 
 from dashboards import addresses, wording
 from dashboards.elements import Child, Page, link, mark, moment, section
-from dashboards.pages.promises import WORST_FIRST
+from dashboards.pages.promises import worst_first
 from lineage.model import Overdue, OverdueItem, SlaTile
 
 
 def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
-    ordered = sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), tile.title))
     late = next(iter(overdue.items), None)
     body = html.Div(
         [
@@ -22,7 +21,7 @@ def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
                                            className="lead")],
                 className="page-head",
             ),
-            _executive(ordered, now),
+            _executive(worst_first(tiles), now),
             _owner(overdue, late, now),
             _on_call(late),
         ]
