@@ -13,7 +13,7 @@ from lineage.model import Overdue, OverdueItem, SlaTile
 
 
 def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
-    late = next(iter(overdue.items), None)
+    late = next((item for item in overdue.items if item.correlation_id), None)
     body = html.Div(
         [
             html.Div(
@@ -47,7 +47,7 @@ def _executive(tiles: Sequence[SlaTile], now: datetime) -> Component:
 
 
 def _owner(overdue: Overdue, late: OverdueItem | None, now: datetime) -> Component:
-    if late is None or not overdue.by_owner:
+    if not overdue.by_owner:
         return _story("An owner is paged", [["Nothing is overdue, so nobody is paged. In the demo: ",
                                              html.Code("tallytrace demo fault erp-outage --for 1m"), "."]])  # fmt: skip
     group = overdue.by_owner[0]
@@ -55,7 +55,7 @@ def _owner(overdue: Overdue, late: OverdueItem | None, now: datetime) -> Compone
         [f"{wording.count(group.count, 'item')} overdue at {group.owner or 'nobody'}, worth ",
          wording.monies(group.at_risk), ", the oldest due ", moment(group.oldest_due_at, now), "."],
     ]  # fmt: skip
-    if late.sla:
+    if late and late.sla:
         steps.append(["The page that is sent has this link: ",
                       link("the items", addresses.promise(late.sla, late.channel)), "."])  # fmt: skip
     steps.append(["When the last of them is done the owner is told that it is over."])
