@@ -459,7 +459,7 @@ def test_the_page_replays_a_rule_as_the_command_line_does(plane: str, tallytrace
 
         def shown(**asked: str) -> str:
             desk = Desk("alerts", {"view": "rules"} | asked)
-            return pages.page(desk, pages.ask(desk, remote), at(30 * DAY)).body.to_plotly_json().__repr__()
+            return repr(pages.page(desk, pages.ask(desk, remote), at(30 * DAY)).body)
 
         told = msgspec.json.decode(tallytrace("test", "orders_released_late", "--since", "30d", "--json").stdout)
         page = shown(rule="orders_released_late", days="30")
