@@ -13,13 +13,14 @@ from msgspec import Meta, Struct
 
 from alerts.backtest import Backtest, reach_back, replayed
 from alerts.condition import sla_of
+from alerts.explanation import explained
 from alerts.incident import Incident
 from alerts.page import Alert
 from alerts.reader import SampleReader
 from alerts.register import Owner, owner_of, things
 from alerts.routing import Routes, matches
 from alerts.rule import EVERY, AnyRule
-from alerts.rulebook import Promise, Refusal, RulesRefusedError, explained, load_rules
+from alerts.rulebook import Promise, Refusal, RulesRefusedError, load_rules
 from alerts.silence import Line, Silence, Wanted, fault
 from alerts.store import DeliveryRecord, RuleRun, Store, StoreUnavailableError
 from alerts.telling import Teller, labels

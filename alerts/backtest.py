@@ -1,7 +1,7 @@
 """What a rule would have done: replayed over stored measurements before it is enabled."""
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,12 +16,19 @@ from alerts.recent import counted, instants
 from alerts.rule import AnyRule
 from lineage.model import Money, Sample
 
+Trouble = tuple[str, str]
+"""(channel, provider): what is told as one."""
+
+EVERYWHERE: Final[Trouble] = ("*", "")
 PAUSE: Final = timedelta(minutes=5)
 MIDNIGHT_SECONDS: Final = 25 * 3600.0  # from one to the next, at most
 
 
 class Fired(Struct, frozen=True, kw_only=True):
-    """One time that it would have fired; ``until`` is None while it still would."""
+    """One time that it would have fired; ``until`` is None while it still would.
+
+    ``page``: its owner would have been paged for it, and not already for more of it or beside it.
+    """
 
     place: str
     at: datetime
@@ -29,6 +36,7 @@ class Fired(Struct, frozen=True, kw_only=True):
     why: str
     overdue_open: int
     at_risk: tuple[Money, ...]
+    page: bool
 
 
 class Backtest(Struct, frozen=True, kw_only=True):
@@ -37,6 +45,7 @@ class Backtest(Struct, frozen=True, kw_only=True):
     until: datetime
     measurements: int
     fired: tuple[Fired, ...]
+    pages: int
     explained: str = ""
 
 
@@ -63,13 +72,15 @@ def replayed(rule: AnyRule, samples: Sequence[Sample], since: datetime, until: d
     history = History(samples)
     states: dict[str, AlertState] = {}
     open_now: dict[str, Fired] = {}
+    troubles: Counter[Trouble] = Counter()
     done: list[Fired] = []
     judged = 0
     for moment, samples_then in _moments(rule, history, since, until):
         judged += len(samples_then) if samples_then is history.moments.get(moment) else 0
         known = {key: state.place for key, state in states.items()}
         recent = _recent(rule, history, samples_then)
-        for key, (place, reading) in of_samples(samples_then, rule.levels, known, recent).items():
+        readings = of_samples(samples_then, rule.levels, known, recent)
+        for key, (place, reading) in sorted(readings.items(), key=lambda one: one[1][0].level != "all"):
             before = states.get(key) or AlertState(rule=rule.name, group=key, place=place)
             taken = step(before, reading, rule, moment)
             states[key] = taken.state
@@ -77,11 +88,25 @@ def replayed(rule: AnyRule, samples: Sequence[Sample], since: datetime, until: d
                 open_now[key] = Fired(
                     place=_in_words(place), at=moment, until=None, why=taken.reason,
                     overdue_open=taken.state.overdue_open, at_risk=taken.state.at_risk,
+                    page=rule.severity != "record" and _is_new(_trouble(place), troubles),
                 )  # fmt: skip
+                troubles[_trouble(place)] += 1
             elif taken.change == "resolved":
                 done.append(msgspec.structs.replace(open_now.pop(key), until=moment))
+                troubles[_trouble(place)] -= 1
     fired = sorted([*done, *open_now.values()], key=lambda one: (one.at, one.place))
-    return Backtest(rule=rule.name, since=since, until=until, measurements=judged, fired=tuple(fired))
+    pages = sum(one.page for one in fired)
+    return Backtest(rule=rule.name, since=since, until=until, measurements=judged, fired=tuple(fired), pages=pages)
+
+
+def _trouble(place: Place) -> Trouble:
+    return EVERYWHERE if place.level == "all" else (place.channel, place.provider)
+
+
+def _is_new(trouble: Trouble, troubles: Counter[Trouble]) -> bool:
+    """Whether nobody was told of it yet: the locations of a channel are one trouble, and so is what has spread."""
+    known = troubles.total() if trouble == EVERYWHERE else troubles[trouble] + troubles[EVERYWHERE]
+    return not known
 
 
 def _moments(

@@ -146,15 +146,6 @@ def thresholds(rule: BurnRate | BadRatio, target: float) -> tuple[Threshold, ...
     return tuple(Threshold(one.long_seconds, one.short_seconds, one.factor * (1 - target)) for one in rule.windows)
 
 
-def detection(one: Threshold) -> str:
-    """What it takes to fire, and how soon that is when everything is bad."""
-    soonest = max(one.long_seconds * one.bad_share, one.short_seconds * one.bad_share)
-    return (
-        f"needs {one.bad_share:.4g} of {in_words(one.long_seconds)} and {in_words(one.short_seconds)} bad; "
-        f"when all is bad it fires after {in_words(soonest)}"
-    )
-
-
 def in_words(seconds: float) -> str:
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:

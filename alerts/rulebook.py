@@ -18,7 +18,6 @@ from alerts.rule import (
     Overdue,
     SlaRule,
     Threshold,
-    detection,
     thresholds,
 )
 
@@ -136,22 +135,6 @@ def _of_all(rules: Sequence[AnyRule], lines: Mapping[str, int]) -> list[Refusal]
         faults += ["it would be hidden by itself"] if rule.name in reached else []
         found += [Refusal(lines.get(rule.name, 0), rule.name, reason) for reason in faults]
     return found
-
-
-def explained(rule: AnyRule, promises: Mapping[str, Promise]) -> str:
-    """What it takes for a rule to fire, in words; "" when its definition says all of it."""
-    if not isinstance(rule, BurnRate | BadRatio):
-        return ""
-    promise = promises[rule.sla]
-    budgets = [
-        f"{detection(one)} and {_budget(one, promise):.2%} of the budget" for one in thresholds(rule, promise.target)
-    ]
-    return "; or ".join(budgets)
-
-
-def _budget(one: Threshold, promise: Promise) -> float:
-    """Share of the budget of the whole window that is gone when the long window has just been that bad."""
-    return one.bad_share / (1 - promise.target) * one.long_seconds / promise.window_seconds
 
 
 def _tables(text: str) -> list[dict[str, object]]:

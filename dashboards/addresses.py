@@ -1,23 +1,25 @@
 """The addresses of the pages: what a path and its query mean, and how to write one."""
 
 from collections.abc import Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from msgspec import Struct
 
+from lineage.model import WHOLE, View
+
 PREFIX: Final = "/ui"
 
 
 class Promises(Struct, frozen=True):
-    pass
+    view: View = WHOLE
 
 
 class Promise(Struct, frozen=True):
     name: str
-    channel: str = ""  # whose items are listed; "" for all
-    location: str = ""
+    view: View = WHOLE
 
 
 class Transaction(Struct, frozen=True):
@@ -56,7 +58,7 @@ DESKS: Final[Mapping[str, tuple[str, ...]]] = {
     "inventory": ("channel", "location"),
     "returns": ("channel", "stage", "days"),
     "flow": ("by", "minutes"),
-    "alerts": ("view", "owner", "id"),
+    "alerts": ("view", "owner", "id", "rule", "days"),
 }
 """The parameters that each page understands."""
 
@@ -67,11 +69,11 @@ def parse(path: str, query: str) -> Address:
     """``/ui/transaction/<id>`` and ``/ui/transaction?id=<id>`` are the same page; IDs may hold slashes."""
     rest = path.removeprefix(PREFIX).strip("/")
     head, _, tail = rest.partition("/")
-    if not rest:
-        return Promises()
     asked = {name: values[0].strip()[:LONGEST] for name, values in parse_qs(query.removeprefix("?")).items()}
+    if not rest:
+        return Promises(_view(asked))
     if head == "sla" and tail:
-        return Promise(unquote(tail), asked.get("channel", ""), asked.get("location", ""))
+        return Promise(unquote(tail), _view(asked))
     if head == "transaction":
         return Transaction(asked.get("id") or unquote(tail).strip(), asked.get("trace", ""))
     if rest in DESKS:
@@ -81,18 +83,40 @@ def parse(path: str, query: str) -> Address:
     return Nowhere(path)
 
 
-def promises() -> str:
-    return f"{PREFIX}/"
+def _view(asked: Mapping[str, str]) -> View:
+    """A day that is none is as if it were not asked for."""
+    try:
+        until = date.fromisoformat(asked.get("until", ""))
+    except ValueError:
+        until = None
+    return View(channel=asked.get("channel", ""), location=asked.get("location", ""), until=until)
+
+
+def is_still(asked: Address) -> bool:
+    """Whether a page is of the moment it was asked for: a rule is not replayed again every few seconds."""
+    return isinstance(asked, Desk) and bool(asked["rule"])
+
+
+def promises(view: View = WHOLE) -> str:
+    return f"{PREFIX}/" + _asking(view)
 
 
 def tour() -> str:
     return f"{PREFIX}/tour"
 
 
-def promise(name: str, channel: str = "", location: str = "") -> str:
-    asked = {"channel": channel, "location": location}
+def promise(name: str, channel: str = "", location: str = "", until: date | None = None) -> str:
+    return promise_of(name, View(channel=channel, location=location, until=until))
+
+
+def promise_of(name: str, view: View) -> str:
+    return f"{PREFIX}/sla/{quote(name, safe='')}" + _asking(view)
+
+
+def _asking(view: View) -> str:
+    asked = {"channel": view.channel, "location": view.location, "until": view.until.isoformat() if view.until else ""}
     wanted = {parameter: value for parameter, value in asked.items() if value}
-    return f"{PREFIX}/sla/{quote(name, safe='')}" + (f"?{urlencode(wanted)}" if wanted else "")
+    return f"?{urlencode(wanted)}" if wanted else ""
 
 
 def transaction(any_id: str, trace: str = "") -> str:

@@ -239,6 +239,7 @@ class Alert(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
+    dedup_key: str
     transition: str
     contact: str
     state: str
@@ -290,3 +291,21 @@ class Hidden(Struct, frozen=True):
 class RuleView(Struct, frozen=True):
     rule: dict[str, object]
     explained: str
+
+
+class Fired(Struct, frozen=True):
+    place: str
+    at: datetime
+    until: datetime | None
+    why: str
+    at_risk: tuple[Money, ...]
+    page: bool
+
+
+class Backtest(Struct, frozen=True):
+    rule: str
+    since: datetime
+    until: datetime
+    measurements: int
+    fired: tuple[Fired, ...]
+    pages: int

@@ -94,8 +94,9 @@ def create(reader: Reader, *, core_url: str, plane_url: str, clock: Clock) -> da
 def page_at(sources: Sources, path: str, query: str) -> Page:
     lineage = sources.lineage
     match addresses.parse(path, query):
-        case addresses.Promises():
-            return promises.page(lineage.tiles(), lineage.overdue(), sources.clock())
+        case addresses.Promises(view):
+            found = promises.Found(tiles=lineage.tiles(view), places=lineage.places(), overdue=lineage.overdue())
+            return promises.page(view, found, sources.clock())
         case addresses.Promise() as asked:
             return _promise(sources, asked)
         case addresses.Transaction(""):
@@ -111,13 +112,13 @@ def page_at(sources: Sources, path: str, query: str) -> Page:
 
 
 def _promise(sources: Sources, asked: addresses.Promise) -> Page:
-    lineage = sources.lineage
-    tiles = lineage.tiles()
-    detail = lineage.sla(asked.name) if any(tile.name == asked.name for tile in tiles) else None
+    lineage, view = sources.lineage, asked.view
+    detail = lineage.sla(asked.name, view)
     if detail is None:
-        return promise.unknown(asked.name, tiles)
-    items = lineage.items(asked.name, Filter(channel=asked.channel, location=asked.location))
-    return promise.page(asked, detail, items, sources.clock())
+        return promise.unknown(asked.name, lineage.tiles())
+    of_place = Filter(channel=view.channel, location=view.location)
+    items = None if view.until else lineage.items(asked.name, of_place)
+    return promise.page(view, detail, items, sources.clock())
 
 
 def _desk(sources: Sources, desk: addresses.Desk) -> Page:
@@ -158,9 +159,12 @@ def _show_pages(app: dash.Dash, sources: Sources) -> None:
         on_error=unreadable,
     )
     def show(path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None) -> tuple[Any, Any, Any]:
+        same = shown is not None and shown["at"] == path + (query or "")
+        if same and addresses.is_still(addresses.parse(path, query or "")):
+            return no_update, no_update, None
         page = page_at(sources, path, query or "")
         mark = _mark(page)
-        if shown and shown["mark"] == mark and shown["at"] == path + (query or ""):
+        if shown and same and shown["mark"] == mark:
             return no_update, no_update, None
         return page.body, {"mark": mark, "at": path + (query or ""), "title": page.title}, None
 

@@ -63,6 +63,7 @@ def facts(pairs: Sequence[tuple[str, Content]], *, css: str = "facts") -> Compon
 class Column(Struct, frozen=True):
     title: str
     figure: bool = False  # right-aligned, one digit under the other
+    prose: bool = False  # of which there are many: on a narrow screen they have a line of their own
 
 
 EMPTY: Final = "Nothing here."
@@ -108,7 +109,8 @@ def _head(column: Column, *, sorted_by: bool) -> Component:
 
 
 def _cell_class(column: Column, cell: Content) -> str:
-    return f"{'figure' if column.figure else ''}{' vacant' if cell in VACANT else ''}".strip()
+    said = {"figure": column.figure, "prose": column.prose, "vacant": cell in VACANT}
+    return " ".join(name for name, is_so in said.items() if is_so)
 
 
 def money(amount: Money | None) -> Child:
@@ -151,6 +153,16 @@ def choices(label: str, offered: Sequence[Choice], *, css: str = "chips") -> Com
         ],
         className=css, **aria(label=label),
     )  # fmt: skip
+
+
+def picker(label: str, offered: Sequence[Choice]) -> Component:
+    """The same where there are many ways; assets/tallytrace.js goes to the one that is picked."""
+    chosen = next((one.href for one in offered if one.chosen), "")
+    options = [html.Option(one.title, value=one.href, selected=one.chosen) for one in offered]
+    return html.Label(
+        [html.Span(label), html.Select(options, className="picker", key=chosen, **aria(label=label))],
+        className="picking",
+    )
 
 
 def act_button(title: str, act: Act, *, quiet: bool = False) -> Component:

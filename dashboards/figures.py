@@ -177,7 +177,7 @@ def history(points: Sequence[Point], target: float, unit: str) -> go.Figure:
 
 def _set_out(figure: go.Figure, low: float) -> None:
     figure.update_layout(
-        height=320, margin={"l": 52, "r": 12, "t": 16, "b": 32}, showlegend=False, hovermode="x unified",
+        height=320, margin={"l": 52, "r": 12, "t": 16, "b": 40}, showlegend=False, hovermode="x unified",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", bargap=0.3, dragmode=False,
         font={"family": "inherit", "size": 12},
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _set_out(figure: go.Figure, low: float) -> None:
     figure.update_yaxes(row=2, col=1, fixedrange=True, tickformat=",d")
     figure.update_yaxes(row=2, col=1, title={"text": "overdue", "standoff": 8, "font": {"size": 12}})
     figure.update_xaxes(
-        fixedrange=True, showgrid=False, zeroline=False,
+        fixedrange=True, showgrid=False, zeroline=False, ticks="outside", ticklen=8, tickcolor="rgba(0,0,0,0)",
         tickformatstops=[
             {"dtickrange": [None, 43_200_000], "value": "%H:%M\n%-d %b"},
             {"dtickrange": [86_400_000, None], "value": "%-d %b"},

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -150,6 +150,10 @@ def latency(microseconds: int) -> str:
     if microseconds < 1_000_000:
         return f"{microseconds / 1_000:.3g} ms"
     return f"{microseconds / 1_000_000:.3g} s" if microseconds < 60_000_000 else duration(microseconds / 1_000_000)
+
+
+def date_of(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
 
 
 def day(at: datetime) -> str:

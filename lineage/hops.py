@@ -114,5 +114,5 @@ def title(span: SpanRow, titles: Mapping[str, str]) -> str:
     if span.milestone and span.outcome not in (_NOT_YET, _AGAIN):
         words = f"{span.entity} {span.milestone}".replace("_", " ").replace("erp", "ERP")
         return titles.get(f"{span.entity}.{span.milestone}", words)
-    words = span.name.replace(".", " ").replace("_", " ")
+    words = span.name.replace(".", " ").replace("_", " ").replace("erp", "ERP")
     return words if span.outcome in ("ok", "") else f"{words}: {span.outcome.replace('_', ' ')}"

@@ -175,7 +175,7 @@ class Measurer:
             self._queries.write_samples(COLUMNS, [stored(one, measured_at, daily=daily) for one in samples])
 
     def _missing(self, sla: Sla, midnights: Iterable[Sample], since: datetime, now: datetime) -> list[Sample]:
-        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, whole_only=False)}
+        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now)}
         return [one for one in midnights if _figures(one) not in known]
 
 

@@ -534,6 +534,17 @@ class Sample(Struct, frozen=True, kw_only=True):
     measured_at: datetime | None = None  # its version: of two of the same window the later one knows more
 
 
+class View(Struct, frozen=True, kw_only=True):
+    """Of which place promises are shown, and as of the end of which day; empty: of everything, as of now."""
+
+    channel: str = ""
+    location: str = ""
+    until: date | None = None
+
+
+WHOLE: Final = View()
+
+
 class Segment(Struct, frozen=True, kw_only=True):
     """The newest measurement of one channel, location, provider or kind; a "" field means all."""
 

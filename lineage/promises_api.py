@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from lineage.model import Sample, SlaDetail, SlaItems, SlaTile
+from lineage.model import Sample, SlaDetail, SlaItems, SlaTile, View
 from lineage.problems import ERRORS, not_found
 from lineage.queries import Filter
 from lineage.service import Lineage
@@ -19,6 +19,7 @@ Verdicts = Annotated[
     QueryParameter(description="good, bad, pending, excused, refused, overdue; repeat for several; none = all"),
 ]
 Chosen = Annotated[str, QueryParameter(max_length=200, description="only this one; empty = all")]
+Until = Annotated[date | None, QueryParameter(description="as of the end of that day; none = now")]
 
 
 def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
@@ -28,14 +29,16 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         return not_found(request, f"No SLA is called {name!r}; there are {', '.join(lineage.sla_names)}.")
 
     @get("/v1/slas", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
-    def slas() -> tuple[SlaTile, ...]:
-        """Every promise as it was measured last, the worst state first."""
-        return lineage.tiles()
+    def slas(channel: Chosen = "", location: Chosen = "", until: Until = None) -> tuple[SlaTile, ...]:
+        """Every promise that is measured of the place, as it was measured last, the worst state first."""
+        return lineage.tiles(View(channel=channel, location=location, until=until))
 
     @get("/v1/slas/{name:str}", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
-    def sla(request: AnyRequest, name: FromPath[str]) -> Response[SlaDetail]:
-        """One promise with its segments, the worst first."""
-        found = lineage.sla(name)
+    def sla(
+        request: AnyRequest, name: FromPath[str], channel: Chosen = "", location: Chosen = "", until: Until = None
+    ) -> Response[SlaDetail]:
+        """One promise of a place, with all its segments, the worst first."""
+        found = lineage.sla(name, View(channel=channel, location=location, until=until))
         return Response(found) if found else sla_unknown(request, name)
 
     @get("/v1/slas/{name:str}/items", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from collector.storage import Storage
 from lineage.findings import CLOCKS_DIFFER
 from lineage.item_params import Params, Window, milestones_of, of_freshness, of_sla
+from lineage.model import View
 from lineage.rolling import DAY_COLUMNS, DayRow
 from lineage.rows import (
     ArrivalRow,
@@ -361,19 +362,26 @@ class Queries:
         slas: Collection[str],
         since: datetime,
         until: datetime,
+        place: View | None = None,
         *,
-        whole_only: bool,
         known_at: datetime | None = None,
     ) -> list[SampleRow]:
-        """``known_at``: as they were stored by then; later versions of the same windows are left out."""
+        """Of every segment, or of one place. ``known_at``: as they were stored by then, without later versions."""
         params = {
             "slas": sorted(slas),
             "since_us": micros(since),
             "until_us": micros(until),
-            "whole_only": int(whole_only),
+            "every": int(place is None),
+            "channel": place.channel if place else "",
+            "location": place.location if place else "",
             "known_us": micros(known_at or _FOR_EVER),
         }
         return self._rows("samples_daily", SampleRow, params)
+
+    def places(self, slas: Collection[str], since: datetime) -> list[tuple[str, str]]:
+        """Channels, each with its locations, that promises were measured of."""
+        params = {"slas": sorted(slas), "since_us": micros(since)}
+        return self._rows("places", lambda channel, location: (channel, location), params)
 
     def samples_counted(self, sla: str, instants: Collection[datetime], within: timedelta) -> list[CountedRow]:
         """What had been decided in all at each instant, by the newest measurement of up to ``within`` before it."""

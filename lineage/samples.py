@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from lineage.judge import MILLION, Tally, budget_left, burn, exhausted_in, state
-from lineage.model import Money, Point, Sample, Segment, SlaState, SlaTile
+from lineage.model import WHOLE, Money, Point, Sample, Segment, SlaState, SlaTile, View
 from lineage.rolling import ALL, Measure
 from lineage.rows import SampleRow, micros, moment, moment_or_none
 from lineage.slas import Sla
@@ -181,7 +181,19 @@ def segments(samples: Iterable[Sample]) -> tuple[Segment, ...]:
 
 
 def is_whole(one: Sample) -> bool:
-    return not (one.channel or one.location or one.provider or one.kind)
+    return is_of(one, WHOLE)
+
+
+def is_of(one: Sample, view: View) -> bool:
+    return (one.channel, one.location, one.provider, one.kind) == (view.channel, view.location, "", "")
+
+
+def is_part(one: Sample, view: View) -> bool:
+    return view.channel in ("", one.channel) and view.location in ("", one.location) and not is_of(one, view)
+
+
+def is_all(view: View) -> bool:
+    return not (view.channel or view.location)
 
 
 def _badness(segment: Segment) -> tuple[int, float, str, str, str, str]:
@@ -225,7 +237,7 @@ def tile(
         description=sla.description,
         unit=sla.unit,
         value=at.value,
-        target=sla.target,
+        target=at.target,
         state=word,
         reason=reason,
         good=at.good,

@@ -1,7 +1,7 @@
 """The lineage service: what the API, the pages and the alert rules ask."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from itertools import chain
@@ -21,6 +21,7 @@ from lineage.journey import Material, tell
 from lineage.links import page, related, summed, sums, walk
 from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
 from lineage.model import (
+    WHOLE,
     Answer,
     BlastRadius,
     Choice,
@@ -40,6 +41,7 @@ from lineage.model import (
     Trace,
     Troubles,
     Unknown,
+    View,
 )
 from lineage.open_items import OpenItems
 from lineage.overdue import by_owner
@@ -224,35 +226,72 @@ class Lineage:
 
     # --- promises ---
 
-    def tiles(self) -> tuple[SlaTile, ...]:
-        """Worst state first."""
+    def tiles(self, view: View = WHOLE, /) -> tuple[SlaTile, ...]:
+        """Worst state first; of a place only the promises that are measured of it."""
+        found = self._tiles_then(view, view.until) if view.until else self._tiles_now(view)
+        return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
+
+    def _tiles_now(self, view: View) -> list[SlaTile]:
         now, wall = self.now(), self._wall()
         newest: dict[str, list[Sample]] = {}
         for row in self._queries.samples_now(self._slas, now - MEASURED_WITHIN):
             newest.setdefault(row.sla, []).append(measurements.read(row))
-        history: dict[str, list[Sample]] = {}
-        for row in self._queries.samples_daily(self._slas, now - HISTORY, now, whole_only=True):
-            history.setdefault(row.sla, []).append(measurements.read(row))
-        found = [
-            self._tile(sla, newest.get(sla.name, []), history.get(sla.name, []), wall) for sla in self._slas.values()
-        ]
-        return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
+        history = self._histories(self._slas, now, view)
+        found = (
+            self._tile(sla, view, newest.get(sla.name, []), history.get(sla.name, []), wall)
+            for sla in self._slas.values()
+        )
+        return [tile for tile in found if tile]
 
-    def _tile(self, sla: Sla, newest: list[Sample], history: list[Sample], wall: datetime) -> SlaTile:
-        at = next(filter(measurements.is_whole, newest), None)
+    def _histories(self, slas: Collection[str], until: datetime, view: View) -> dict[str, list[Sample]]:
+        history: dict[str, list[Sample]] = {}
+        for row in self._queries.samples_daily(slas, until - HISTORY, until, view):
+            history.setdefault(row.sla, []).append(measurements.read(row))
+        return history
+
+    def _tile(
+        self, sla: Sla, view: View, newest: list[Sample], history: list[Sample], wall: datetime
+    ) -> SlaTile | None:
+        at = next((one for one in newest if measurements.is_of(one, view)), None)
         if at is None or at.measured_at is None:
-            return measurements.tile(sla, None, history, None)
-        parts = [one for one in newest if one.as_of >= at.as_of]
+            return measurements.tile(sla, None, history, None) if measurements.is_all(view) else None
+        parts = [one for one in newest if one.as_of >= at.as_of and measurements.is_part(one, view)]
         earlier = [one for one in history if one.as_of < at.as_of]
         unmeasured = at.measured_at if wall - at.measured_at > SILENT_AFTER else None
         return measurements.tile(sla, at, earlier, unmeasured, parts)
 
-    def sla(self, name: str, /) -> SlaDetail | None:
+    def _tiles_then(self, view: View, until: date) -> list[SlaTile]:
+        by_end: dict[datetime, list[Sla]] = {}
+        for sla in self._slas.values():
+            by_end.setdefault(midnight(until + timedelta(days=1), sla.calendar.zone), []).append(sla)
+        found = []
+        for end, slas in by_end.items():
+            history = self._histories([sla.name for sla in slas], end, view)
+            for sla in slas:
+                then = history.get(sla.name, [])
+                measured = bool(then) and then[-1].as_of == end
+                if measured or measurements.is_all(view):
+                    at, earlier = (then[-1], then[:-1]) if measured else (None, [])
+                    found.append(measurements.tile(sla, at, earlier, None))
+        return found
+
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Channels with "", and with each of their locations, that promises are measured of."""
+        return tuple(self._queries.places(self._slas, self.now() - MEASURED_WITHIN))
+
+    def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None:
         sla = self._slas.get(name)
         if sla is None:
             return None
-        tile = next(tile for tile in self.tiles() if tile.name == name)
-        return SlaDetail(tile=tile, segments=measurements.segments(self.newest_samples(name)), rule=sla.rule())
+        tile = next((tile for tile in self.tiles(view) if tile.name == name), None)
+        segments = measurements.segments(self._samples_of(sla, view.until))
+        return SlaDetail(tile=tile or measurements.tile(sla, None, (), None), segments=segments, rule=sla.rule())
+
+    def _samples_of(self, sla: Sla, until: date | None) -> Sequence[Sample]:
+        if until is None:
+            return self.newest_samples(sla.name)
+        end = midnight(until + timedelta(days=1), sla.calendar.zone)
+        return [measurements.read(row) for row in self._queries.samples_daily([sla.name], end, end)]
 
     def newest_samples(self, sla: str) -> tuple[Sample, ...]:
         """The newest stored measurement of each segment; the one without any segment covers all."""
@@ -272,7 +311,7 @@ class Lineage:
         found: list[Sample] = []
         for sla in self._slas.values():
             end = midnight(day + timedelta(days=1), sla.calendar.zone)
-            rows = self._queries.samples_daily([sla.name], end, end, whole_only=False, known_at=known_at)
+            rows = self._queries.samples_daily([sla.name], end, end, known_at=known_at)
             found += map(measurements.read, rows)
         return tuple(found)
 

@@ -439,7 +439,9 @@ def _order_journals(events: Sequence[Event]) -> Iterator[str]:
         match event:
             case ShipmentShipped():
                 yield f"{event.origin}:shipment/{event.shipment_id}"
-            case OrderStepped(step="picked_up" | "shipment_confirmed") if event.reference:
+            case OrderStepped(step="picked_up" | "shipment_confirmed" | "delivery_promised" | "delivered") if (
+                event.reference
+            ):
                 yield f"{event.origin}:shipment/{event.reference}"
             case OrderCancelled():
                 yield f"{event.origin}:cancellation/{event.cancellation_id}"

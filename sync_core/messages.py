@@ -363,7 +363,8 @@ class OrderStepped(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a system did for an order beside moving money: a check, a release, a message to somebody.
 
     ``picked_up`` is the one step by which goods leave: ``lines``, or without any everything that is reserved. Its
-    ``reference``, or that of ``shipment_confirmed``, is the shipment that it is about, where there is one.
+    ``reference``, or that of ``shipment_confirmed``, ``delivery_promised`` and ``delivered``, is the shipment that it
+    is about, where there is one.
     ``failed`` is a check that the order did not pass, or a step that could not be done; the step may come again.
     """
 

@@ -118,7 +118,7 @@ def rules(context: typer.Context, as_json: JsonOption = False) -> None:
     table = Table("rule", "severity", "whose", "fires", box=None)
     for view in found:
         rule = view.rule
-        table.add_row(rule.name, rule.severity, rule.owner or rule.about, view.explained or rule.summary)
+        table.add_row(rule.name, rule.severity, rule.owner or rule.about, view.explained)
     _show(found, table, as_json)
 
 
@@ -162,11 +162,11 @@ def try_rule(
     wanted = {**named, "since_seconds": seconds(since)}
     answer = _post(context, "/v1/alerts/test", wanted, patience_seconds=REPLAY_SECONDS)
     found = msgspec.json.decode(answer, type=Backtest)
-    table = Table("from", "until", "of", "why", title=found.explained or None, box=None)
+    table = Table("from", "until", "of", "why", title=found.explained, box=None)
     for one in found.fired:
         until = f"{one.until:%Y-%m-%d %H:%M}" if one.until else "still"
         table.add_row(f"{one.at:%Y-%m-%d %H:%M}", until, one.place, one.why)
-    table.caption = f"{len(found.fired)} times over {found.measurements} measurements"
+    table.caption = f"{len(found.fired)} times, {found.pages} pages, over {found.measurements} measurements"
     _show(found, table, as_json)
 
 

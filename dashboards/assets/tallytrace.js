@@ -309,6 +309,14 @@
     }
   });
 
+  document.addEventListener("change", function (event) {
+    if (event.target.matches(".picker")) {
+      // As a link of the page does: set_props would leave nothing to go back to.
+      window.history.pushState({}, "", event.target.value);
+      window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    }
+  });
+
   // --- times in the viewer's zone, numbers in the viewer's locale --------------------------------------------------
 
   // Pages are sent in UTC; what a person reads is their own clock, with UTC in the title.

@@ -11,8 +11,9 @@ from msgspec import Struct
 from dashboards import addresses, wording
 from dashboards.acts import Act
 from dashboards.addresses import Desk
-from dashboards.answers import Alert, Alerts, AlertView, RuleView, Silence
+from dashboards.answers import Alert, Alerts, AlertView, Backtest, RuleView, Silence
 from dashboards.elements import (
+    Child,
     Choice,
     Column,
     Content,
@@ -35,6 +36,8 @@ from dashboards.wording import State
 
 READ: Final = 500
 WEEKS: Final = 4
+EVERY: Final = "*"
+"""The promise of a rule that is on all of them, which is not replayed; neither is one on none."""
 VIEWS: Final = {"": "Firing", "acknowledged": "Acknowledged", "silenced": "Not told", "history": "History",
                 "rules": "Rules"}  # fmt: skip
 SEVERITIES: Final = {
@@ -45,11 +48,20 @@ SEVERITIES: Final = {
 }
 
 
+REPLAYS: Final = (1, 7, 30, 90)
+REPLAYED_DAYS: Final = 7
+"""Days that a rule is replayed over, and those that it is when nothing is said."""
+MOST_FIRED: Final = 200
+
+
 class Answers(Struct, frozen=True, kw_only=True):
+    """``replay``: what a rule would have done, or why it cannot be told."""
+
     alerts: Alerts
     silences: list[Silence]
     rules: list[RuleView]
     one: AlertView | None
+    replay: Backtest | str | None = None
 
 
 def ask(desk: Desk, plane: Remote) -> Answers:
@@ -64,7 +76,20 @@ def ask(desk: Desk, plane: Remote) -> Answers:
         silences=plane.get("/v1/silences", list[Silence], active=True),
         rules=plane.get("/v1/alerts/rules", list[RuleView]) if desk["view"] == "rules" else [],
         one=one,
+        replay=_replay(desk, plane) if desk["view"] == "rules" and desk["rule"] else None,
     )
+
+
+def _replay(desk: Desk, plane: Remote) -> Backtest | str:
+    asked = {"name": desk["rule"], "since_seconds": _days(desk) * 86_400}
+    try:
+        return plane.post("/v1/alerts/test", asked, Backtest)
+    except RefusedError as refused:
+        return str(refused)
+
+
+def _days(desk: Desk) -> int:
+    return next((days for days in REPLAYS if f"{days}" == desk["days"]), REPLAYED_DAYS)
 
 
 def page(desk: Desk, told: Answers, now: datetime) -> Page:
@@ -74,7 +99,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
     view = desk["view"] if desk["view"] in VIEWS else ""
     shown = [one for one in _of(view, told.alerts) if desk["owner"] in ("", one.alert.told)]
     if view == "rules":
-        listed: list[Component | None] = [_rules(told.rules)]
+        listed: list[Component | None] = [_replayed(desk, told, now), _rules(desk, told.rules)]
     else:
         listed = [_list(desk, view, shown, now)]
     listed += [_silences(told.silences, told.alerts.open, now)] if view == "silenced" else []
@@ -233,13 +258,14 @@ def _weeks(alerts: Alerts, now: datetime) -> Component:
     seen: set[tuple[str, str, str]] = set()
     for one in (*alerts.open, *alerts.recent):
         for sent in one.deliveries:
-            key = (one.incident.told_owner if one.incident else one.alert.told, sent.contact, str(sent.created_at))
+            owner = one.incident.told_owner if one.incident else one.alert.told
+            key = (sent.dedup_key, sent.contact, str(sent.created_at))
             if sent.transition not in ("page", "escalate", "remind") or key in seen:
                 continue
             seen.add(key)
             week = next((number for number, start in enumerate(begins) if sent.created_at > start), None)
             if week is not None:
-                counts.setdefault(key[0], [0] * WEEKS)[week] += 1
+                counts.setdefault(owner, [0] * WEEKS)[week] += 1
     columns = [Column("Owner"), Column("This week", True), *[Column(f"{week} back", True) for week in range(1, WEEKS)]]
     rows: list[list[Content]] = [
         [html.B(owner), *[f"{number:,}" for number in weeks]] for owner, weeks in sorted(counts.items())
@@ -249,17 +275,68 @@ def _weeks(alerts: Alerts, now: datetime) -> Component:
                    note=f"Of the last {READ} alerts")  # fmt: skip
 
 
-def _rules(rules: Sequence[RuleView]) -> Component:
-    columns = [Column("Rule"), Column("Severity"), Column("Owner"), Column("Fires when")]
+def _rules(desk: Desk, rules: Sequence[RuleView]) -> Component:
+    columns = [
+        Column("Rule"),
+        Column("Severity"),
+        Column("Owner"),
+        Column("Fires when", prose=True),
+        Column("Over the past"),
+    ]
+    rows = [_rule_row(desk, one) for one in rules]
+    return section("Rules", table("Alert rules", columns, rows, empty="No rule is loaded."))
+
+
+def _rule_row(desk: Desk, one: RuleView) -> list[Content]:
+    name, promise = str(one.rule.get("name", "")), str(one.rule.get("sla", EVERY))
+    summary = wording.sentence(str(one.rule.get("summary", "")))
+    return [
+        [html.B(wording.sentence(wording.plain(name))), html.Div(summary, className="sub")],
+        mark(SEVERITIES.get(str(one.rule.get("severity")), SEVERITIES["minor"])),
+        str(one.rule.get("owner") or "whose it concerns"),
+        wording.sentence(one.explained),
+        link("Replay", desk.but(rule=name)) if promise != EVERY else wording.DASH,
+    ]
+
+
+def _replayed(desk: Desk, told: Answers, now: datetime) -> Component | None:
+    """When the rule that is asked for would have fired; nobody is told."""
+    if told.replay is None:
+        return None
+    days = [Choice(wording.count(each, "day"), desk.but(days=f"{each}"), each == _days(desk)) for each in REPLAYS]
+    said = told.replay
+    shown = [html.P(f"{wording.sentence(said)}.")] if isinstance(said, str) else _firings(said, now)
+    explained = next((one.explained for one in told.rules if one.rule.get("name") == desk["rule"]), "")
+    return section(
+        f"{wording.sentence(wording.plain(desk['rule']))}: over the past",
+        html.Div(choices("Days that the rule is replayed over", days), className="filters"),
+        html.P(f"Fires when {explained}.", className="more") if explained else None,
+        *shown,
+        computed("The rule as it is now, judged again at every stored measurement of its promise. Places of a channel "
+                 "that fire at the same time are one page, and so is what spreads from there.",
+                 f"On a terminal, also for a rule that is not loaded yet: tallytrace alerts test {desk['rule']} "
+                 f"--since {_days(desk)}d"),
+        note="Nobody is told",
+    )  # fmt: skip
+
+
+def _firings(replay: Backtest, now: datetime) -> list[Child]:
+    columns = [Column("From"), Column("Until"), Column("For"), Column("Where"), Column("Why", prose=True),
+               Column("At risk", True), Column("Page")]  # fmt: skip
     rows: list[list[Content]] = [
-        [[html.B(str(one.rule.get("name", ""))), html.Div(str(one.rule.get("summary", "")), className="sub")],
-         mark(SEVERITIES.get(str(one.rule.get("severity")), SEVERITIES["minor"])),
-         str(one.rule.get("owner") or "whose it concerns"), one.explained]
-        for one in rules
+        [moment(one.at, now), moment(one.until, now) if one.until else "still fires",
+         wording.duration(((one.until or replay.until) - one.at).total_seconds()), wording.sentence(one.place),
+         one.why, monies(one.at_risk), "yes" if one.page else "with another"]
+        for one in reversed(replay.fired[-MOST_FIRED:])
     ]  # fmt: skip
-    replay = "What a rule would have done over the past is told by: tallytrace alerts test NAME."
-    return section("Rules", table("Alert rules", columns, rows, empty="No rule is loaded."),
-                   html.P(replay, className="more"))  # fmt: skip
+    times = wording.count(len(replay.fired), "time")
+    said = (
+        f"It would have fired {times} and paged {wording.count(replay.pages, 'time')}, over "
+        f"{wording.count(replay.measurements, 'measurement')}."
+    )
+    cut = f" The last {MOST_FIRED} are listed." if len(replay.fired) > MOST_FIRED else ""
+    listed = table("Times that the rule would have fired, the last first", columns, rows)
+    return [html.P(said + cut, className="lead"), listed if rows else None]
 
 
 # --- one of them ----------------------------------------------------------------------------------------------------

@@ -167,6 +167,10 @@ def said(kind: str) -> str:
     return wording.sentence(kind.replace("_", " ")) or "Nobody"
 
 
+def about(one: CoreException) -> str:
+    return f"{wording.plain(one.entity)} {one.entity_id}"
+
+
 def _list(desk: Desk, listed: Sequence[CoreException], now: datetime) -> Component:
     decided = desk["view"] == "resolved"
     columns = [Column("What"), Column("Severity"), Column("Decided" if decided else "Age", True), Column("Worth", True),
@@ -210,9 +214,7 @@ def _row(desk: Desk, one: CoreException, now: datetime) -> list[Content]:
         when,
         shown_money(one.worth) if one.amount_minor else wording.DASH,
         whose,
-        link(f"{one.entity} {one.entity_id}", addresses.transaction(one.correlation_id))
-        if one.correlation_id.strip("0")
-        else wording.DASH,
+        link(about(one), addresses.transaction(one.correlation_id)) if one.correlation_id.strip("0") else wording.DASH,
     ]
 
 
@@ -258,7 +260,7 @@ def _one(desk: Desk, told: Answers, now: datetime) -> Page:
 
 
 def _facts(one: CoreException, now: datetime) -> Component:
-    transaction = link(f"{one.entity} {one.entity_id}", addresses.transaction(one.correlation_id))
+    transaction = link(about(one), addresses.transaction(one.correlation_id))
     return facts(
         [
             ("Worth", shown_money(one.worth) if one.amount_minor else ""),
@@ -266,7 +268,7 @@ def _facts(one: CoreException, now: datetime) -> Component:
             ("With", one.assignee),
             ("Opened", moment(one.opened_at, now)),
             ("Age", wording.duration(one.age_seconds)),
-            ("About", transaction if one.correlation_id.strip("0") else f"{one.entity} {one.entity_id}"),
+            ("About", transaction if one.correlation_id.strip("0") else about(one)),
             ("Replayed", wording.count(one.replays, "time") if one.replays else ""),
             ("Resolved", [moment(one.resolved_at, now), f": {one.resolution}"] if one.resolved_at else ""),
         ],

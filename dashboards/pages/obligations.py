@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dash import html
 from dash.development.base_component import Component
+from msgspec import structs
 
 from dashboards import addresses, wording
 from dashboards.elements import (
@@ -21,11 +22,30 @@ from dashboards.elements import (
 )
 from dashboards.elements import money as shown_money
 from dashboards.wording import State
-from lineage.model import Overdue, OverdueItem, SlaItem, SlaItems, SlaTile
+from lineage.model import Overdue, OverdueByOwner, OverdueItem, SlaItem, SlaItems, SlaTile, View
 
 
 def where(item: OverdueItem | SlaItem) -> str:
     return " · ".join(part for part in (item.channel, item.location, item.provider) if part)
+
+
+def of_place(found: Overdue, view: View) -> Overdue:
+    """What of it is of a channel and a location, summed up again; of more than is listed only that."""
+    if not (view.channel or view.location):
+        return found
+    mine = [one for one in found.items
+            if view.channel in ("", one.channel) and view.location in ("", one.location)]  # fmt: skip
+    owners: dict[str, list[OverdueItem]] = {}
+    for one in mine:
+        owners.setdefault(one.owner, []).append(one)
+    groups = tuple(
+        OverdueByOwner(
+            owner=owner, count=len(ones), at_risk=wording.added(one.amount for one in ones if one.amount),
+            oldest_due_at=min(one.due_at for one in ones),
+        )
+        for owner, ones in owners.items()
+    )  # fmt: skip
+    return structs.replace(found, items=tuple(mine), by_owner=groups)
 
 
 def overdue(found: Overdue, now: datetime, *, listed: int, owner: str = "") -> Component:

@@ -7,7 +7,6 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards import addresses, figures, wording
-from dashboards.addresses import Promise
 from dashboards.elements import (
     Child,
     Column,
@@ -25,28 +24,30 @@ from dashboards.elements import (
     table,
 )
 from dashboards.pages import promises
-from lineage.model import Point, Segment, SlaDetail, SlaItem, SlaItems, SlaTile
+from lineage.model import Point, Segment, SlaDetail, SlaItem, SlaItems, SlaTile, View
 
 READINGS = 60
 """Rows of the table beside the chart, newest first."""
 
 
-WIDEST = 12
+WIDEST = 10
 """Locations beside each other in the grid: the worst."""
 WORST_FIRST = tuple(wording.SLA_STATES)
 
 
-def page(asked: Promise, detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
-    """``items``: those of the channel and location that are asked for."""
+def page(view: View, detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
+    """``items``: those of the place that is asked for; None for a window that is over."""
     tile = detail.tile
+    places = [(one.channel, one.location) for one in detail.segments if not (one.provider or one.kind)]
     body = html.Div(
         [
-            _head(tile, now),
+            _head(tile, view, now),
+            promises.filters(view, lambda other: addresses.promise_of(tile.name, other), sorted(places), now),
             html.Div([_figures(tile), _definition(detail)], className="sla-head"),
             _chart(tile, now),
-            _grid(tile, detail.segments),
-            _segments(tile, detail.segments),
-            _items(tile, items, now, " · ".join(part for part in (asked.channel, asked.location) if part)),
+            _grid(tile, detail.segments, view),
+            _segments(tile, detail.segments, view),
+            _items(tile, items, now, view) if items else _items_then(tile, view),
         ]
     )
     return Page(tile.title, body)
@@ -61,13 +62,13 @@ def unknown(name: str, tiles: Sequence[SlaTile]) -> Page:
     return Page("No such promise", body)
 
 
-def _head(tile: SlaTile, now: datetime) -> Component:
+def _head(tile: SlaTile, view: View, now: datetime) -> Component:
     return html.Div(
         [
-            html.P([link("Promises", addresses.promises()), html.Span(" / ", className="faint"), tile.title],
+            html.P([link("Promises", addresses.promises(view)), html.Span(" / ", className="faint"), tile.title],
                    className="crumbs"),
             html.Div([html.H1(tile.title), mark(wording.SLA_STATES[tile.state])], className="title-row"),
-            html.P(wording.sentence(tile.reason), className="lead"),
+            html.P(promises.place_of(view) + wording.sentence(tile.reason), className="lead"),
             html.P([html.Span([icon("person"), tile.owner or "nobody owns this"], className="owner"),
                     html.Span(promises.freshness(tile, now))], className="tile-meta"),
         ],
@@ -147,7 +148,7 @@ def _readings(points: Sequence[Point], now: datetime) -> Component:
     return table("Measurements, newest first", columns, rows)
 
 
-def _grid(tile: SlaTile, segments: Sequence[Segment]) -> Component | None:
+def _grid(tile: SlaTile, segments: Sequence[Segment], view: View) -> Component | None:
     """Each channel at its worst locations."""
     cells = {(one.channel, one.location): one for one in segments if one.channel and not (one.provider or one.kind)}
     placed = [one for (_, location), one in cells.items() if location]
@@ -159,8 +160,8 @@ def _grid(tile: SlaTile, segments: Sequence[Segment]) -> Component | None:
     shown = ["", *places[:WIDEST]]
     head = html.Tr([html.Th("Channel", scope="col"), *[html.Th(at or "All", scope="col") for at in shown]])
     rows = [
-        html.Tr([html.Th(link(channel, addresses.promise(tile.name, channel)), scope="row"),
-                 *[html.Td(_grid_cell(tile, cells.get((channel, at)))) for at in shown]])
+        html.Tr([html.Th(link(channel, addresses.promise(tile.name, channel, until=view.until)), scope="row"),
+                 *[html.Td(_grid_cell(tile, cells.get((channel, at)), view)) for at in shown]])
         for channel in channels
     ]  # fmt: skip
     title = "The promise by channel and location"
@@ -175,24 +176,24 @@ def _grid(tile: SlaTile, segments: Sequence[Segment]) -> Component | None:
     )  # fmt: skip
 
 
-def _grid_cell(tile: SlaTile, segment: Segment | None) -> Component:
+def _grid_cell(tile: SlaTile, segment: Segment | None, view: View) -> Component:
     if segment is None:
         return html.Span(wording.DASH, className="cell tone-unknown", title="nothing there")
     state = wording.SLA_STATES[segment.state]
     said = html.Span(f" {state.word}, {place(segment)}", className="unseen")
     return dcc.Link(
         [icon(state.icon), wording.share(segment.value), said],
-        href=addresses.promise(tile.name, segment.channel, segment.location),
+        href=addresses.promise(tile.name, segment.channel, segment.location, view.until),
         className=f"cell tone-{state.tone}", title=f"{state.word}: {segment.reason}",
     )  # fmt: skip
 
 
-def _segments(tile: SlaTile, segments: Sequence[Segment]) -> Component:
+def _segments(tile: SlaTile, segments: Sequence[Segment], view: View) -> Component:
     """All but those of the grid."""
     columns = [Column("Where"), Column("Value", True), Column("Target", True), Column("State"), Column("Good", True),
                Column("Bad", True), Column("Overdue", True), Column("At risk", True)]  # fmt: skip
     rows: list[list[Content]] = [
-        [_where(tile, segment), wording.share(segment.value), wording.target(segment.target),
+        [_where(tile, segment, view), wording.share(segment.value), wording.target(segment.target),
          html.Span(mark(wording.SLA_STATES[segment.state]), title=segment.reason), f"{segment.good:,}",
          f"{segment.bad:,}", f"{segment.overdue_open:,}", wording.monies(segment.at_risk)]
         for segment in segments
@@ -206,10 +207,10 @@ def _segments(tile: SlaTile, segments: Sequence[Segment]) -> Component:
     )  # fmt: skip
 
 
-def _where(tile: SlaTile, segment: Segment) -> Child:
+def _where(tile: SlaTile, segment: Segment, view: View) -> Child:
     """A place, with the way to its channel's items."""
     where = place(segment)
-    return link(where, addresses.promise(tile.name, segment.channel)) if segment.channel else where
+    return link(where, addresses.promise(tile.name, segment.channel, until=view.until)) if segment.channel else where
 
 
 def place(segment: Segment | SlaItem) -> str:
@@ -217,11 +218,18 @@ def place(segment: Segment | SlaItem) -> str:
     return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
 
 
-def _items(tile: SlaTile, items: SlaItems | None, now: datetime, only: str) -> Component:
+def _items_then(tile: SlaTile, view: View) -> Component:
+    now = addresses.promise(tile.name, view.channel, view.location)
+    said = html.P(["Items are listed of the window that is open. ", link("To that", now)], className="empty")
+    return section("Items", said)
+
+
+def _items(tile: SlaTile, items: SlaItems, now: datetime, view: View) -> Component:
+    only = " · ".join(part for part in (view.channel, view.location) if part)
     columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
                Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip
-    rows = [_item_row(item, now) for item in items.items if item.verdict != "good"] if items else []
-    more = html.P("There are more than are listed here.", className="more") if items and items.cut else None
+    rows = [_item_row(item, now) for item in items.items if item.verdict != "good"]
+    more = html.P("There are more than are listed here.", className="more") if items.cut else None
     everything = (
         html.P(
             [f"Only those of {only}. ", link("Show all", addresses.promise(tile.name))],

@@ -1,14 +1,17 @@
 """Are we keeping our promises to customers and to the books?"""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
+import msgspec
 from dash import html
 from dash.development.base_component import Component
+from msgspec import Struct
 
 from dashboards import addresses, figures, wording
 from dashboards.elements import (
     Child,
+    Choice,
     Column,
     Content,
     Page,
@@ -20,11 +23,12 @@ from dashboards.elements import (
     meter,
     moment,
     monies,
+    picker,
     section,
     table,
 )
 from dashboards.pages import obligations
-from lineage.model import Overdue, SlaTile
+from lineage.model import WHOLE, Overdue, SlaTile, View
 
 LISTED = 25
 DERIVED = "derived"
@@ -36,42 +40,95 @@ ABOVE = 9
 """Tiles; the other promises, and those of which nothing is known, are rows of a table."""
 
 
-def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
-    ordered = sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
-    first = [tile for tile in ordered if tile.state != "no_data"][:ABOVE]
+PERIODS = {"Yesterday": 1, "A week ago": 7, "Four weeks ago": 28}
+"""Days before today with which the windows may end."""
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    tiles: Sequence[SlaTile]
+    places: Sequence[tuple[str, str]]
+    overdue: Overdue
+
+
+def page(view: View, found: Found, now: datetime) -> Page:
+    ordered = worst_first(found.tiles)
+    first = [tile for tile in ordered if tile.state != "no_data" and tile.value is not None][:ABOVE]
     rest = [tile for tile in ordered if tile not in first]
-    head = html.Div(
-        [
-            html.Div(
-                [html.H1("Promises"),
-                 html.Button([icon("print"), html.Span("Print")], className="button print", title="As one page")],
-                className="title-row",
-            ),
-            html.P(summary(ordered, overdue), className="lead"),
-        ],
-        className="page-head",
-    )  # fmt: skip
+    late = None if view.until else obligations.of_place(found.overdue, view)
     body = html.Div(
         [
-            head,
-            html.Div([tile_card(tile, now) for tile in first], className="tiles") if first else None,
-            _rest(rest, bool(first)) if rest else None,
-            None if ordered else html.P("No promises are declared. They live in lineage/slas.toml.", className="empty"),
-            obligations.overdue(overdue, now, listed=LISTED),
+            _head(view, ordered, late),
+            filters(view, addresses.promises, found.places, now),
+            html.Div([tile_card(tile, now, view) for tile in first], className="tiles") if first else None,
+            _rest(rest, view, others=bool(first)) if rest else None,
+            None if ordered else html.P(_nothing(view), className="empty"),
+            obligations.overdue(late, now, listed=LISTED) if late else None,
         ],
         className="board",
     )
     return Page("Promises", body)
 
 
-def _rest(tiles: Sequence[SlaTile], others: bool) -> Component:
+def _head(view: View, tiles: Sequence[SlaTile], late: Overdue | None) -> Component:
+    return html.Div(
+        [
+            html.Div(
+                [html.H1("Promises"),
+                 html.Button([icon("print"), html.Span("Print")], className="button print", title="As one page")],
+                className="title-row",
+            ),
+            html.P(f"{place_of(view)}{summary(tiles, late)}", className="lead"),
+        ],
+        className="page-head",
+    )  # fmt: skip
+
+
+def place_of(view: View) -> str:
+    """ "Web · DC1, until 20 Nov 2026: "; "" for everything now."""
+    place = " · ".join(part for part in (view.channel, view.location) if part)
+    until = f"until {wording.date_of(view.until)}" if view.until else ""
+    said = ", ".join(part for part in (place, until) if part)
+    return f"{wording.sentence(said)}: " if said else ""
+
+
+def filters(view: View, address: Callable[[View], str], places: Sequence[tuple[str, str]], now: datetime) -> Component:
+    """Which period and place; each choice is an address that keeps the others."""
+    other = msgspec.structs.replace
+    days = {title: now.date() - timedelta(days=ago) for title, ago in PERIODS.items()}
+    if view.until and view.until not in days.values():
+        days[wording.date_of(view.until)] = view.until
+    periods = [("Until now", None), *((f"{title}, {wording.date_of(day)}", day) for title, day in days.items())]
+    channels = ["", *dict.fromkeys([*(channel for channel, _ in places), *filter(None, [view.channel])])]
+    locations = ["", *dict.fromkeys([*(at for channel, at in places if at and channel == view.channel),
+                                     *filter(None, [view.location])])]  # fmt: skip
+    return html.Div(
+        [
+            picker("Period", [Choice(title, address(other(view, until=day)), day == view.until)
+                              for title, day in periods]),
+            picker("Channel", [Choice(one or "All", address(other(view, channel=one, location="")), one == view.channel)
+                               for one in channels]),
+            picker("Location", [Choice(one or "All", address(other(view, location=one)), one == view.location)
+                                for one in locations]) if len(locations) > 1 else None,
+        ],
+        className="pickers", role="group", **aria(label="What is shown"),
+    )  # fmt: skip
+
+
+def _nothing(view: View) -> str:
+    if view == WHOLE:
+        return "No promises are declared. They live in lineage/slas.toml."
+    return "Nothing was measured there by then. Choose another period, channel or location."
+
+
+def _rest(tiles: Sequence[SlaTile], view: View, *, others: bool) -> Component:
     columns = [Column("Promise"), Column("State"), Column("Value", True), Column("Target", True),
                Column("Budget left", True), Column("At risk", True), Column("Overdue", True),
                Column("Owner")]  # fmt: skip
     rows: list[list[Content]] = [
-        [[link(tile.title, addresses.promise(tile.name)), html.Div(wording.sentence(tile.reason), className="sub")],
+        [[link(tile.title, addresses.promise_of(tile.name, view)),
+          html.Div(wording.sentence(tile.reason), className="sub")],
          mark(wording.SLA_STATES[tile.state]), wording.share(tile.value), wording.target(tile.target),
-         wording.budget(tile.budget_left), monies(tile.at_risk),
+         wording.DASH if tile.kind == DERIVED else wording.budget(tile.budget_left), monies(tile.at_risk),
          f"{tile.overdue_open:,}" if tile.overdue_open else wording.DASH, tile.owner or "nobody"]
         for tile in tiles
     ]  # fmt: skip
@@ -79,16 +136,22 @@ def _rest(tiles: Sequence[SlaTile], others: bool) -> Component:
                    note="Worst first", css="compact")  # fmt: skip
 
 
+def worst_first(tiles: Sequence[SlaTile]) -> list[SlaTile]:
+    return sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), _spent(tile), tile.title))
+
+
 def _spent(tile: SlaTile) -> float:
     return 1.0 if tile.budget_left is None else tile.budget_left
 
 
-def summary(tiles: Sequence[SlaTile], overdue: Overdue) -> str:
+def summary(tiles: Sequence[SlaTile], overdue: Overdue | None) -> str:
     """One sentence to take away: "1 breached, 2 kept. 4 items overdue, worth £1,313.30." """
     counted = [(sum(tile.state == name for tile in tiles), state) for name, state in wording.SLA_STATES.items()]
     states = ", ".join(
         f"{number} {'kept' if state.tone == 'good' else state.word.lower()}" for number, state in counted if number
     )
+    if overdue is None:
+        return f"{states or 'no promise was measured'}."
     late = sum(group.count for group in overdue.by_owner)
     worth = wording.added(amount for group in overdue.by_owner for amount in group.at_risk)
     owed = f"{wording.count(late, 'item')} overdue, worth {wording.monies(worth)}" if late else "Nothing is overdue"
@@ -104,10 +167,10 @@ def described(tile: SlaTile) -> str:
     )
 
 
-def tile_card(tile: SlaTile, now: datetime) -> Component:
+def tile_card(tile: SlaTile, now: datetime, view: View = WHOLE) -> Component:
     state = wording.SLA_STATES[tile.state]
     head = html.Div(
-        [html.H2(link(tile.title, addresses.promise(tile.name), css="tile-link")), mark(state)],
+        [html.H2(link(tile.title, addresses.promise_of(tile.name, view), css="tile-link")), mark(state)],
         className="tile-head",
     )
     value = html.Div(
@@ -138,7 +201,7 @@ def sparkline(tile: SlaTile) -> Component:
 
 
 def tile_facts(tile: SlaTile) -> Component:
-    left = tile.budget_left
+    left = None if tile.kind == DERIVED else tile.budget_left
     short = "good" if left is not None and left > 0.25 else "warn" if left is not None and left > 0 else "bad"
     spent = left is not None and left < 0
     label = f"error budget {wording.budget(left)}" if spent else f"{wording.budget(left)} of the error budget left"

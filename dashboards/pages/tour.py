@@ -8,13 +8,12 @@ from dash.development.base_component import Component
 
 from dashboards import addresses, wording
 from dashboards.elements import Child, Page, link, mark, moment, section
-from dashboards.pages.promises import WORST_FIRST
+from dashboards.pages.promises import worst_first
 from lineage.model import Overdue, OverdueItem, SlaTile
 
 
 def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
-    ordered = sorted(tiles, key=lambda tile: (WORST_FIRST.index(tile.state), tile.title))
-    late = next(iter(overdue.items), None)
+    late = next((item for item in overdue.items if item.correlation_id), None)
     body = html.Div(
         [
             html.Div(
@@ -22,7 +21,7 @@ def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
                                            className="lead")],
                 className="page-head",
             ),
-            _executive(ordered, now),
+            _executive(worst_first(tiles), now),
             _owner(overdue, late, now),
             _on_call(late),
         ]
@@ -32,8 +31,9 @@ def page(tiles: Sequence[SlaTile], overdue: Overdue, now: datetime) -> Page:
 
 def _executive(tiles: Sequence[SlaTile], now: datetime) -> Component:
     steps: list[list[Child]] = [["Open the ", link("promises", addresses.promises()), ": the worst stand first."]]
-    if tiles:
-        worst = tiles[0]
+    told = [tile for tile in tiles if tile.value is not None]
+    if told:
+        worst = told[0]
         steps.append([
             link(worst.title, addresses.promise(worst.name)), " is ", mark(wording.SLA_STATES[worst.state]), " at ",
             wording.share(worst.value), " of ", worst.unit, ", as of ", moment(worst.as_of, now), ". Its page says ",
@@ -47,7 +47,7 @@ def _executive(tiles: Sequence[SlaTile], now: datetime) -> Component:
 
 
 def _owner(overdue: Overdue, late: OverdueItem | None, now: datetime) -> Component:
-    if late is None or not overdue.by_owner:
+    if not overdue.by_owner:
         return _story("An owner is paged", [["Nothing is overdue, so nobody is paged. In the demo: ",
                                              html.Code("tallytrace demo fault erp-outage --for 1m"), "."]])  # fmt: skip
     group = overdue.by_owner[0]
@@ -55,7 +55,7 @@ def _owner(overdue: Overdue, late: OverdueItem | None, now: datetime) -> Compone
         [f"{wording.count(group.count, 'item')} overdue at {group.owner or 'nobody'}, worth ",
          wording.monies(group.at_risk), ", the oldest due ", moment(group.oldest_due_at, now), "."],
     ]  # fmt: skip
-    if late.sla:
+    if late and late.sla:
         steps.append(["The page that is sent has this link: ",
                       link("the items", addresses.promise(late.sla, late.channel)), "."])  # fmt: skip
     steps.append(["When the last of them is done the owner is told that it is over."])

@@ -16,6 +16,7 @@ class Kind(Struct, frozen=True):
     failure: ExceptionKind  # of the exception about it when it failed
     holds: bool = False  # until it is passed the goods must not leave
     after_shipping: bool = False  # it matters also when the goods have left
+    of_shipment: bool = False  # the shipment that its reference names
 
 
 STEPS: Final[dict[str, Kind]] = {
@@ -28,11 +29,13 @@ STEPS: Final[dict[str, Kind]] = {
     "released": Kind("order", "warehouse", "released_failed"),
     "picked": Kind("fulfilment", "warehouse", "picked_failed"),
     "packed": Kind("fulfilment", "warehouse", "packed_failed"),
-    "shipment_confirmed": Kind("fulfilment", "marketplaces", "shipment_confirmed_failed", after_shipping=True),
+    "shipment_confirmed": Kind(
+        "fulfilment", "marketplaces", "shipment_confirmed_failed", after_shipping=True, of_shipment=True
+    ),
     "ready_for_pickup": Kind("order", "stores", "ready_for_pickup_failed"),
     "picked_up": Kind("fulfilment", "stores", "picked_up_failed"),
-    "delivery_promised": Kind("fulfilment", "delivery", "delivery_promised_failed"),
-    "delivered": Kind("fulfilment", "delivery", "delivered_failed", after_shipping=True),
+    "delivery_promised": Kind("fulfilment", "delivery", "delivery_promised_failed", of_shipment=True),
+    "delivered": Kind("fulfilment", "delivery", "delivered_failed", after_shipping=True, of_shipment=True),
     "notified": Kind("order", "customer service", "notified_failed", after_shipping=True),
     "closed": Kind("order", "order management", "closed_failed", after_shipping=True),
 }

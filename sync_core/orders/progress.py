@@ -72,8 +72,8 @@ def _tell(step: Step, order: Order, event: OrderStepped) -> None:
     }  # fmt: skip
     if event.due_at:
         about["amount_minor"] = order.amount_minor  # what hangs on the promise
-    confirmed = event.step == "shipment_confirmed"
-    milestone = "" if event.failed else "confirmed" if confirmed else event.step
-    entity_id = own_number(step, order, "shipment", event.reference) if confirmed else order.order_id
+    milestone = "" if event.failed else "confirmed" if event.step == "shipment_confirmed" else event.step
+    of_shipment = kind.of_shipment and event.reference
+    entity_id = own_number(step, order, "shipment", event.reference) if of_shipment else order.order_id
     hop = source_hop(step, order, f"order.{event.step}", kind.entity, entity_id, milestone, about)
     step.tell(msgspec.structs.replace(hop, outcome="rejected") if event.failed else hop)

@@ -48,6 +48,7 @@ FAILS: Final[dict[str, tuple[float, str]]] = {
 AGAIN_WITHIN: Final = timedelta(hours=2)
 ESSENTIAL: Final = frozenset({"acknowledged", "released"})
 """Steps that a promise or another step waits for."""
+OF_SHIPMENT: Final = frozenset({"picked_up", "delivery_promised", "delivered"})
 REASONS: Final[dict[str, ReturnReason]] = {
     "NO-LONGER-NEEDED": "changed_mind", "TOO-SMALL": "does_not_fit", "FAULTY": "defective",
     "OTHER-THAN-SHOWN": "not_as_described",
@@ -174,7 +175,7 @@ def _step(life: Life, at: datetime, step: OrderStepName, system: str, failure: s
     event = OrderStepped(
         origin=life.origin, order_id=life.order_id, step=step, system=system, location=life.location,
         due_at=life.promised_at if step == "delivery_promised" else None, failed=bool(failure), reason=failure,
-        reference=life.shipment_id if step == "picked_up" else "",
+        reference=life.shipment_id if step in OF_SHIPMENT else "",
     )  # fmt: skip
     attempt = "failed" if failure else "done"
     return Happening(at, system.replace(" ", "-"), f"{step}/{attempt}/{life.order_id}", event)

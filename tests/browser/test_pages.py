@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 
 from dashboards.app import create, serve_below
 from lineage.model import (
+    WHOLE,
     Answer,
     Attempt,
     BusinessObject,
@@ -49,8 +50,10 @@ from lineage.model import (
     TraceSpan,
     Unknown,
     Verdict,
+    View,
 )
 from lineage.queries import Filter
+from tests.browser.accessibility import violations
 
 pytestmark = pytest.mark.browser
 
@@ -323,6 +326,9 @@ TRACE = Trace(
 )  # fmt: skip
 
 
+VALUES = {("web", "", None): 0.96, ("web", "WH1", None): 0.9412, ("web", "WH1", date(2026, 11, 19)): 0.9412}
+
+
 class Estate(Struct):
     """A Reader whose answers are all written down above."""
 
@@ -344,13 +350,18 @@ class Estate(Struct):
     def trace(self, trace_id: str, /) -> Trace | None:
         return TRACE if trace_id == TRACE.trace_id else None
 
-    def tiles(self) -> Sequence[SlaTile]:
+    def tiles(self, view: View = WHOLE, /) -> Sequence[SlaTile]:
         if self.unreadable:
             raise ConnectionError("the store of spans does not answer")
-        return TILES
+        if view == WHOLE:
+            return TILES
+        return [structs.replace(TILES[2], value=VALUES.get((view.channel, view.location, view.until), 0.5))]
 
-    def sla(self, name: str, /) -> SlaDetail | None:
-        found = next(tile for tile in TILES if tile.name == name)
+    def places(self) -> Sequence[tuple[str, str]]:
+        return [("store", ""), ("store", "S017"), ("web", ""), ("web", "WH1")]
+
+    def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None:
+        found = next((tile for tile in self.tiles(view) if tile.name == name), TILES[2])
         segments = (segment("web", "WH1", 0.9412, "breached", 25, 2), segment("store", "S017", 0.985, "breached", 6, 1),
                     segment("marketplace", "WH1", 0.9975, "meeting", 1, 0))  # fmt: skip
         rule = ("From the moment the provider accepted the refund until our journal and the ERP both have it. "
@@ -480,6 +491,36 @@ def test_numbers_and_times_are_those_of_the_reader(served: Served, open_page: Op
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV: Items of this promise: overdue, late, not yet due").click()
     assert "1,200.00" in Path(saved.value.path()).read_text(encoding="utf-8")
+
+
+def test_period_and_place_are_in_the_address_and_kept_on_the_way_down(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/")
+    tile, value = page.get_by_role("article"), page.locator(".tile .value")
+    expect(tile).to_have_count(3)
+    expect(page.get_by_role("combobox", name="Location")).to_have_count(0)
+    page.get_by_role("combobox", name="Channel").select_option("web")
+    expect(page).to_have_url(f"{served.root}/ui/?channel=web")
+    expect(value).to_have_text("96.00%")
+    page.get_by_role("combobox", name="Location").select_option("WH1")
+    expect(value).to_have_text("94.12%")
+    page.get_by_role("combobox", name="Period").select_option("Yesterday, 19 Nov 2026")
+    there = "?channel=web&location=WH1&until=2026-11-19"
+    expect(page).to_have_url(f"{served.root}/ui/{there}")
+    expect(page.locator(".lead")).to_contain_text("Web · WH1, until 19 Nov 2026: 1 breached.")
+    assert violations(page) == []
+
+    sent = open_page(f"{served.root}/ui/{there}")
+    expect(sent.get_by_role("combobox", name="Location").locator("option:checked")).to_have_text("WH1")
+    sent.get_by_role("article").get_by_role("link").click()
+    expect(sent).to_have_url(f"{served.root}/ui/sla/refund_to_ledger{there}")
+    expect(sent.locator("h1")).to_have_text("Refund to ledger")
+    expect(sent.locator(".value").first).to_have_text("94.12%")
+    sent.get_by_role("combobox", name="Channel").select_option("All")
+    expect(sent).to_have_url(f"{served.root}/ui/sla/refund_to_ledger?until=2026-11-19")
+    sent.go_back()
+    expect(sent.get_by_role("combobox", name="Channel").locator("option:checked")).to_have_text("web")
+    sent.locator(".crumbs").get_by_role("link", name="Promises").click()
+    expect(sent).to_have_url(f"{served.root}/ui/{there}")
 
 
 def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> None:

@@ -283,6 +283,24 @@ def test_how_far_orders_have_come_and_where_they_stop(trading: Installation, ope
     expect(page.locator("h1")).to_have_text("Order 7102")
 
 
+def test_a_rule_is_replayed_over_the_past_on_its_page(desks: Installation, open_page: Opener) -> None:
+    page = open_page(f"{desks.plane}/ui/alerts?view=rules")
+    rules = page.get_by_role("table", name="Alert rules")
+    expect(rules).to_be_visible()
+    conditions = rules.locator("td[data-label='Fires when']").all_inner_texts()
+    assert len(conditions) > 30
+    assert all(conditions), "each in words"
+    rules.get_by_role("row", name=re.compile("^Refund not in ledger ")).get_by_role("link", name="Replay").click()
+    expect(page.get_by_role("heading", name="Refund not in ledger: over the past")).to_be_visible()
+    page.get_by_role("link", name="1 day", exact=True).click()
+    expect(page).to_have_url(f"{desks.plane}/ui/alerts?view=rules&rule=refund_not_in_ledger&days=1")
+    asked = {"name": "refund_not_in_ledger", "since_seconds": 86_400}
+    told = httpx.post(f"{desks.plane}/v1/alerts/test", json=asked, timeout=60).json()
+    times = f"fired {len(told['fired'])} times and paged {told['pages']} times, over "
+    expect(page.get_by_text(re.compile(times))).to_be_visible()
+    assert violations(page) == []
+
+
 @pytest.mark.proves(285)
 def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) -> None:
     body = [cloudevent(order("7002", line(quantity=1)), "desk/3", at=datetime.now(UTC) - timedelta(hours=1))]

@@ -25,7 +25,8 @@ PAGES: Final = {
     "promises": "/ui/", "promise": "/ui/sla/refund_to_ledger", "transactions": "/ui/transaction",
     "orders": "/ui/orders", "exceptions": "/ui/exceptions", "inventory": "/ui/inventory", "returns": "/ui/returns",
     "reconciliation": "/ui/reconciliation", "flow": "/ui/flow", "alerts": "/ui/alerts?view=history",
-    "rules": "/ui/alerts?view=rules", "tour": "/ui/tour",
+    "rules": "/ui/alerts?view=rules", "replay": "/ui/alerts?view=rules&rule=refund_not_in_ledger&days=1",
+    "tour": "/ui/tour",
 }  # fmt: skip
 SIZES: Final = {"wide": (1440, 900, 1300, 0.75), "narrow": (390, 844, 1500, 1)}
 """Width and height of the window; of its picture how much of the page it shows, and how large."""

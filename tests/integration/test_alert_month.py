@@ -10,13 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import msgspec
 import pytest
 from litestar import Litestar, get
 from msgspec import Struct
 from typer.testing import CliRunner
 
-from alerts.api import desk_handlers
+from alerts.api import desk_handlers, route_handlers
 from alerts.condition import Counted
 from alerts.delivery import Delivery, Reply
 from alerts.page import Page
@@ -24,6 +25,9 @@ from alerts.readings import Segment, Undecided
 from alerts.routing import Contact
 from alerts.schedule import Evaluator
 from alerts.store import Store
+from dashboards.addresses import Desk
+from dashboards.pages import alerts as pages
+from dashboards.remote import Remote
 from lineage import slas
 from lineage.model import Money, OverdueItem, Sample
 from lineage.slas import Sla
@@ -394,20 +398,25 @@ next_step = "look"
 
 
 @pytest.fixture
-def tallytrace(store: Store, home: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Any]]:
-    """The command line before the API of a month that is over."""
+def plane(store: Store, free_port: Callable[[], int]) -> Iterator[str]:
+    """The API of a month that is over."""
     promised = slas.load()
     by = alerting.book(Settings(), promised)
     month = Month(promised)
     month.minute = 30 * DAY
     now = lambda: at(month.minute)  # noqa: E731
     evaluator = Evaluator(store, month, by.rules, by.routes, {}, now)
-    desk = desk_handlers(store, month, by, evaluator.teller, evaluator.audit, now, now)
+    handlers = route_handlers(store, now) + desk_handlers(store, month, by, evaluator.teller, evaluator.audit, now, now)
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with closing(evaluator), webserver.serving(Litestar([*desk, healthz]), "127.0.0.1", port, name="alerts"):
-        environment = {"TALLYTRACE_HOME": str(home), "TALLYTRACE_PLANE_URL": url, "TALLYTRACE_CORE_URL": url}
-        yield lambda *words: CliRunner().invoke(cli.app, ["alerts", *words], env=environment)
+    with closing(evaluator), webserver.serving(Litestar([*handlers, healthz]), "127.0.0.1", port, name="alerts"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def tallytrace(plane: str, home: Path) -> Callable[..., Any]:
+    """The command line before it."""
+    environment = {"TALLYTRACE_HOME": str(home), "TALLYTRACE_PLANE_URL": plane, "TALLYTRACE_CORE_URL": plane}
+    return lambda *words: CliRunner().invoke(cli.app, ["alerts", *words], env=environment)
 
 
 @get("/healthz")
@@ -426,7 +435,8 @@ def test_the_command_line_says_when_a_rule_would_have_fired(tallytrace: Callable
     for minute, place in wanted:
         assert any(place == where and minute <= fired < minute + EVERY for fired, where in whole), (minute, place)
     assert {fired // DAY for fired, _ in whole} == {2, 3}
-    assert "needs 0.288 of 1 h and 5 min bad" in shipped["explained"]
+    assert "more than 28.8% of 1 h and of 5 min is bad" in shipped["explained"]
+    assert shipped["pages"] == len(wanted) < len(shipped["fired"]), "what has spread is no page of its own"
     assert all(one["until"] for one in shipped["fired"])
     (home / "mine.toml").write_text(OWN)
     own = tallytrace("test", str(home / "mine.toml"), "--since", "30d")
@@ -441,3 +451,21 @@ def test_the_command_line_says_when_a_rule_would_have_fired(tallytrace: Callable
 
 def minutes_of(text: str) -> int:
     return int((dt.datetime.fromisoformat(text) - NOON).total_seconds() // 60)
+
+
+def test_the_page_replays_a_rule_as_the_command_line_does(plane: str, tallytrace: Callable[..., Any]) -> None:
+    with httpx.Client() as client:
+        remote = Remote(client, plane, "the alerts")
+
+        def shown(**asked: str) -> str:
+            desk = Desk("alerts", {"view": "rules"} | asked)
+            return repr(pages.page(desk, pages.ask(desk, remote), at(30 * DAY)).body)
+
+        told = msgspec.json.decode(tallytrace("test", "orders_released_late", "--since", "30d", "--json").stdout)
+        page = shown(rule="orders_released_late", days="30")
+        times, pages_sent = len(told["fired"]), told["pages"]
+        assert f"It would have fired {times} times and paged {pages_sent} times" in page
+        assert all(one["why"] in page for one in told["fired"])
+        assert "It would have fired 0 times and paged 0 times" in shown(rule="orders_released_late", days="1")
+        assert "Only a rule on one promise has measurements to replay" in shown(rule="dead_letters")
+        assert "fired" not in shown()

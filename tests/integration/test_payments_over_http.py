@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sync_core.messages import (
+    OrderUnits,
     PaymentAuthorised,
     PaymentFailed,
     PaymentSettled,
@@ -20,6 +21,7 @@ from tests.factories import (
     edited,
     goods_back,
     goods_in,
+    line,
     order,
     payment,
     payment_word,
@@ -116,3 +118,17 @@ def test_a_carrier_that_is_late_is_overdue_and_what_it_says_of_it_has_an_owner(
     estate.tell(step_of("delivered", "parcel", system="carrier"), at=core.now)
     assert estate.exceptions() == []
     assert [one for one in journey("parcel").expected if one.milestone == "delivered"] == []
+    later(core, days=1)
+    assert {one.kind for one in journey("parcel").findings} == {"overdue"}, "at the ERP; it was shipped, and brought"
+
+
+def test_each_parcel_of_an_order_is_promised_and_brought_by_itself(estate: Estate, core: Core, journey: Tell) -> None:
+    estate.tell(goods_in(), order("two", line(quantity=2)), payment("two", amount_minor=2000))
+    for parcel in ("S1", "S2"):
+        estate.tell(shipment("two", shipment_id=parcel, lines=(OrderUnits(sku="A1", quantity=1),)))
+        promise = step_of("delivery_promised", "two", system="carrier", reference=parcel, due_at=NOON + DAY)
+        estate.tell(promise)
+    estate.tell(step_of("delivered", "two", system="carrier", reference="S1"))
+    later(core, days=2)
+    [owed] = [one for one in journey("two").expected if one.milestone == "delivered"]
+    assert (owed.entity_id, owed.overdue) == ("S2", True)

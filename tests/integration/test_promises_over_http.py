@@ -523,6 +523,41 @@ def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: htt
     assert cards == promises_page.ABOVE, "the tiles; the others are rows"
 
 
+PLACE = ("channel", "location", "provider", "kind")
+FIGURES = ("good", "bad", "pending", "excused", "overdue_open", "value", "target", "state")
+
+
+def figures(of: dict[str, Any]) -> dict[str, Any]:
+    return {name: of[name] for name in FIGURES}
+
+
+def test_a_view_of_a_place_has_the_figures_of_its_segment(lineage: httpx.Client) -> None:
+    seen = 0
+    for place in ({"channel": "web"}, {"channel": "store"}, {"channel": "web", "location": "WH1"}):
+        where = (place["channel"], place.get("location", ""), "", "")
+        for tile in lineage.get("/v1/slas", params=place).json():
+            segments = lineage.get(f"/v1/slas/{tile['name']}").json()["segments"]
+            [own] = [one for one in segments if tuple(one[of] for of in PLACE) == where]
+            assert figures(tile) == figures(own), (tile["name"], where)
+            seen += 1
+    assert seen > 10
+    assert lineage.get("/v1/slas", params={"channel": "nowhere"}).json() == []
+
+
+def test_a_view_of_a_day_has_the_figures_of_its_report_and_its_chart_ends_there(lineage: httpx.Client) -> None:
+    day = {"day": "2026-03-02"}
+    rows = [one for one in lineage.get("/v1/reports/slas", params=day).json() if not any(one[of] for of in PLACE)]
+    tiles = {one["name"]: one for one in lineage.get("/v1/slas", params={"until": day["day"]}).json()}
+    assert len(tiles) == len(slas.load())
+    for row in rows:
+        tile = tiles[row["sla"]]
+        assert figures(tile) == figures(row), row["sla"]
+        last = tile["history"][-1]
+        assert {name: last[name] for name in last} == {name: row[name] for name in last}, row["sla"]
+    assert len(rows) > 10
+    assert {one["state"] for name, one in tiles.items() if name not in {row["sla"] for row in rows}} <= {"no_data"}
+
+
 @pytest.mark.proves(215)
 def test_a_report_is_the_same_after_late_facts_came(lineage: httpx.Client, storage: Storage, log: SegmentLog) -> None:
     """The day of the story ended; a refund of it is told a week late, and the window is measured again."""

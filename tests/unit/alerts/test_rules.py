@@ -5,10 +5,11 @@ from importlib import resources
 
 import pytest
 
+from alerts.explanation import explained
 from alerts.register import Owner, owner_of, told_from
 from alerts.routing import Contact, Labels, RoutesRefusedError, all_things, load_routes, plan_for, route
-from alerts.rule import AnyRule, Overdue, SlaRule
-from alerts.rulebook import Promise, Refusal, RulesRefusedError, explained, load_rules
+from alerts.rule import AnyRule, OpenExceptions, Overdue, SlaRule
+from alerts.rulebook import Promise, Refusal, RulesRefusedError, load_rules
 from lineage import slas
 from tallytrace import alerting
 from tallytrace.settings import Settings
@@ -119,11 +120,44 @@ def test_a_burn_rate_that_can_never_fire_or_fires_by_chance_is_refused(was: str,
     assert refusals(BURN.replace(was, now)) == [Refusal(2, "refund_not_in_ledger", why)]
 
 
-def test_a_burn_rate_says_what_it_takes() -> None:
-    (rule,) = load(BURN)
-    assert explained(rule, PROMISES) == (
-        "needs 0.144 of 1 h and 5 min bad; when all is bad it fires after 8.64 min and 2.14% of the budget"
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ('kind = "overdue"\noverdue_at_least = 3\ndecided_under = 50\nvalue_at_least = { GBP = 5000000, EUR = 7 }\n'
+         "oldest_seconds = 7200\nfor_seconds = 300",
+         "3 or more overdue and still open, while fewer than 50 are decided; or what is overdue and still open is "
+         "worth 50,000.00 GBP or 0.07 EUR or more; or one is open 2 h after its deadline, for 5 min"),
+        ('kind = "bad_count"\nbad_at_least = 2\nwithin_seconds = 86400', "2 or more bad in 1 d"),
+        ('kind = "burn_rate"\nwindows = [{ long_seconds = 3600, short_seconds = 300, factor = 14.4 }]\n'
+         "min_decided = 20\nmin_bad = 3",
+         "more than 14.4% of 1 h and of 5 min is bad, at least 3 of 20 or more (when all is bad after 8.64 min, with "
+         "2.14% of the budget spent)"),
+        ('kind = "bad_ratio"\nabove = 0.1\nlong_seconds = 86400\nshort_seconds = 7200\nmin_decided = 20\nmin_bad = 5',
+         "more than 10% of 1 d and of 2 h is bad, at least 5 of 20 or more (when all is bad after 2.4 h, with "
+         "35.71% of the budget spent)"),
+        ('kind = "staleness"\nolder_than_seconds = 3600', "nothing new has arrived for more than 1 h"),
+        ('kind = "absence"\nsilent_for_seconds = 600', "the promise was not measured for more than 10 min"),
+    ],
+)  # fmt: skip
+def test_a_rule_says_what_it_takes(kind: str, says: str) -> None:
+    (rule,) = load(RULE.replace('kind = "overdue"\n', "").replace("overdue_at_least = 1", kind))
+    assert explained(rule, PROMISES) == says
+
+
+def test_a_rule_on_exceptions_says_what_it_takes() -> None:
+    rule = OpenExceptions(
+        name="duty", domain="exception", severity="major", summary="s", next_step="n", stale_after_seconds=300,
+        kinds=("dead_letter", "backorder"), severities=("critical",), open_at_least=2, oldest_seconds=900,
+    )  # fmt: skip
+    assert explained(rule, {}) == (
+        "2 or more critical exceptions of dead letter, backorder are open; or one of the critical exceptions of dead "
+        "letter, backorder has been open for 15 min"
     )
+
+
+def test_each_rule_delivered_says_what_it_takes() -> None:
+    by = alerting.book(Settings(), slas.load())
+    assert [rule.name for rule in by.rules if not explained(rule, by.promises)] == []
 
 
 def test_a_rule_that_is_only_recorded_hides_no_other() -> None:
