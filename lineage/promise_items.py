@@ -22,7 +22,7 @@ from lineage.slas import Sla
 
 log = logging.getLogger(__name__)
 
-SLICE: Final = 200_000  # milestones judged at a time
+SLICE: Final = 500_000  # milestones judged at a time
 HEARD_AT_A_TIME: Final = 50_000  # transactions
 SERVES: Final = timedelta(minutes=10)  # of wall time that items may be behind
 NEVER: Final = -(2**31)
@@ -111,19 +111,23 @@ class PromiseItems:
             self._builds[name] = BuildRow(name, first_build + number, first_build + number, 0, 0, 0, NEVER, 0)
         slices = min(stored // SLICE + 1, _SLICES)
         for number, span in enumerate(_ranges(slices)):
-            generation = first_build + len(names) + number
-            self._judge(names, Judged(0, generation, *span), window)
-            self._drop(generation, 1)
+            of = Judged(0, first_build + len(names) + number, *span)
+            self._copy(names, of, window)
+            for name in names:
+                self._queries.change_promise_items(self._slas[name], self._builds[name].build, of, window)
+            self._queries.take_promise_changes(of.generation)
+            self._drop(of.generation, 1)
+        for name in names:
+            self._queries.add_up_promise_days(self._slas[name], self._builds[name].build)
         self._record(names, dict.fromkeys(names, NEVER), window, blocks, written=True)
 
     def _judge(self, names: Sequence[str], of: Judged, window: Window) -> dict[str, int]:
         """Judges transactions; returns on which day the first change of a promise's items lies."""
-        slas = {name: self._slas[name] for name in names}
-        self._queries.copy_promise_milestones(of, list(slas.values()), window.now)
+        self._copy(names, of, window)
         changed: dict[str, int] = {}
         days: list[tuple[object, ...]] = []
-        for name, sla in slas.items():
-            build = self._builds[name].build
+        for name in names:
+            sla, build = self._slas[name], self._builds[name].build
             self._queries.change_promise_items(sla, build, of, window)
             rows = self._queries.promise_day_changes(sla, build, of.generation)
             if rows:
@@ -134,20 +138,23 @@ class PromiseItems:
             self._queries.write_promise_days(days)
         return changed
 
+    def _copy(self, names: Sequence[str], of: Judged, window: Window) -> None:
+        self._queries.copy_promise_milestones(of, [self._slas[name] for name in names], window.now)
+
     def _mend(self, recorded: Mapping[str, BuildRow]) -> None:
         """Adds up again the days of what is measured here; what is not, is judged anew when it is."""
         log.warning("a measurement was broken off: the days of promises are added up again")
         for name, build in recorded.items():
             if name in self._builds:
                 self._queries.drop_promise_partition("promise_days", build.build)
-                rows = self._queries.promise_day_changes(self._slas[name], build.build)
-                self._queries.write_promise_days([_stored(build.build, row) for row in rows])
+                self._queries.add_up_promise_days(self._slas[name], build.build)
                 self._builds[name] = msgspec.structs.replace(build, stale_day=NEVER)
         unread = [msgspec.structs.replace(one, build=0) for name, one in recorded.items() if name not in self._builds]
         self._queries.write_promise_builds([*self._builds.values(), *unread])
         for table, number in self._queries.promise_partitions():
             if table in STAGED:
                 self._queries.drop_promise_partition(table, number)
+        self._queries.drop_promise_items([one.build for one in recorded.values()])
 
     # --- what is kept about it ---
 
@@ -183,10 +190,15 @@ class PromiseItems:
         """Drops what no build is read from any more; whether a generation was broken off before it was recorded."""
         read = {one.build for one in recorded.values()}
         broken = False
+        unread = []
         for table, number in self._queries.promise_partitions():
             broken |= table == "promise_changes"
             if table not in STAGED and number not in read:
-                self._queries.drop_promise_build(number)
+                unread.append(number)
+        if unread:
+            self._queries.drop_promise_items(read)
+        for number in unread:
+            self._queries.drop_promise_partition("promise_days", number)
         return broken
 
 

@@ -223,12 +223,16 @@ class Queries:
         sql = text("promise_changes").replace("/*items*/", items)
         self._storage.execute(sql, of_sla(sla, window) | of.params() | {"build": build})
 
-    def promise_day_changes(self, sla: Sla, build: int, generation: int | None = None) -> list[DayRow]:
-        """Of a generation's changes, or of all items."""
-        changed = "promise_of_build" if generation is None else "promise_of_generation"
-        sql = text("promise_day_changes").replace("/*changed*/", text(changed))
-        params = {"build": build, "generation": generation or 0, "zone": sla.calendar.zone}
+    def promise_day_changes(self, sla: Sla, build: int, generation: int) -> list[DayRow]:
+        params = {"build": build, "generation": generation, "zone": sla.calendar.zone}
+        sql = text("promise_day_changes").replace("/*changed*/", text("promise_of_generation"))
         return [DayRow(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
+
+    def add_up_promise_days(self, sla: Sla, build: int) -> None:
+        """All days of a build, from its items."""
+        days = text("promise_day_changes").replace("/*changed*/", text("promise_of_build"))
+        sql = text("promise_added_up").replace("/*days*/", days)
+        self._storage.execute(sql, {"build": build, "zone": sla.calendar.zone})
 
     def take_promise_changes(self, generation: int) -> None:
         self._storage.execute(text("promise_taken"), {"generation": generation})
@@ -256,9 +260,9 @@ class Queries:
     def drop_promise_partition(self, table: str, number: int) -> None:
         self._storage.execute(f"ALTER TABLE {table} DROP PARTITION {number}")
 
-    def drop_promise_build(self, build: int) -> None:
-        self._storage.execute(text("promise_build_dropped"), {"build": build})
-        self.drop_promise_partition("promise_days", build)
+    def drop_promise_items(self, kept: Collection[int]) -> None:
+        """Of all builds but those ``kept``; they go when the engine has time."""
+        self._storage.execute(text("promise_items_dropped"), {"kept": sorted(kept)})
 
     # --- what is wrong, and how far it reaches ---
 
