@@ -101,6 +101,15 @@ class Queries:
         """Without events, free attributes and other columns that the standing of a transaction does not need."""
         return self._rows("spans_linked", SpanRow, {"ids": sorted(ids), "most": MOST_SPANS})
 
+    def spans_judged(self, ids: Collection[str]) -> list[SpanRow]:
+        """Those linked, with the events that its findings are made of."""
+        asked = {"ids": sorted(ids), "most": MOST_SPANS}
+        told = {
+            (identity, span_id): tuple(EventRow(*event) for event in events)
+            for identity, span_id, events in self._rows("events_told", lambda *row: row, asked)
+        }
+        return [row._replace(events=told.get((row.correlation_id, row.span_id), ())) for row in self.spans_linked(ids)]
+
     def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> list[LinkRow]:
         found: dict[LinkRow, None] = {}  # a link between two of them stands at each
         for of, outward in ((ids, 1), (ends_only, 0)):

@@ -198,7 +198,7 @@ class Lineage:
     def _plain_journeys(self, ids: Sequence[str], now: datetime) -> dict[str, Journey]:
         """Without what is linked and without journals."""
         spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_of(ids) if ids else ():
+        for span in self._queries.spans_judged(ids) if ids else ():
             spans.setdefault(span.correlation_id, []).append(span)
         told: dict[str, Journey] = {}
         for identity, own in spans.items():
@@ -396,7 +396,7 @@ class Lineage:
         since = self._suspects(wanted, window)
         suspects = sorted(since, key=lambda one: (since[one], one))
         spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_of(suspects[:MOST_SUSPECTS]) if suspects else ():
+        for span in self._queries.spans_judged(suspects[:MOST_SUSPECTS]) if suspects else ():
             spans.setdefault(span.correlation_id, []).append(span)
         told = (of_transaction(own, self._standings, self._calendar, window.now) for own in spans.values())
         items = filter(wanted.takes, chain.from_iterable(told))

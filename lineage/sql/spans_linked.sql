@@ -7,7 +7,7 @@ SELECT
     toUnixTimestamp64Micro(start_time),
     toUnixTimestamp64Micro(end_time),
     status_code,
-    '',
+    status_message,
     '',
     origin,
     domain,

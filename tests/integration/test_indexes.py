@@ -107,6 +107,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Queries], object]]] = {
     "any business ID": lambda ask: ask.keys_exactly(["0100000007", "K77"]),
     "a near miss": lambda ask: ask.keys_alike("0100000007", "01000000"),
     "a transaction by its own ID": lambda ask: ask.transaction_known(ID),
+    "what transactions must say of what is wrong": lambda ask: ask.spans_judged([ID]),
     "samples of some promises": lambda ask: ask.samples_now(["7", "9"], datetime(1970, 5, 1, tzinfo=UTC)),
 }
 

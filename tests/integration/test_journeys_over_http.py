@@ -356,3 +356,6 @@ def test_what_was_told_wrongly_is_taken_back_and_stands_in_the_record(http: http
     assert not otherwise.expected[0].overdue
     late = http.get("/v1/overdue").json()["items"]
     assert [one["step"] for one in late if one["channel"] == "phone"] == ["shipped"]
+    wrong = ask(http, "/v1/findings", Troubles, channel="phone", kind="overdue").items
+    assert [(one.correlation_id, one.finding.step) for one in wrong] == [(never.header.correlation_id, "shipped")]
+    assert numbers(http, channel="phone", state="reserved") == ["C1"]
