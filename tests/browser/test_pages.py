@@ -500,6 +500,7 @@ def test_period_and_place_are_in_the_address_and_kept_on_the_way_down(served: Se
     expect(page.get_by_role("combobox", name="Location")).to_have_count(0)
     page.get_by_role("combobox", name="Channel").select_option("web")
     expect(page).to_have_url(f"{served.root}/ui/?channel=web")
+    expect(tile).to_have_count(1)
     expect(value).to_have_text("96.00%")
     page.get_by_role("combobox", name="Location").select_option("WH1")
     expect(value).to_have_text("94.12%")
