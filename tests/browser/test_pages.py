@@ -518,6 +518,7 @@ def test_period_and_place_are_in_the_address_and_kept_on_the_way_down(served: Se
     expect(sent.locator(".value").first).to_have_text("94.12%")
     sent.get_by_role("combobox", name="Channel").select_option("All")
     expect(sent).to_have_url(f"{served.root}/ui/sla/refund_to_ledger?until=2026-11-19")
+    expect(sent.get_by_role("combobox", name="Location")).to_have_count(0)
     sent.go_back()
     expect(sent.get_by_role("combobox", name="Channel").locator("option:checked")).to_have_text("web")
     sent.locator(".crumbs").get_by_role("link", name="Promises").click()
