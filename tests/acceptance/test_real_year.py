@@ -1,13 +1,18 @@
 """One real retail year, every cell of its table (counted beforehand by two other programs, in exact arithmetic)."""
 
+import json
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tallytrace.faults import NAMED
 from tests.acceptance.conftest import Installation
+from tests.factories import cloudevent, line, order
 
 pytestmark = pytest.mark.long
 
@@ -65,6 +70,7 @@ def test_the_whole_year(product: Installation, real_year: Path) -> None:
         assert ("inventory.reserve", "backordered", "inventory") in told, told
         assert any(name == "order.cancel" and milestone == "cancelled" for name, milestone, _ in told), told
         assert journey["header"]["amount"]["amount_minor"] == amount
+    promises_agree(product)
     before = product.journal()
     again = product.replay(real_year)
     assert (again["file"]["accepted"], again["file"]["duplicates"]) == (0, outcome["file"]["messages"])
@@ -74,6 +80,53 @@ def test_the_whole_year(product: Installation, real_year: Path) -> None:
         ["hledger", "-f", "-", "check"], input=exported, text=True, capture_output=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
+
+
+FIGURES = ("value", "good", "bad", "pending", "excused", "overdue_open", "state")
+PLACE = ("channel", "location", "provider", "kind")
+DAY = "2011-11-30"
+
+
+def promises_agree(product: Installation) -> None:
+    """API, command line, report and OpenSLO say the same to the digit; a report stands when a late fact has come."""
+    product.wait_for(lambda: not product.status()["days_to_reconcile"], 120)
+    product.wait_for(lambda: len(whole(product, "sla", "--day", DAY)) > 10, 120)
+    product.wait_for(lambda: settled(product), 180)
+    tiles = {one["name"]: one for one in httpx.get(f"{product.plane}/v1/slas", timeout=30).json()}
+    decided = [name for name, one in tiles.items() if one["good"] or one["bad"]]
+    assert len(decided) > 10, decided
+    assert {one["name"]: one for one in product.json("sla")} == tiles
+    for document in map(json.loads, product.run("sla", "--openslo").stdout.split("---\n")[1:]):
+        tile, told = tiles[document["metadata"]["name"].replace("-", "_")], document["metadata"]["annotations"]
+        assert document["spec"]["objectives"][0]["target"] == tile["target"]
+        for figure in ("good", "bad", "pending", "overdue_open", "state"):
+            assert told[f"tallytrace/{figure}"] == str(tile[figure]), tile["name"]
+    asked = httpx.get(f"{product.plane}/v1/slas", params={"until": DAY}, timeout=30).json()
+    report = whole(product, "sla", "--day", DAY)
+    assert {one["name"]: pick(one) for one in asked if one["as_of"]} == report
+    known_at = datetime.now(UTC).isoformat()
+    late = order("LATE-1", line(sku="22423", quantity=1), origin="late", channel="trade", location="GB-WH1")
+    at = datetime(2011, 11, 30, 12, tzinfo=UTC)
+    body = cloudevent(late, "late/1", at=at, provenance="generated")  # on its own clock, as all of the file
+    assert httpx.post(f"{product.core}/v1/events", json=[body], timeout=30).status_code == 202
+    product.wait_for(lambda: whole(product, "sla", "--day", DAY) != report, 180)
+    assert whole(product, "sla", "--day", DAY, "--known-at", known_at) == report
+
+
+def whole(product: Installation, *asked: str) -> dict[str, dict[str, Any]]:
+    """What a report says of each promise, of all segments together."""
+    return {one["sla"]: pick(one) for one in product.json(*asked) if not any(one[by] for by in PLACE)}
+
+
+def pick(of: dict[str, Any]) -> dict[str, Any]:
+    return {name: of[name] for name in FIGURES}
+
+
+def settled(product: Installation) -> bool:
+    """Whether a minute passed in which no promise was found otherwise, now or at a past midnight."""
+    seen = [(product.json("sla"), product.json("sla", "--day", DAY))]
+    time.sleep(65)
+    return seen == [(product.json("sla"), product.json("sla", "--day", DAY))]
 
 
 def test_the_year_agrees_with_what_others_state_and_each_planted_fault_is_named(
