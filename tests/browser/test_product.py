@@ -305,7 +305,8 @@ def test_a_rule_is_replayed_over_the_past_on_its_page(desks: Installation, open_
 def test_the_promises_print_on_one_page(desks: Installation, open_page: Opener) -> None:
     body = [cloudevent(order("7002", line(quantity=1)), "desk/3", at=datetime.now(UTC) - timedelta(hours=1))]
     assert httpx.post(f"{desks.core}/v1/events", json=body, timeout=60).status_code == 202
-    desks.wait_for(lambda: any(one["state"] != "no_data" for one in httpx.get(f"{desks.plane}/v1/slas").json()), 60)
+    # a promise that nobody has decided is a row and no tile
+    desks.wait_for(lambda: any(one["good"] or one["bad"] for one in httpx.get(f"{desks.plane}/v1/slas").json()), 90)
     page = open_page(f"{desks.plane}/ui/")
     expect(page.locator(".tile").first).to_be_visible()
     printed = page.pdf(prefer_css_page_size=True)
