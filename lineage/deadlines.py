@@ -12,6 +12,7 @@ _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400, "day": 86400, "days":
 _SPAN: Final = re.compile(r"(\d+) ?([a-z]+)")
 _WORK: Final = re.compile(r"(\d+) business (hour|minute)s?")
 _DAYS: Final = re.compile(r"(?:next|(\d+)) (business )?days?(?: (\d\d):(\d\d))?")
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
 
@@ -105,6 +106,11 @@ def at_clock(day: date, seconds: int, zone: ZoneInfo) -> datetime:
 def midnight(day: date, zone: str) -> datetime:
     """The first instant of a local day."""
     return at_clock(day, 0, ZoneInfo(zone))
+
+
+def local_day(at: datetime, zone: str) -> int:
+    """The local day of a moment, in days since the epoch."""
+    return at.astimezone(ZoneInfo(zone)).toordinal() - _EPOCH_ORDINAL
 
 
 def clock_seconds(text: str) -> int:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from lineage.deadlines import midnight
+from lineage.deadlines import local_day, midnight
 from lineage.derived import derive
 from lineage.item_params import Window
 from lineage.model import Sample
@@ -105,7 +105,7 @@ class Measurer:
             )
         reached = not sla.start or arrivals.has(sla.start)
         rows = self._queries.day_counts(sla, window) if reached else []
-        measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
+        measures = _measures(sla, rows, window.now)
         same = last and last.found and last.found.arrived == arrived
         return _Measured(
             now=window.now,
@@ -122,7 +122,7 @@ class Measurer:
     def _count(self, sla: Sla, window: Window, newest_us: int, at: datetime, last: "_Measured | None") -> "_Measured":
         """As ``_measure``, of a promise whose items are kept."""
         rows = self._items.rows(sla, window)
-        measures = [current(segment, of, window.now) for segment, of in by_segment(rows, sla.segments).items()]
+        measures = _measures(sla, rows, window.now)
         return _Measured(
             now=window.now,
             at=at,
@@ -141,7 +141,7 @@ class Measurer:
         today, known_us = self._until(sla, now, newest_us)
         first = build.stale_day
         if known_us != build.newest_us:
-            first = min(first, _day_at(min(known_us, build.newest_us), sla) + 1)
+            first = min(first, local_day(moment(min(known_us, build.newest_us)), sla.calendar.zone) + 1)
         if first > today or (one.caught_up and one.at - one.caught_up.at < self._catch_up_every):
             return []
         one.caught_up = CaughtUp(one.at, one.read_at, today, known_us)
@@ -152,7 +152,7 @@ class Measurer:
     @staticmethod
     def _until(sla: Sla, now: datetime, newest_us: int) -> tuple[int, int]:
         """The last midnight, and the newest event by then."""
-        today = _day_at(micros(now) - 1, sla)
+        today = local_day(now - timedelta(microseconds=1), sla.calendar.zone)
         return today, min(newest_us, micros(_instant(sla, today)))
 
     @staticmethod
@@ -219,6 +219,10 @@ class _Measured(Struct):
         )
 
 
+def _measures(sla: Sla, rows: Sequence[DayRow], now: datetime) -> list[Measure]:
+    return [current(segment, of, now) for segment, of in by_segment(rows, sla.segments).items()]
+
+
 def _midnights(sla: Sla, rows: Sequence[DayRow], first: int, today: int, newest_us: int) -> Iterable[Sample]:
     """One for each local midnight from ``first`` on and since the first data, of the window that ends there."""
     zone = ZoneInfo(sla.calendar.zone)
@@ -229,10 +233,6 @@ def _midnights(sla: Sla, rows: Sequence[DayRow], first: int, today: int, newest_
     for segment, of in by_segment(rows, sla.segments).items():
         for measure in boundaries(segment, of, days, starts, {day: micros(at) for day, at in instants.items()}):
             yield sample(sla, measure, newest_us)
-
-
-def _day_at(at_us: int, sla: Sla) -> int:
-    return moment(at_us).astimezone(ZoneInfo(sla.calendar.zone)).toordinal() - _EPOCH_DAY.toordinal()
 
 
 def _instant(sla: Sla, day: int) -> datetime:

@@ -8,6 +8,7 @@ from typing import Final
 
 from lineage.deadlines import Calendar
 from lineage.flows import Flows
+from lineage.heard import holds, ranges
 from lineage.queries import Queries
 from lineage.rows import BlocksRow, GenerationRow, OpenRow, micros, moment
 from lineage.watches import HOPS, NEEDS, Watch, definition, params, watches
@@ -50,7 +51,7 @@ class OpenItems:
         with self._lock:
             blocks = self._queries.open_blocks()
             prior = self._queries.open_newest(self._definition)
-            if prior and (prior.as_of_us > micros(now) or not _holds(prior, blocks)):
+            if prior and (prior.as_of_us > micros(now) or not holds(prior, blocks)):
                 prior = None
             if prior and _read(prior) == _read(blocks) and not 0 < prior.later_us <= micros(now):
                 return prior.generation
@@ -81,7 +82,7 @@ class OpenItems:
         self._queries.mark_foretold(number, now, heard_only=False)
 
     def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool) -> None:
-        for first, last in _ranges(min(slices + 1, _SLICES)):
+        for first, last in ranges(min(slices + 1, _SLICES)):
             found = self._queries.open_items(self._params, number, first, last, now, heard_only=heard_only)
             self._queries.write_open(COLUMNS, list(self._rows(number, found)))
 
@@ -101,19 +102,5 @@ class OpenItems:
             )
 
 
-def _holds(prior: GenerationRow, blocks: BlocksRow) -> bool:
-    """False when blocks that were read are gone, whose numbers may come again."""
-    read, stored = _read(prior), _read(blocks)
-    return read[0] <= stored[0] and read[1] <= stored[1]
-
-
 def _read(of: GenerationRow | BlocksRow) -> tuple[int, int]:
     return of.milestones_block, of.corrections_block
-
-
-def _ranges(many: int) -> Iterator[tuple[str, str]]:
-    """The space of correlation IDs in as many parts."""
-    whole = 1 << 128
-    for number in range(many):
-        first, after = whole * number // many, whole * (number + 1) // many
-        yield f"{first:032x}", f"{after - 1:032x}"

@@ -7,13 +7,14 @@ added to the items and to the sums of each day. What was broken off is noticed b
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from lineage.deadlines import local_day
+from lineage.heard import holds, ranges
 from lineage.item_params import Window
 from lineage.queries import Judged, Queries
 from lineage.rolling import DayRow
@@ -29,7 +30,6 @@ NEVER: Final = -(2**31)
 STAGED: Final = ("promise_changes", "promise_milestones")
 _SLICES: Final = 4096
 _KINDS: Final = frozenset({"interval", "ratio"})
-_EPOCH_DAY: Final = date(1970, 1, 1)
 
 
 def kept(sla: Sla) -> bool:
@@ -63,7 +63,7 @@ class PromiseItems:
         broken = self._tidy(recorded)
         standing = {
             name: one for name in wanted
-            if (one := recorded.get(name)) and one.build and one.as_of_us <= micros(now) and _holds(one, blocks)
+            if (one := recorded.get(name)) and one.build and one.as_of_us <= micros(now) and holds(one, blocks)
         }  # fmt: skip
         self._builds = standing
         window = Window(now, now, oldest)
@@ -97,7 +97,7 @@ class PromiseItems:
         heard = self._queries.mark_promises(marks, [one.build for one in standing], read, prior_us, window.now)
         changed: dict[str, int] = {}
         slices = heard // HEARD_AT_A_TIME + 1 if heard else 0
-        for number, span in enumerate(_ranges(slices)):
+        for number, span in enumerate(ranges(slices)):
             found = self._judge(list(self._builds), Judged(marks, marks + number, *span), window)
             changed |= {name: min(day, changed.get(name, day)) for name, day in found.items()}
         self._record(list(self._builds), changed, window, blocks, written=bool(heard))
@@ -110,7 +110,7 @@ class PromiseItems:
         for number, name in enumerate(names):
             self._builds[name] = BuildRow(name, first_build + number, first_build + number, 0, 0, 0, NEVER, 0)
         slices = min(stored // SLICE + 1, _SLICES)
-        for number, span in enumerate(_ranges(slices)):
+        for number, span in enumerate(ranges(slices)):
             of = Judged(0, first_build + len(names) + number, *span)
             self._copy(names, of, window)
             for name in names:
@@ -133,9 +133,8 @@ class PromiseItems:
             if rows:
                 changed[name] = min(row.day for row in rows)
                 days += [_stored(build, row) for row in rows]
-        if days:
-            self._queries.take_promise_changes(of.generation)
-            self._queries.write_promise_days(days)
+        self._queries.take_promise_changes(of.generation)  # also what changes no day, as the deadline of a paused item
+        self._queries.write_promise_days(days)
         return changed
 
     def _copy(self, names: Sequence[str], of: Judged, window: Window) -> None:
@@ -204,14 +203,7 @@ class PromiseItems:
 
 def edges(sla: Sla, window: Window) -> tuple[int, int]:
     """The local days in which the window and the end of it begin."""
-    zone = ZoneInfo(sla.calendar.zone)
-    since, recent = (at.astimezone(zone).toordinal() - _EPOCH_DAY.toordinal() for at in (window.since, window.recent))
-    return since, recent
-
-
-def _holds(build: BuildRow, blocks: BlocksRow) -> bool:
-    """False when blocks that were read are gone, whose numbers may come again."""
-    return build.milestones_block <= blocks.milestones_block and build.corrections_block <= blocks.corrections_block
+    return local_day(window.since, sla.calendar.zone), local_day(window.recent, sla.calendar.zone)
 
 
 def _stored(build: int, row: DayRow) -> tuple[object, ...]:
@@ -219,11 +211,3 @@ def _stored(build: int, row: DayRow) -> tuple[object, ...]:
         build, row.day, row.channel, row.location, row.provider, row.kind, row.currency, row.good, row.bad, row.excused,
         row.refused, row.opened, row.closed, row.overdue_in, row.overdue_out, row.amount_in, row.amount_out,
     )  # fmt: skip
-
-
-def _ranges(many: int) -> Iterator[tuple[str, str]]:
-    """The space of correlation IDs in as many parts."""
-    whole = 1 << 128
-    for number in range(many):
-        first, after = whole * number // many, whole * (number + 1) // many
-        yield f"{first:032x}", f"{after - 1:032x}"

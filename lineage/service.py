@@ -45,7 +45,7 @@ from lineage.model import (
 )
 from lineage.open_items import OpenItems
 from lineage.overdue import by_owner
-from lineage.promise_items import definition, kept
+from lineage.promise_items import SERVES, definition, kept
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
 from lineage.rows import BuildRow, ItemRow, KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
@@ -61,7 +61,6 @@ SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measuremen
 MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
-KEPT_SERVES: Final = timedelta(minutes=10)  # of wall time without a measurement
 JUDGED_AT_ONCE: Final = 500_000  # milestones, of which items are judged when they are asked for
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
@@ -337,7 +336,7 @@ class Lineage:
         return self._queries.promise_items(build.build, window, wanted)
 
     def _kept(self, sla: Sla, now: datetime) -> BuildRow | None:
-        wanted, least = definition(sla), micros(self._wall() - KEPT_SERVES)
+        wanted, least = definition(sla), micros(self._wall() - SERVES)
         builds = (one for one in self._queries.promise_builds() if one.definition == wanted and one.build)
         return next((one for one in builds if one.generation >= least and one.as_of_us <= micros(now)), None)
 
