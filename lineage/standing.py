@@ -77,9 +77,10 @@ def _furthest(
 ) -> tuple[Step, Arrival] | None:
     """The last declared step that was reached and is not still expected of another object."""
     awaited = {(item.entity, item.milestone) for item in expected}
+    first = {arrival.reached: arrival for arrival in reversed(reached)}
     found = None
     for step in steps:
-        arrival = next((arrival for arrival in reached if arrival.reached == step.reached), None)
+        arrival = first.get(step.reached)
         if arrival and step.state and (step.entity, step.milestone) not in awaited:
             found = (step, arrival)
     return found

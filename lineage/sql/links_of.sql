@@ -1,7 +1,6 @@
--- links_of: every link that ends at one of {ids}, and with {outward} every link that leaves one of them.
-SELECT of_id, other_id, outward, kind, evidence, toUnixTimestamp64Micro(at) AS at_us, by_whom, amount_minor, currency
+-- links_of: of each of {ids} the first {each} links that end there, with {outward} also of those that leave it.
+SELECT of_id, other_id, outward, kind, evidence, toUnixTimestamp64Micro(at), by_whom, amount_minor, currency
 FROM links
-WHERE of_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)) AND outward <= {outward:UInt8}
-ORDER BY at_us, of_id, other_id, outward, kind, evidence
-LIMIT 1 BY of_id, other_id, outward, kind, evidence, at_us
-LIMIT {most:UInt32}
+PREWHERE of_id /*is_one*/ AND outward <= {outward:UInt8}
+ORDER BY of_id, other_id
+LIMIT {each:UInt32} BY of_id

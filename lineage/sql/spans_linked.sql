@@ -36,7 +36,7 @@ SELECT
     [],
     0
 FROM spans
-WHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
+PREWHERE correlation_id /*is_one*/
 ORDER BY correlation_id, start_time, span_id
 LIMIT 1 BY correlation_id, span_id
 LIMIT {most:UInt32}

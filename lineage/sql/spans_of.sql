@@ -39,7 +39,7 @@ SELECT
     ),
     dropped_attributes_count + dropped_events_count + dropped_links_count
 FROM spans
-WHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
+PREWHERE correlation_id /*is_one*/
 ORDER BY correlation_id, start_time, span_id
 LIMIT 1 BY correlation_id, span_id
 LIMIT {most:UInt32}
