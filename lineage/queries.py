@@ -151,21 +151,19 @@ class Queries:
 
     def search(self, wanted: Criteria, before: tuple[int, str], most: int) -> list[tuple[str, int]]:
         """Correlation IDs with the microsecond of their last hop in the time asked for."""
-        given = structs.asdict(wanted)
-        ranged = wanted.least_minor is not None or wanted.most_minor is not None
-        plain = {name: value for name, value in given.items() if isinstance(value, str)}
-        params = plain | {
+        conditions = wanted.conditions
+        sql = text("search").replace("/*any*/", " OR ".join(conditions) or "true")
+        sql = sql.replace("/*each*/", " AND ".join(f"countIf({one}) > 0" for one in conditions) or "true")
+        params = structs.asdict(wanted) | {
             "since_us": micros(wanted.since),
             "until_us": micros(wanted.until),
             "before_us": before[0],
             "before_id": before[1],
-            "ranged": int(ranged),
             "least_minor": -_ANY_AMOUNT if wanted.least_minor is None else wanted.least_minor,
             "most_minor": _ANY_AMOUNT if wanted.most_minor is None else wanted.most_minor,
-            "unconditional": int(not wanted.conditional),
             "most": most,
         }
-        return self._rows("search", lambda id_, last_us: (id_, last_us), params)
+        return [(identity, last_us) for identity, last_us in self._storage.query(sql, params)]
 
     def keys_exactly(self, values: Collection[str], most: int = MOST_KEYS) -> list[KeyRow]:
         return self._rows("keys_exactly", KeyRow, {"values": sorted(values), "most": most})

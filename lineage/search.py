@@ -11,6 +11,23 @@ MOST_LOOKED_AT: Final = 2_000
 PAGE: Final = 200
 _NEVER: Final = 2**62
 
+_MET: Final = {
+    "channel": "channel = {channel:String}",
+    "location": "location = {location:String}",
+    "provider": "provider = {provider:String}",
+    "system": "system = {system:String}",
+    "service": "service = {service:String}",
+    "hop": "name = {hop:String}",
+    "stage": "stage = {stage:String}",
+    "outcome": "outcome = {outcome:String}",
+    "customer": "customer_ref = {customer:String}",
+    "currency": "currency = {currency:String}",
+    "amount": "amount_minor BETWEEN {least_minor:Int64} AND {most_minor:Int64}",
+    "sku": "(sku = {sku:String} OR has(arrayMap(event -> event.attrs['sku'], events), {sku:String}))",
+    "attribute": "attrs[{attribute:String}] = {value:String}",
+}
+"""By criterion; a column that is named is read, so that only those that are asked for may be."""
+
 
 class Criteria(Struct, frozen=True, kw_only=True):
     """Each criterion that is not "" must be met by some span; ``kind``, ``state`` and ``owner`` by the whole."""
@@ -50,11 +67,10 @@ class Criteria(Struct, frozen=True, kw_only=True):
         return bool(self.kind or self.state or self.owner or self.wrong)
 
     @property
-    def conditional(self) -> bool:
-        """Whether the store is asked for more than a time."""
-        texts = (self.channel, self.location, self.provider, self.system, self.service, self.hop, self.stage,
-                 self.outcome, self.customer, self.currency, self.sku, self.attribute)  # fmt: skip
-        return any(texts) or self.least_minor is not None or self.most_minor is not None
+    def conditions(self) -> list[str]:
+        """What the store is asked for beside a time: each true of a span that meets a criterion."""
+        ranged = self.least_minor is not None or self.most_minor is not None
+        return [sql for name, sql in _MET.items() if (ranged if name == "amount" else getattr(self, name))]
 
     def takes(self, one: FoundTransaction) -> bool:
         asked = ((self.kind, {one.kind}), (self.state, {one.state}), (self.owner, {one.owner}), (self.wrong, one.wrong))

@@ -16,7 +16,7 @@ from collector import migrations
 from collector.storage import Storage, StorageError
 from lineage import flows, slas
 from lineage.measure import Measurer
-from lineage.model import Journey
+from lineage.model import Journey, SearchResult
 from lineage.queries import Queries, text
 from lineage.search import Criteria
 from lineage.service import Lineage
@@ -150,7 +150,7 @@ def _journeys(lineage: Lineage, orders: int, chance: random.Random) -> Questions
 
 
 def _lists(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
-    last = Criteria(since=NOW - dt.timedelta(days=30), until=NOW, location="ST3", outcome="rejected")
+    last = Criteria(since=NOW - dt.timedelta(days=30), until=NOW, location="ST1", outcome="rejected")
 
     def fresh_overdue() -> None:
         lineage.forget()
@@ -162,7 +162,7 @@ def _lists(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
         ),
         "overdue by owner": fresh_overdue,
         "what is wrong, of 30 days": lambda: _discard(lineage.troubles(Wanted())),
-        "search by attributes over 30 days": lambda: _discard(lineage.search(last, 50)),
+        "search by attributes over 30 days": lambda: _found(lineage.search(last, 50), last),
         "blast radius of posting.send": lambda: _discard(lineage.blast_of_hop("posting.send", 30)),
         "near misses of an unknown number": lambda: _discard(lineage.journey(f"X{chance.randrange(orders)}")),
     }
@@ -171,6 +171,11 @@ def _lists(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
 def _expect(answer: object, reference: str) -> None:
     if not isinstance(answer, Journey) or (reference and answer.header.reference != reference):
         raise RuntimeError(f"asked for {reference}, got {answer}")
+
+
+def _found(answer: SearchResult, wanted: Criteria) -> None:
+    if not answer.items:
+        raise RuntimeError(f"nothing was found by {wanted}")
 
 
 def _discard(answer: object) -> None:
