@@ -8,6 +8,8 @@ STORED_ON: Final[Mapping[str, str]] = {
     "spans": "ingested_at",
     "business_keys": "ingested_on",
     "links": "ingested_on",
+    "failures": "ingested_on",
+    "concerns": "ingested_on",
     "journal_lines": "ingested_on",
     "recon_items": "ingested_on",
     "recon_entries": "ingested_on",

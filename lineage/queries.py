@@ -366,13 +366,13 @@ class Queries:
         return self._rows("feed_stands", FeedRow, asked)
 
     def held_by(self, held: "Held") -> tuple[list[ShareRow], HeldLinesRow, list[TroubleRow]]:
-        shares = self.held_shares(held)
+        shares = self._held("held_shares", ShareRow, held.name, held.params)
         (lines,) = self._held("held_lines", HeldLinesRow, held.name, held.params)
         oldest = self._held("held_oldest", TroubleRow, held.name, held.params | {"most": 20})
         return shares, lines._replace(skus=tuple(lines.skus)), oldest
 
-    def held_shares(self, held: "Held") -> list[ShareRow]:
-        return self._held("held_shares", ShareRow, held.name, held.params)
+    def held_causes(self, held: "Held", hop: str, prefix: str) -> list[ShareRow]:
+        return self._held("held_causes", ShareRow, held.name, held.params | {"hop": hop, "prefix": prefix})
 
     def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
         sql = text(name).replace("/*held*/", text(held))

@@ -424,14 +424,15 @@ class Lineage:
 
     def blast_of_hop(self, hop: str, days: int, /) -> BlastRadius:
         window = self._window(timedelta(days=days))
-        failed = held_by_hop(hop, window)
         watch = self._open.brought_by(hop)
-        held = held_open(watch.name, self._open.generation(window.now), window) if watch else failed
-        shares, lines, oldest = self._queries.held_by(held)
-        causes = self._queries.held_shares(failed) if watch else shares
-        kept = [row for row in shares if row.by != "cause"] + [row for row in causes if row.by == "cause"]
+        if watch:
+            held = held_open(watch.name, self._open.generation(window.now), window)
+            shares, lines, oldest = self._queries.held_by(held)
+            shares += self._queries.held_causes(held, hop, watch.end_prefix)
+        else:
+            shares, lines, oldest = self._queries.held_by(held_by_hop(hop, window))
         stage = watch.step.stage if watch and watch.step else next((row.stage for row in oldest), "")
-        return blast(f"hop {hop}", stage, window.now, kept, lines, oldest)
+        return blast(f"hop {hop}", stage, window.now, shares, lines, oldest)
 
     def blast_of_feed(self, feed: str, channel: str, location: str, /) -> BlastRadius | None:
         """The orders taken since the feed was last as far as its source; None when no such feed was ever heard of."""
