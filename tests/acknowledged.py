@@ -34,7 +34,10 @@ _FIGURES: Final = """
         (SELECT sum(amount_minor) FROM milestones FINAL),
         (SELECT count() FROM recon_items FINAL),
         (SELECT sum(unexplained_minor) FROM recon_items FINAL),
-        (SELECT count() FROM stock_freshness FINAL)
+        (SELECT count() FROM stock_freshness FINAL),
+        (SELECT count() FROM failures FINAL),
+        (SELECT sum(amount_minor) FROM failures FINAL),
+        (SELECT count() FROM concerns FINAL)
 """
 _SPAN_IDS: Final = "SELECT DISTINCT reinterpretAsUInt64(reverse(span_id)) FROM spans"
 
@@ -51,6 +54,9 @@ class Figures(NamedTuple):
     recon_items: int
     recon_items_minor: int
     stock_freshness: int
+    failures: int
+    failures_minor: int
+    concerns: int
 
 
 def numbered_request(number: int, *, at: int = START) -> bytes:
@@ -65,7 +71,8 @@ def _numbered_span(number: int, at: int) -> Any:
     transaction, step = divmod(number, TRANSACTION)
     amount = amount_minor(number)
     attributes = {
-        "correlation_id": f"{transaction:032x}", "origin": "shop", "domain": "order", "outcome": "ok",
+        "correlation_id": f"{transaction:032x}", "origin": "shop", "domain": "order",
+        "outcome": "parked" if step == 1 else "ok", "sku": f"S{number}" if step == 2 else "",
         "order_id": f"O{transaction}", "journal_id": f"J{transaction}", "payment_id": f"P{number}",
         "entity": "order", "entity_id": f"O{transaction}", "milestone": f"step_{step}",
         "amount_minor": amount, "currency": "GBP",
@@ -106,6 +113,9 @@ def implied(numbers: Iterable[int]) -> Figures:
         recon_items=len(firsts),
         recon_items_minor=sum(map(amount_minor, firsts)),
         stock_freshness=len(firsts),
+        failures=transactions,
+        failures_minor=sum(amount_minor(first + index) for first in firsts for index in range(1, SPANS, TRANSACTION)),
+        concerns=transactions,
     )
 
 
