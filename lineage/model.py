@@ -287,7 +287,7 @@ class Troubles(Struct, frozen=True, kw_only=True):
     as_of: datetime
     since: datetime
     items: tuple[Troubled, ...]  # oldest first
-    counts: dict[str, int]  # by kind, over the items
+    counts: dict[str, int]  # by kind, of all that were judged
     cut: bool
 
 

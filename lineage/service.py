@@ -39,6 +39,7 @@ from lineage.model import (
     SlaItems,
     SlaTile,
     Trace,
+    Troubled,
     Troubles,
     Unknown,
     View,
@@ -60,6 +61,7 @@ MEASURED_WITHIN: Final = timedelta(days=3)  # of business time; an older measure
 SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measurement
 MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
+SUSPECTS_AT_ONCE: Final = 100  # judged
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
 JUDGED_AT_ONCE: Final = 500_000  # milestones, of which items are judged when they are asked for
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
@@ -393,20 +395,29 @@ class Lineage:
         """
         window = self._window(timedelta(days=wanted.days))
         since = self._suspects(wanted, window)
-        suspects = sorted(since, key=lambda one: (since[one], one))
-        spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_judged(suspects[:MOST_SUSPECTS]) if suspects else ():
-            spans.setdefault(span.correlation_id, []).append(span)
-        told = (of_transaction(own, self._standings, self._calendar, window.now) for own in spans.values())
-        items = filter(wanted.takes, chain.from_iterable(told))
-        chosen = sorted(items, key=lambda one: (one.finding.since, one.finding.entity_id))
+        suspects = sorted(since, key=lambda one: (since[one], one))[:MOST_SUSPECTS]
+        chosen: list[Troubled] = []
+        looked_at = 0
+        while looked_at < len(suspects) and not self._all_older(chosen, wanted.most, since[suspects[looked_at]]):
+            spans: dict[str, list[SpanRow]] = {}
+            for span in self._queries.spans_judged(suspects[looked_at : looked_at + SUSPECTS_AT_ONCE]):
+                spans.setdefault(span.correlation_id, []).append(span)
+            looked_at += SUSPECTS_AT_ONCE
+            told = (of_transaction(own, self._standings, self._calendar, window.now) for own in spans.values())
+            chosen += filter(wanted.takes, chain.from_iterable(told))
+            chosen.sort(key=lambda one: (one.finding.since, one.finding.entity_id))
         return Troubles(
             as_of=window.now,
             since=window.since,
             items=tuple(chosen[: wanted.most]),
             counts=dict(Counter(one.finding.kind for one in chosen)),
-            cut=len(chosen) > wanted.most or len(suspects) > MOST_SUSPECTS,
+            cut=len(chosen) > wanted.most or len(since) > looked_at,
         )
+
+    @staticmethod
+    def _all_older(chosen: Sequence[Troubled], most: int, since_us: int) -> bool:
+        """Whether there are enough that are older than what is not judged yet."""
+        return len(chosen) >= most and micros(chosen[most - 1].finding.since) <= since_us
 
     def _suspects(self, wanted: Wanted, window: Window) -> dict[str, int]:
         """Correlation IDs, with the microsecond since when."""
