@@ -129,7 +129,7 @@ def queried(*, home: Path, orders: int, console: Console) -> tuple[list[Figure],
     console.print(f"{orders:,} orders of {query_load.SPANS_EACH} spans in {home}")
     found = query_load.measure(home, orders, console.print)
     limits = {"journey": (50, 15), "settlement": (50, 15), "overdue": (300, 100), "search": (1_000, 300),
-              "blast": (500, 200), "SLA overview": (300, 100)}  # fmt: skip
+              "blast": (500, 200), "SLA overview": (300, 100), "items": (300, 100), "tick": (5_000, 1_000)}  # fmt: skip
     return [
         Figure(f"query.{kind.lower().replace(' ', '_')}_p99_ms", found.p99_of(kind), must, aim, most=True)
         for kind, (must, aim) in limits.items()
@@ -143,7 +143,10 @@ def show_queries(report: QueryReport, console: Console) -> None:
                       f"{one.rows:,}")  # fmt: skip
     console.print(table)
     console.print(f"{report.bytes_per_span} bytes a span; generated in {report.generated_seconds:,.0f} s")
-    console.print(f"what is open was judged in {report.judged_cpu_seconds:,.1f} s of the processor")
+    console.print(
+        f"what is open was judged in {report.judged_cpu_seconds:,.1f} s of the processor, "
+        f"items of promises in {report.kept_cpu_seconds:,.1f} s"
+    )
 
 
 class CoreReport(Struct, frozen=True):
