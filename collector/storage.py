@@ -45,9 +45,19 @@ _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
     "optimize_on_insert": 0,
 }
 
-# Of an index that is looked at while rows are read, the engine opens each part twice: a transaction of a store of ten
-# million spans costs 25 ms of processor time so, 15 when the index is looked at before.
-_READ_SETTINGS: Final[Mapping[str, Any]] = {"max_threads": 1, "use_skip_indexes_on_data_read": 0}
+_SETTINGS: Final[Mapping[str, Any]] = {
+    # Each of these compares every part of a query with every other: half of the time that it takes to plan a long one.
+    "optimize_and_compare_chain": 0,
+    "optimize_aggregators_of_group_by_keys": 0,
+    "optimize_group_by_function_keys": 0,
+}
+_READ_SETTINGS: Final[Mapping[str, Any]] = {
+    **_SETTINGS,
+    "max_threads": 1,
+    # Of an index that is looked at while rows are read, the engine opens each part twice: a transaction of a store of
+    # ten million spans costs 25 ms of processor time so, 15 when the index is looked at before.
+    "use_skip_indexes_on_data_read": 0,
+}
 
 _MESSAGE: Final = "ExportTraceServiceRequest"
 # A server must be told the schema; the embedded engine would write what it is told into the working directory.
@@ -92,7 +102,7 @@ class Storage:
         self._embedded = urlsplit(url).scheme == "chdb"
         self._directory = Path(urlsplit(url).path)
         self._readers = _Clients(lambda: self._open(_READ_SETTINGS), max_queries)
-        self._writers = _Clients(lambda: self._open({}), max_writers)
+        self._writers = _Clients(lambda: self._open(_SETTINGS), max_writers)
 
     @classmethod
     def connect(cls, url: str, *, max_queries: int = 4, max_writers: int = 3) -> Self:
