@@ -36,40 +36,47 @@ SELECT start_time, correlation_id, span_id, name, entity, entity_id, stage, outc
 FROM spans
 WHERE outcome IN ('failed', 'parked', 'rejected', 'dead_letter') AND entity NOT IN ('', 'exception');
 
--- concerns says which customers and SKUs a transaction is about, and which transactions are orders: what a failing hop
--- holds up is counted here. Half of an identity is enough: of ten million transactions two share one by a chance of 1 in
--- 300,000. Small granules: a thousand transactions are read out of ten million.
+-- concerns says what a transaction is about, each in a row: 'o' an order, 'c...' a customer, 's...' a SKU. What a failing
+-- hop holds up is counted here. Half of an identity is enough: of ten million transactions two share one by a chance of 1
+-- in 300,000. Small granules in small blocks: ten thousand transactions are read out of ten million in 0.3 s of processor
+-- time, in blocks of the usual size in 0.8 s.
 CREATE TABLE IF NOT EXISTS concerns
 (
-    half_id UInt64 CODEC(NONE),
-    customer_ref String CODEC(ZSTD(1)),
-    sku String CODEC(ZSTD(1)),
-    is_order SimpleAggregateFunction(max, Bool) CODEC(ZSTD(1)),
-    ingested_on SimpleAggregateFunction(max, Date) DEFAULT today() CODEC(ZSTD(1))
+    half_id UInt64 CODEC(Delta, ZSTD(1)),
+    about String CODEC(ZSTD(1)),
+    ingested_on Date DEFAULT today() CODEC(ZSTD(1))
 )
-ENGINE = AggregatingMergeTree
-ORDER BY (half_id, customer_ref, sku)
-SETTINGS index_granularity = 256;
+ENGINE = ReplacingMergeTree
+ORDER BY (half_id, about)
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 4096;
 
 -- spans_to_concerns reads spans that name SKUs, of their own or in `line` events, and those that begin an order.
 CREATE MATERIALIZED VIEW IF NOT EXISTS spans_to_concerns TO concerns AS
-SELECT reinterpretAsUInt64(correlation_id) AS half_id, customer_ref, sku, entity = 'order' AND milestone = 'captured' AS is_order
+SELECT reinterpretAsUInt64(correlation_id) AS half_id, about
 FROM
 (
-    SELECT correlation_id, customer_ref, entity, milestone, arrayDistinct(arrayFilter(one -> one != '', arrayPushBack(
-        arrayMap(event -> event.attrs['sku'], arrayFilter(event -> event.name = 'line', events)), spans.sku))) AS skus
+    SELECT correlation_id, arrayConcat(
+        entity = 'order' AND milestone = 'captured' ? ['o'] : [],
+        customer_ref != '' ? [concat('c', customer_ref)] : [],
+        arrayMap(one -> concat('s', one), arrayFilter(one -> one != '', arrayPushBack(
+            arrayMap(event -> event.attrs['sku'], arrayFilter(event -> event.name = 'line', events)), spans.sku))))
+        AS concerned
     FROM spans
     WHERE spans.sku != '' OR has(events.name, 'line') OR (entity = 'order' AND milestone = 'captured')
 )
-ARRAY JOIN if(empty(skus), [''], skus) AS sku;
+ARRAY JOIN arrayDistinct(concerned) AS about;
 
-INSERT INTO concerns (half_id, customer_ref, sku, is_order)
-SELECT reinterpretAsUInt64(correlation_id), customer_ref, sku, entity = 'order' AND milestone = 'captured'
+INSERT INTO concerns (half_id, about)
+SELECT reinterpretAsUInt64(correlation_id), about
 FROM
 (
-    SELECT correlation_id, customer_ref, entity, milestone, arrayDistinct(arrayFilter(one -> one != '', arrayPushBack(
-        arrayMap(event -> event.attrs['sku'], arrayFilter(event -> event.name = 'line', events)), spans.sku))) AS skus
+    SELECT correlation_id, arrayConcat(
+        entity = 'order' AND milestone = 'captured' ? ['o'] : [],
+        customer_ref != '' ? [concat('c', customer_ref)] : [],
+        arrayMap(one -> concat('s', one), arrayFilter(one -> one != '', arrayPushBack(
+            arrayMap(event -> event.attrs['sku'], arrayFilter(event -> event.name = 'line', events)), spans.sku))))
+        AS concerned
     FROM spans
     WHERE spans.sku != '' OR has(events.name, 'line') OR (entity = 'order' AND milestone = 'captured')
 )
-ARRAY JOIN if(empty(skus), [''], skus) AS sku;
+ARRAY JOIN arrayDistinct(concerned) AS about;
