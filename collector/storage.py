@@ -53,7 +53,6 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 }
 _READ_SETTINGS: Final[Mapping[str, Any]] = {
     **_SETTINGS,
-    "max_threads": 1,
     # Of an index that is looked at while rows are read, the engine opens each part twice: a transaction of a store of
     # ten million spans costs 25 ms of processor time so, 15 when the index is looked at before.
     "use_skip_indexes_on_data_read": 0,
@@ -161,11 +160,15 @@ class Storage:
             client.command(sql, parameters=dict(params or {}))
 
     def query(
-        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0
+        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0, threads: int = 1
     ) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT without SETTINGS clause; ``params`` fill ``{name:Type}``; times come back in UTC, aware."""
+        """Rows of a SELECT without SETTINGS clause; ``params`` fill ``{name:Type}``; times come back in UTC, aware.
+
+        ``threads``: at most so many read at once; more than one is for what reads much and somebody waits for.
+        """
+        settings = {"max_execution_time": max_seconds, "max_threads": threads}
         with self._readers.one(max_seconds) as client, _translated():
-            answer = client.query(sql, parameters=dict(params or {}), settings={"max_execution_time": max_seconds})
+            answer = client.query(sql, parameters=dict(params or {}), settings=settings)
             return [tuple(row) for row in answer.result_rows]
 
     def ping(self) -> bool:

@@ -62,6 +62,8 @@ _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _PARTS: Final = ("judged", "fresh_stretches", "samples", "recon_last_run")
 LONG: Final = 60.0
 """Seconds that a query over every item of a promise may take."""
+SCANS: Final = 2
+"""Threads of a question that reads a good part of what is stored."""
 
 T = TypeVar("T")
 
@@ -93,8 +95,11 @@ class Queries:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def _rows(self, name: str, into: Callable[..., T], params: Params, max_seconds: float = 10) -> list[T]:
-        return [into(*row) for row in self._storage.query(text(name), params, max_seconds=max_seconds)]
+    def _rows(
+        self, name: str, into: Callable[..., T], params: Params, max_seconds: float = 10, threads: int = 1
+    ) -> list[T]:
+        found = self._storage.query(text(name), params, max_seconds=max_seconds, threads=threads)
+        return [into(*row) for row in found]
 
     def _of(self, name: str, into: Callable[..., T], ids: Collection[str], params: Params) -> list[T]:
         """A query that has /*is_one*/ after the column that is one of ``ids``; of a single one it is an equation."""
@@ -163,7 +168,7 @@ class Queries:
             "most_minor": _ANY_AMOUNT if wanted.most_minor is None else wanted.most_minor,
             "most": most,
         }
-        return [(identity, last_us) for identity, last_us in self._storage.query(sql, params)]
+        return [(identity, last_us) for identity, last_us in self._storage.query(sql, params, threads=SCANS)]
 
     def keys_exactly(self, values: Collection[str], most: int = MOST_KEYS) -> list[KeyRow]:
         return self._rows("keys_exactly", KeyRow, {"values": sorted(values), "most": most})
@@ -274,7 +279,7 @@ class Queries:
 
     def promise_items(self, build: int, window: Window, wanted: Filter) -> list[ItemRow]:
         params = {"build": build, "since_us": micros(window.since)} | _wanted(wanted)
-        return self._rows("promise_items", ItemRow, params, LONG)
+        return self._rows("promise_items", ItemRow, params, LONG, SCANS)
 
     def promise_partitions(self) -> list[tuple[str, int]]:
         return self._rows("promise_partitions", lambda table, number: (table, number), {})
@@ -376,7 +381,7 @@ class Queries:
 
     def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
         sql = text(name).replace("/*held*/", text(held))
-        return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
+        return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG, threads=SCANS)]
 
     # --- measurements ---
 

@@ -52,11 +52,11 @@ class Recorder(Storage):
     asked: list[tuple[str, dict[str, Any]]] | None = None
 
     def query(
-        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0
+        self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0, threads: int = 1
     ) -> list[tuple[Any, ...]]:
         if self.asked is not None:
             self.asked.append((sql, dict(params or {})))
-        return super().query(sql, params, max_seconds=max_seconds)
+        return super().query(sql, params, max_seconds=max_seconds, threads=threads)
 
     def rows_of(self, ask: Callable[[], None]) -> int:
         """Rows that the queries of a question read at most."""
