@@ -13,7 +13,8 @@ from collector.framing import record
 from collector.storage import Storage
 from lineage import flows, slas
 from lineage.item_params import Window
-from lineage.queries import Queries
+from lineage.queries import Queries, held_open
+from lineage.rows import moment
 from lineage.search import Criteria
 from lineage.service import Lineage
 
@@ -39,6 +40,10 @@ FILL: Final = {
         SELECT concat('K', toString(number)), 'refund_id', 'web', substring(sipHash128(number), 1, 16), now64(6),
                now64(6)
         FROM numbers(200000)
+    """,
+    "concerns": """
+        INSERT INTO concerns (half_id, about)
+        SELECT reinterpretAsUInt64(sipHash128(number)), arrayJoin(['o', 'sA1']) FROM numbers(100000)
     """,
     "stock_freshness": """
         INSERT INTO stock_freshness (channel, location, feed, minute)
@@ -163,6 +168,22 @@ def test_a_list_of_what_is_overdue_reads_what_is_open_and_what_was_heard_since(s
     told = [found for sql, params in spied.asked if "AS items" in sql for found in granules(storage, sql, params)]
     assert 0 < sum(count for table, count in told if table == "milestones") <= MOST_JUDGED
     assert after.by_owner != before.by_owner
+
+
+def test_how_far_a_failing_hop_reaches_is_told_without_spans(storage: Storage) -> None:
+    storage.execute("""
+        INSERT INTO open_items (generation, watch, correlation_id, entity, entity_id, since_us)
+        SELECT 99, 'hop/posting.send', substring(sipHash128(number), 1, 16), 'posting', toString(number), 1
+        FROM numbers(3)
+    """)
+    spied: Any = Spied(storage)
+    held = held_open("hop/posting.send", 99, Window(NOW, moment(0), moment(0)))
+    _, lines, oldest = Queries(spied).held_by(held)
+    Queries(spied).held_causes(held, "posting.send", "")
+    assert (lines.orders, lines.skus, len(oldest)) == (3, ("A1",), 3)
+    read = [found for sql, params in spied.asked for found in granules(storage, sql, params)]
+    assert {table for table, _ in read} <= {"open_items", "concerns", "failures"}
+    assert 0 < sum(count for table, count in read if table == "concerns") <= 6
 
 
 @pytest.mark.parametrize("question", ["search", "trouble"])
