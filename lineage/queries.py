@@ -112,18 +112,19 @@ class Queries:
         rows = self._of("spans_of", SpanRow, ids, {"most": MOST_SPANS})
         return [row._replace(events=tuple(EventRow(*event) for event in row.events)) for row in rows]
 
-    def spans_linked(self, ids: Collection[str]) -> list[SpanRow]:
-        """Without events, free attributes and other columns that the standing of a transaction does not need."""
-        return self._of("spans_linked", SpanRow, ids, {"most": MOST_SPANS})
+    def spans_standing(self, ids: Collection[str]) -> list[SpanRow]:
+        """With the columns alone that the standing of a transaction is made of: half the work."""
+        return self._of("spans_standing", SpanRow, ids, {"most": MOST_SPANS})
 
     def spans_judged(self, ids: Collection[str]) -> list[SpanRow]:
-        """Those linked, with the events that its findings are made of."""
+        """With the events that findings are made of, without free attributes and other columns that those do not need."""
+        rows = self._of("spans_judged", SpanRow, ids, {"most": MOST_SPANS})
         asked = {"ids": sorted(ids), "most": MOST_SPANS}
         told = {
             (identity, span_id): tuple(EventRow(*event) for event in events)
             for identity, span_id, events in self._rows("events_told", lambda *row: row, asked)
         }
-        return [row._replace(events=told.get((row.correlation_id, row.span_id), ())) for row in self.spans_linked(ids)]
+        return [row._replace(events=told.get((row.correlation_id, row.span_id), ())) for row in rows]
 
     def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> list[LinkRow]:
         """Of each transaction at most MOST_LINKS, and all those with the transactions that are told of.

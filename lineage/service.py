@@ -139,7 +139,7 @@ class Lineage:
         far = {item.other for item in linked} - near
         others = self._beside.submit(self._queries.spans_of, near) if near else None
         sums_of_all = self._beside.submit(self._queries.linked_sums, identity) if cut else None
-        rows = self._queries.spans_linked(far) if far else []
+        rows = self._queries.spans_standing(far) if far else []
         spans: dict[str, list[SpanRow]] = {}
         for span in chain(own.result(), others.result() if others else (), rows):
             spans.setdefault(span.correlation_id, []).append(span)
@@ -167,7 +167,7 @@ class Lineage:
         more = len(rows) == limit and len(joined) > 1  # the links of the last may go on
         shown = joined[:-1] if more else joined
         spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_linked({one.other for one in shown}) if shown else ():
+        for span in self._queries.spans_standing({one.other for one in shown}) if shown else ():
             spans.setdefault(span.correlation_id, []).append(span)
         return LinkedPage(
             correlation_id=own,

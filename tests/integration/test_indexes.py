@@ -104,7 +104,7 @@ TRACE: Final = "0123456789abcdef0123456789abcdef"
 
 QUESTIONS: Final[Mapping[str, Callable[[Queries], object]]] = {
     "spans of a transaction": lambda ask: ask.spans_of([ID]),
-    "standing of linked transactions": lambda ask: ask.spans_linked([ID, "0" * 32]),
+    "standing of linked transactions": lambda ask: ask.spans_standing([ID, "0" * 32]),
     "links, both ways": lambda ask: ask.links_of([ID]),
     "journal of a transaction": lambda ask: ask.journal_of(ID),
     "a trace by its ID": lambda ask: ask.trace(TRACE),
