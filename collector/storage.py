@@ -56,7 +56,7 @@ _READ_SETTINGS: Final[Mapping[str, Any]] = {
     # Of an index that is looked at while rows are read, the engine opens each part twice: a transaction of a store of
     # ten million spans costs 25 ms of processor time so, 15 when the index is looked at before.
     "use_skip_indexes_on_data_read": 0,
-    # Of what is asked for the third time the engine makes machine code: a list of 40 ms then takes 300 ms, once for each.
+    # Of what is asked for the third time the engine makes machine code: a list of 40 ms then takes 300 ms, once.
     "compile_expressions": 0,
     "compile_aggregate_expressions": 0,
     "compile_sort_description": 0,

@@ -117,7 +117,7 @@ class Queries:
         return self._of("spans_standing", SpanRow, ids, {"most": MOST_SPANS})
 
     def spans_judged(self, ids: Collection[str]) -> list[SpanRow]:
-        """With the events that findings are made of, without free attributes and other columns that those do not need."""
+        """With the events that findings are made of; without free attributes and what else they do not need."""
         rows = self._of("spans_judged", SpanRow, ids, {"most": MOST_SPANS})
         asked = {"ids": sorted(ids), "most": MOST_SPANS}
         told = {
