@@ -61,12 +61,15 @@ SILENT_AFTER: Final = timedelta(minutes=10)  # of wall time without a measuremen
 MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
-JUDGED_AT_ONCE: Final = 500_000  # milestones, of which items are judged when they are asked for
+JUDGED_AT_ONCE: Final = 500_000  # milestones
 OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
 
 
 class Lineage:
-    """Safe to share between threads. ``wall`` is the wall clock; ``mode`` says what the business present is."""
+    """Safe to share between threads. ``wall`` is the wall clock; ``mode`` says what the business present is.
+
+    ``judged_at_once`` says of how many milestones items are still judged when they are asked for, and not read as kept.
+    """
 
     def __init__(
         self,
@@ -77,11 +80,13 @@ class Lineage:
         *,
         mode: Mode = "wall",
         calendar: Calendar | None = None,
+        judged_at_once: int = JUDGED_AT_ONCE,
     ) -> None:
         self._queries = queries
         self._standings = Standings(flows)
         self._slas = {sla.name: sla for sla in slas}
         self._calendar = calendar or Calendar()
+        self._judged_at_once = judged_at_once
         self._wall = wall
         self._open = OpenItems(queries, flows, self._calendar)
         self._overdue: tuple[datetime, Overdue] | None = None
@@ -329,7 +334,7 @@ class Lineage:
 
     def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
         """Judged now while that is quick, then as they were kept at the last measurement, if it was of late."""
-        many = kept(sla) and self._queries.milestones_stored() > JUDGED_AT_ONCE
+        many = kept(sla) and self._queries.milestones_stored() > self._judged_at_once
         build = self._kept(sla, window.now) if many else None
         if build is None:
             return self._queries.items(sla, window, wanted)
