@@ -344,7 +344,7 @@
   // The heading of a day stands over times that are of that day in UTC; those of another day here say so.
   function localise() {
     var heading = "";
-    document.querySelectorAll("#page time[datetime]").forEach(function (element) {
+    document.querySelectorAll("#page time[datetime], #read time").forEach(function (element) {
       var at = new Date(element.getAttribute("datetime"));
       var told = element.textContent;
       heading = element.closest(".tl-day") ? day.format(at) : heading;

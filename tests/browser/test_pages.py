@@ -54,6 +54,7 @@ from lineage.model import (
 )
 from lineage.queries import Filter
 from tests.browser.accessibility import violations
+from tests.callbacks import page_at
 
 pytestmark = pytest.mark.browser
 
@@ -394,7 +395,7 @@ def served() -> Iterator[Served]:
     listening = socket.create_server(("127.0.0.1", 0))
     root = f"http://127.0.0.1:{listening.getsockname()[1]}"
     estate = Estate()
-    pages = create(estate, core_url=root, plane_url=root, clock=lambda: NOW)
+    pages = create(estate, core_url=root, plane_url=root, clock=lambda: NOW, serves_seconds=0)
     app = Litestar([status, serve_below("/ui", pages)], openapi_config=None)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -635,32 +636,15 @@ def test_a_store_that_does_not_answer_is_said(served: Served, open_page: Opener)
 # --- what the server does -------------------------------------------------------------------------------------------
 
 
-def test_a_callback_works_over_the_socket(served: Served) -> None:
-    output = "..page.children...shown.data...trouble.children.."
-    asked = {
-        "output": output,
-        "outputs": [
-            {"id": "page", "property": "children"},
-            {"id": "shown", "property": "data"},
-            {"id": "trouble", "property": "children"},
-        ],
-        "inputs": [
-            {"id": "address", "property": "pathname", "value": "/ui/transaction"},
-            {"id": "address", "property": "search", "value": "?id=537681"},
-            {"id": "tick", "property": "n_intervals", "value": None},
-        ],
-        "state": [{"id": "shown", "property": "data", "value": None}],
-        "changedPropIds": ["address.pathname"],
-    }
-    answer = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
-
-    assert answer.status_code == 200
-    shown = answer.json()["response"]["shown"]["data"]
-    assert shown["title"] == "Order 537681"
-
-    asked["state"] = [{"id": "shown", "property": "data", "value": shown}]
-    again = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
-    assert again.json()["response"] == {"trouble": {"children": None}}
+def test_a_page_that_is_shown_is_sent_again_only_when_it_changed(served: Served) -> None:
+    with httpx.Client(base_url=served.root, trust_env=False, verify=False) as client:
+        first = page_at(client, "/ui/transaction", "?id=537681")
+        shown = first["shown"]["data"]
+        assert shown["title"] == "Order 537681"
+        ticked = page_at(client, "/ui/transaction", "?id=537681", shown, by="tick.n_intervals")
+        assert set(ticked) == {"trouble", "read"}
+        other = page_at(client, "/ui/transaction", "?id=537681", shown | {"mark": "of old"}, by="tick.n_intervals")
+        assert other["page"] == first["page"]
 
 
 def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:

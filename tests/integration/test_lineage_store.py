@@ -1,6 +1,7 @@
 """Real spans as OTLP through the real engine, read back through the lineage API over a real socket."""
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -410,6 +411,24 @@ def test_a_measurer_that_stopped_makes_tiles_stale(storage: Storage, measured: o
     tile = service(storage, wall=lambda: NOW + timedelta(minutes=11)).tiles()[0]
     assert tile.state == "stale"
     assert tile.reason.startswith("not measured since 2011-03-31 12:00 UTC; was ")
+
+
+def test_who_asks_what_is_overdue_waits_only_when_nothing_late_enough_is_known(storage: Storage) -> None:
+    wall = [NOW]
+    lineage = service(storage, wall=lambda: wall[0])
+    first, later, last = NOW, NOW + timedelta(seconds=16), NOW + timedelta(seconds=150)
+    assert lineage.overdue().as_of == first
+    wall[0] = later
+    assert lineage.overdue().as_of == first
+    until = time.monotonic() + 20
+    while (found := lineage.overdue().as_of) == first and time.monotonic() < until:
+        time.sleep(0.01)
+    assert found == later
+    wall[0] = last
+    assert lineage.overdue().as_of == last
+    wall[0] = last + timedelta(seconds=20)
+    lineage.judge_open()
+    assert lineage.overdue().as_of == wall[0]
 
 
 def test_midnights_are_written_once_and_again_only_when_facts_change(storage: Storage) -> None:

@@ -31,6 +31,7 @@ from sync_core.outbox import ErpRelay
 from sync_core.returns.messages import RefundFailed, ReturnWithdrawn
 from tallytrace import health, sla_metrics, webserver
 from tallytrace.cli import app as cli
+from tests.callbacks import page_at
 from tests.core import Core, database, opened
 from tests.erp import Erp
 from tests.estate import Estate
@@ -475,33 +476,14 @@ def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int])
         yield client
 
 
-def quoted(words: str) -> str:
+def quoted(words: object) -> str:
     """As the page's JSON has it."""
     return msgspec.json.encode(words).decode()
 
 
-def page_of_promises(plane: httpx.Client) -> str:
-    """What the browser is given for the first page, as the callback answers it."""
-    described = next(
-        one for one in plane.get("/ui/_dash-dependencies").json() if one["output"].startswith("..page.children")
-    )
-    asked = {
-        "output": described["output"],
-        "outputs": [{"id": part.rpartition(".")[0], "property": part.rpartition(".")[2]}
-                    for part in described["output"].strip(".").split("...")],
-        "inputs": [{"id": one["id"], "property": one["property"], "value": value}
-                   for one, value in zip(described["inputs"], ("/ui/", "", 1), strict=True)],
-        "state": [{**one, "value": None} for one in described["state"]],
-        "changedPropIds": ["address.pathname"],
-    }  # fmt: skip
-    answer = plane.post("/ui/_dash-update-component", json=asked)
-    assert answer.status_code == 200, answer.text
-    return str(msgspec.json.encode(answer.json()["response"]["page"]["children"]).decode())
-
-
 def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: httpx.Client) -> None:
     tiles = {one["name"]: one for one in plane.get("/v1/slas").json()}
-    exposed, page = plane.get("/metrics").text, page_of_promises(plane)
+    exposed, page = plane.get("/metrics").text, quoted(page_at(plane, "/ui/")["page"]["children"])
     url = str(plane.base_url)
     told = CliRunner().invoke(cli, ["sla", "--json"], env={"TALLYTRACE_PLANE_URL": url, "TALLYTRACE_CORE_URL": url})
     assert told.exit_code == 0, told.output
