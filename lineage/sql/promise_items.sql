@@ -20,6 +20,7 @@ SELECT
     weight
 FROM promise_items
 WHERE build = {build:UInt64}
+    AND entity_id != ''
     AND (open OR decided_us > {since_us:Int64})
     AND (empty({verdicts:Array(String)})
         OR verdict IN {verdicts:Array(String)}
