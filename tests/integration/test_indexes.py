@@ -211,7 +211,7 @@ KEPT: Final = ("order_latency", "order_exception_rate", "return_cycle")
 """Promises about the transactions stored that are decided: what is open is read at each measurement."""
 
 
-MEASURED: Final = ("promise_items", "promise_days", "sli_samples")
+MEASURED: Final = ("milestones", "promise_items", "promise_days", "sli_samples")
 SMALL: Final = {"arrivals", "promise_builds", "promise_changes", "promise_milestones"}
 """Tables that hold a row for each kind of fact, or what one generation judges: they are read whole."""
 
