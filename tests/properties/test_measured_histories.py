@@ -297,7 +297,8 @@ def repeated(one: dict[str, Any], hours: dict[str, list[tuple[dt.datetime, str, 
         said = {name: sent.get(one["announced"].get(name, "").partition(".")[2], 0) for name in above}
         bad = any(more > said[name] for name, more in above.items())
         excused = not bad and any(more > 0 for more in above.values())
-        verdict = "pending" if until > NOW else "bad" if bad else "excused" if excused else "good"
+        pending = until > NOW or (bad and until == NOW)
+        verdict = "pending" if pending else "bad" if bad else "excused" if excused else "good"
         count(told, verdict, until - (not bad) * TICK, rows[0][1])
     return told
 
