@@ -1,5 +1,6 @@
 """The pages as a WSGI application, and its place inside the API."""
 
+import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ import dash
 import flask
 import httpx
 from a2wsgi import WSGIMiddleware
-from dash import ClientsideFunction, Input, Output, State, no_update
+from dash import ClientsideFunction, Input, Output, State, ctx, no_update
+from dash.development.base_component import Component
 from dash.exceptions import DependencyException
 from litestar import asgi
 from litestar.exceptions import NotFoundException
@@ -40,10 +42,14 @@ from dashboards.pages import (
 from dashboards.reader import Clock, Reader
 from dashboards.remote import RefusedError, Remote, UnansweredError
 from lineage.queries import Filter
+from lineage.shared import Shared
 
 LOG = logging.getLogger(__name__)
 
 THREADS: Final = 16
+SERVES_SECONDS: Final = 5.0
+"""So long what was read for one viewer is shown to whoever asks the same, and as long again while it is read anew."""
+MOST_SHARED: Final = 64
 
 INDEX: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -61,7 +67,18 @@ class Sources(Struct, frozen=True):
     clock: Clock
 
 
-def create(reader: Reader, *, core_url: str, plane_url: str, clock: Clock) -> dash.Dash:
+class Drawn(Struct, frozen=True):
+    """A page as it is sent, made once for all who are shown it."""
+
+    body: object
+    mark: str  # changes when the page does, so that a page that did not is not drawn again
+    title: str
+    read: Component
+
+
+def create(
+    reader: Reader, *, core_url: str, plane_url: str, clock: Clock, serves_seconds: float = SERVES_SECONDS
+) -> dash.Dash:
     """The pages, ready to be served below ``/ui``: pass ``.server`` (WSGI) to ``serve_below``."""
     client = httpx.Client(trust_env=False)  # both are ours, not behind a proxy of the environment
     sources = Sources(
@@ -82,9 +99,12 @@ def create(reader: Reader, *, core_url: str, plane_url: str, clock: Clock) -> da
     )
     app.index_string = INDEX.replace("SCHEME", app.get_asset_url("scheme.js"))
     app.layout = frame.frame
-    _show_pages(app, sources)
-    _show_core(app, client, core_url)
-    _take_acts(app, Actor(sources.core, sources.plane, lambda: datetime.now(UTC)))
+    # Nobody has rights of their own, and the browser puts times and numbers in the words of its reader: what is shown
+    # depends on the address alone.
+    pages = Shared[str, Drawn](serves_seconds, 2 * serves_seconds, MOST_SHARED)
+    _show_pages(app, sources, pages)
+    _show_core(app, client, core_url, serves_seconds)
+    _take_acts(app, Actor(sources.core, sources.plane, _wall), pages)
     _act_in_browser(app)
     _guard(app)
     _warm_up(app)
@@ -143,7 +163,7 @@ def _desk(sources: Sources, desk: addresses.Desk) -> Page:
         return frame.unanswered(silent.whose)
 
 
-def _show_pages(app: dash.Dash, sources: Sources) -> None:
+def _show_pages(app: dash.Dash, sources: Sources, pages: Shared[str, Drawn]) -> None:
     def unreadable(error: Exception) -> None:
         LOG.error("a page could not be made", exc_info=error)
         dash.set_props("trouble", {"children": frame.trouble()})
@@ -152,36 +172,42 @@ def _show_pages(app: dash.Dash, sources: Sources) -> None:
         Output("page", "children"),
         Output("shown", "data"),
         Output("trouble", "children"),
+        Output("read", "children"),
         Input("address", "pathname"),
         Input("address", "search"),
         Input("tick", "n_intervals"),
         State("shown", "data"),
         on_error=unreadable,
     )
-    def show(path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None) -> tuple[Any, Any, Any]:
-        same = shown is not None and shown["at"] == path + (query or "")
+    def show(
+        path: str, query: str | None, _tick: int | None, shown: dict[str, str] | None
+    ) -> tuple[Any, Any, Any, Any]:
+        at = path + (query or "")
+        same = shown is not None and shown["at"] == at and list(ctx.triggered_prop_ids) == ["tick.n_intervals"]
         if same and addresses.is_still(addresses.parse(path, query or "")):
-            return no_update, no_update, None
-        page = page_at(sources, path, query or "")
-        mark = _mark(page)
-        if shown and same and shown["mark"] == mark:
-            return no_update, no_update, None
-        return page.body, {"mark": mark, "at": path + (query or ""), "title": page.title}, None
+            return no_update, no_update, None, no_update
+        drawn = pages.get(at, lambda: _draw(sources, path, query or ""))
+        if shown and same and shown["mark"] == drawn.mark:
+            return no_update, no_update, None, drawn.read
+        return drawn.body, {"mark": drawn.mark, "at": at, "title": drawn.title}, None, drawn.read
 
 
-def _mark(page: Page) -> str:
-    """Changes when the page does, so that a page that did not is not drawn again."""
-    drawn = PlotlyJSONEncoder(sort_keys=True).encode(page.body)
-    return blake2b(drawn.encode(), digest_size=12).hexdigest()
+def _draw(sources: Sources, path: str, query: str) -> Drawn:
+    read = frame.read(_wall())
+    page = page_at(sources, path, query)
+    sent = PlotlyJSONEncoder().encode(page.body)
+    return Drawn(json.loads(sent), blake2b(sent.encode(), digest_size=12).hexdigest(), page.title, read)
 
 
-def _show_core(app: dash.Dash, client: httpx.Client, core_url: str) -> None:
+def _show_core(app: dash.Dash, client: httpx.Client, core_url: str, serves_seconds: float) -> None:
+    answers = Shared[str, core_status.CoreStatus | None](serves_seconds, 2 * serves_seconds, 1)
+
     @app.callback(Output("core", "children"), Input("tick", "n_intervals"))
     def show(_tick: int | None) -> Any:
-        return frame.core(core_status.read(client, core_url))
+        return frame.core(answers.get("core", lambda: core_status.read(client, core_url)))
 
 
-def _take_acts(app: dash.Dash, actor: Actor) -> None:
+def _take_acts(app: dash.Dash, actor: Actor, pages: Shared[str, Drawn]) -> None:
     """The form that asks who and why, and what comes of it."""
 
     @app.callback(
@@ -216,9 +242,12 @@ def _take_acts(app: dash.Dash, actor: Actor) -> None:
         if not (said.by.strip() and said.reason.strip()):
             return no_update, no_update, "Say who you are and why; both are kept on record."
         try:
-            return clicks, frame.told(actor.do(acts.read(asked), said)), ""
+            done = actor.do(acts.read(asked), said)
         except (RefusedError, UnansweredError) as error:
             return no_update, no_update, f"{wording.sentence(str(error))}."
+        finally:
+            pages.forget()
+        return clicks, frame.told(done), ""
 
 
 def _act_in_browser(app: dash.Dash) -> None:
@@ -255,6 +284,10 @@ def _guard(app: dash.Dash) -> None:
     for missing in (DependencyException, FileNotFoundError):
         app.server.register_error_handler(missing, lambda _error: ("There is no such file.", 404))
     app.server.after_request(headers)
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
 
 
 def _warm_up(app: dash.Dash) -> None:

@@ -5,13 +5,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from dashboards.wording import duration
-from lineage.model import Expected, Hop, Journey
+from dashboards.wording import duration, plain, sentence
+from lineage.model import Expected, HeldTo, Hop, Journey
 
 LONGEST: Final = 200
 """Rows shown; of a longer journey the middle is left out, and the page says so."""
-
-HAPPENED: Final = frozenset({"ok", "replayed", "compensated"})
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -22,11 +20,11 @@ class Gap(Struct, frozen=True, kw_only=True):
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """How a step stands to the deadline that an earlier step set for it."""
+    """How a step stands to the deadline that it had, and whose deadline that is."""
 
     at: datetime
     late: bool
-    label: str  # "in time, 3 h before its deadline"
+    label: str  # "3 h before the deadline of “Refund to ledger”"
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -84,11 +82,10 @@ def rows(journey: Journey) -> tuple[Row, ...]:
 
 def _marks(journey: Journey) -> list[Mark]:
     hops = journey.hops
-    asked_by = {answer: asking for asking, answer in _answers(hops).items() if hops[asking].due_at}
+    held_to = {one.span_id: one for one in sorted(journey.held_to, key=_spare, reverse=True)}  # the least spare stays
     past: list[Mark] = []
-    for number, hop in enumerate(hops):
-        asking = asked_by.get(number)
-        due = _due(hops[asking].due_at, hop) if asking is not None else None
+    for hop in hops:
+        due = _due(held_to[hop.span_id]) if hop.span_id in held_to else None
         if due and due.late:
             past.append(Deadline(at=due.at, label=f"deadline for: {hop.title}"))
         past.append(Step(at=hop.at, hop=hop, due=due))
@@ -99,25 +96,15 @@ def _marks(journey: Journey) -> list[Mark]:
     return [*past, *([Now(at=journey.as_of)] if journey.expected else []), *awaited]
 
 
-def _answers(hops: tuple[Hop, ...]) -> dict[int, int]:
-    """Each hop's number to that of the next step of the same object that succeeded."""
-    answers: dict[int, int] = {}
-    succeeded: dict[tuple[str, str], int] = {}
-    for number in range(len(hops) - 1, -1, -1):
-        thing = (hops[number].entity, hops[number].entity_id)
-        if thing in succeeded:
-            answers[number] = succeeded[thing]
-        if hops[number].outcome in HAPPENED:
-            succeeded[thing] = number
-    return answers
+def _spare(one: HeldTo) -> float:
+    return (one.due_at - one.at).total_seconds()
 
 
-def _due(deadline: datetime | None, hop: Hop) -> Due | None:
-    if not deadline:
-        return None
-    spare = (deadline - hop.at).total_seconds()
-    side = "before" if spare >= 0 else "after"
-    return Due(at=deadline, late=spare < 0, label=f"{duration(spare)} {side} its deadline")
+def _due(one: HeldTo) -> Due:
+    spare = _spare(one)
+    whose = f"of “{sentence(plain(one.promise))}”" if one.promise else f"set with “{one.set_by}”" if one.set_by else ""
+    said = f"{duration(spare)} {'before' if spare >= 0 else 'after'} the deadline {whose or 'of its flow'}"
+    return Due(at=one.due_at, late=spare < 0, label=said)
 
 
 def _wait(step: Expected, now: datetime) -> float:

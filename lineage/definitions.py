@@ -26,7 +26,7 @@ MILESTONES: Final = {
     "stock": "occurred applied published",
     "transfer": "requested shipped received closed",
     "count": "taken compared drifted corrected",
-    "message": "accepted redelivered replayed failed recovered dead_lettered",
+    "message": "accepted redelivered replayed replay_announced failed recovered dead_lettered",
     "exception": "opened assigned resolved reopened",
     "period": "ended reconciled closed reopened",
     "channel": "registered live",

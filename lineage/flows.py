@@ -87,6 +87,10 @@ class Step(Struct, frozen=True, kw_only=True):
     def expects(self) -> bool:
         return bool(self.after)
 
+    def expected_after(self, started_id: str) -> bool:
+        """Whether no other step looks after that object more specifically."""
+        return not started_id.startswith(self.leaves_to_others)
+
     def object_id(self, started_id: str) -> str:
         return self.id.replace("{id}", started_id)
 

@@ -48,6 +48,7 @@ def of_sla(sla: Sla, window: Window) -> Params:
             "start": start,
             "names": _milestones(sla.allowed_shares),
             "shares": list(sla.allowed_shares.values()),
+            "announced": _milestones(sla.announced.get(one, "") for one in sla.allowed_shares),
             "floor": sla.floor,
         }
     if sla.kind == "backlog":

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from lineage.deadlines import Calendar
-from lineage.expectation import expected
+from lineage.expectation import expected, held_to
 from lineage.findings import findings
 from lineage.hops import fold
 from lineage.journal import entries
@@ -58,6 +58,7 @@ def tell(material: Material, standings: Standings, calendar: Calendar, now: date
         linked=sums(material.linked_sums),
         corrections=corrections(own),
         findings=findings(hops, reached, awaited, standings.flows, now),
+        held_to=held_to(reached, standings.flows, calendar),
     )
 
 

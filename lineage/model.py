@@ -252,6 +252,16 @@ class Expected(Struct, frozen=True, kw_only=True):
     amount: Money | None
 
 
+class HeldTo(Struct, frozen=True, kw_only=True):
+    """The deadline by which a step that happened had to happen, and whose deadline that is: the flow's without both."""
+
+    span_id: str  # of the hop that brought it
+    at: datetime
+    due_at: datetime
+    promise: str  # name of the promise that gives it; "" for none
+    set_by: str  # title of the hop before that carries it; "" for none
+
+
 FindingKind = Literal["failed", "stuck", "overdue", "out_of_order", "missing"]
 
 
@@ -408,6 +418,7 @@ class Journey(Struct, frozen=True, kw_only=True, tag_field="answer", tag="journe
     linked: tuple[LinkedSum, ...] = ()
     findings: tuple[Finding, ...] = ()  # what is wrong, the first cause first
     corrections: tuple[Correction, ...] = ()  # what was told and taken back; its hops stand, and count for nothing
+    held_to: tuple[HeldTo, ...] = ()  # by when it came
 
 
 class LinkedPage(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 An item changes when something is heard of its transaction, when what was foretold comes true, or when its deadline
 passes. Those transactions are judged again by the queries that judge all; how the result differs from what stands is
 added to the items and to the sums of each day. What was broken off is noticed by what it left: days are added up anew.
+
+An item is told of no longer than the milestone that it began with is stored. What it did on which day stays counted.
 """
 
 import hashlib
@@ -17,7 +19,7 @@ from lineage.deadlines import local_day
 from lineage.heard import holds, ranges
 from lineage.item_params import Window
 from lineage.queries import Judged, Queries
-from lineage.rolling import DayRow
+from lineage.rolling import DAY_US, DayRow
 from lineage.rows import BlocksRow, BuildRow, micros
 from lineage.slas import Sla
 
@@ -54,6 +56,8 @@ class PromiseItems:
         self._queries = queries
         self._slas = {definition(sla): sla for sla in slas if kept(sla)}
         self._builds: dict[str, BuildRow] = {}
+        self._sought_on = 0
+        self._to_seek: list[tuple[str, str]] = []
 
     def update(self, reached: Iterable[Sla], now: datetime, oldest: datetime) -> None:
         """Judges again what may have changed by ``now``; of a promise not kept before, everything."""
@@ -69,6 +73,8 @@ class PromiseItems:
         window = Window(now, now, oldest)
         if broken:
             self._mend(recorded)
+        if not broken:
+            self._forget(recorded, window, blocks)
         if standing:
             self._judge_heard(window, blocks)
         if missing := [name for name in wanted if name not in standing]:
@@ -120,6 +126,26 @@ class PromiseItems:
         for name in names:
             self._queries.add_up_promise_days(self._slas[name], self._builds[name].build)
         self._record(names, dict.fromkeys(names, NEVER), window, blocks, written=True)
+
+    def _forget(self, recorded: Mapping[str, BuildRow], window: Window, blocks: BlocksRow) -> None:
+        """Once a day, a slice at each update. Midnights that are measured stay as they were."""
+        day = blocks.began // DAY_US
+        if day != self._sought_on:
+            self._sought_on = day
+            slices = self._queries.milestones_stored() // SLICE + 1 if self._queries.milestones_expire() else 0
+            self._to_seek = list(ranges(min(slices, _SLICES)))
+        if not self._to_seek:
+            return
+        of = Judged(0, blocks.began - 1, *self._to_seek.pop())
+        days: list[tuple[object, ...]] = []
+        for name, one in recorded.items():
+            if one.build and (sla := self._slas.get(name)):
+                self._queries.forget_promise_items(sla, one.build, of, window)
+                changes = self._queries.promise_day_changes(sla, one.build, of.generation)
+                days += [_stored(one.build, row) for row in changes]
+        self._queries.take_promise_changes(of.generation)
+        self._queries.write_promise_days(days)
+        self._drop(of.generation, 1)
 
     def _judge(self, names: Sequence[str], of: Judged, window: Window) -> dict[str, int]:
         """Judges transactions; returns on which day the first change of a promise's items lies."""

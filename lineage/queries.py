@@ -251,6 +251,17 @@ class Queries:
         sql = text("promise_changes").replace("/*items*/", items)
         self._storage.execute(sql, of_sla(sla, window) | of.params() | {"build": build})
 
+    def forget_promise_items(self, sla: Sla, build: int, of: "Judged", window: Window) -> None:
+        """Changes the items whose first milestone has expired."""
+        start_entity, _, start = sla.start.partition(".")
+        params = of.params() | {
+            "build": build,
+            "now_us": micros(window.now),
+            "start_entity": start_entity,
+            "start": start,
+        }
+        self._storage.execute(text("promise_forgotten"), params)
+
     def promise_day_changes(self, sla: Sla, build: int, generation: int) -> list[DayRow]:
         params = {"build": build, "generation": generation, "zone": sla.calendar.zone}
         sql = text("promise_day_changes").replace("/*changed*/", text("promise_of_generation"))
@@ -308,6 +319,9 @@ class Queries:
 
     def milestones_stored(self) -> int:
         return self._rows("milestones_stored", int, {})[0]
+
+    def milestones_expire(self) -> bool:
+        return bool(self._rows("milestones_expire", int, {})[0])
 
     def mark_heard(self, generation: int, prior: GenerationRow, now: datetime) -> int:
         """Of how many transactions something was heard since; they are marked."""

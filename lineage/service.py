@@ -1,11 +1,10 @@
 """The lineage service: what the API, the pages and the alert rules ask."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from itertools import chain
-from threading import Lock
 from typing import Final
 
 from lineage import openslo
@@ -50,6 +49,7 @@ from lineage.promise_items import SERVES, definition, kept
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
 from lineage.rows import BuildRow, ItemRow, KeyRow, OwnerRow, SpanRow, micros, moment
 from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
+from lineage.shared import Shared
 from lineage.slas import Sla
 from lineage.standing import Standings
 from lineage.troubles import Wanted, blast, feed_stage, of_transaction
@@ -63,12 +63,16 @@ MOST_OVERDUE: Final = 500
 MOST_SUSPECTS: Final = 500
 SUSPECTS_AT_ONCE: Final = 100  # judged
 BESIDE: Final = 4  # queries of journeys that run while others of the same journey do
-JUDGED_AT_ONCE: Final = 500_000  # milestones, of which items are judged when they are asked for
-OVERDUE_SERVES: Final = timedelta(seconds=15)  # of wall time
+JUDGED_AT_ONCE: Final = 500_000  # milestones
+OVERDUE_SERVES_SECONDS: Final = 15.0  # of wall time
+OVERDUE_LATEST_SECONDS: Final = 120.0  # of wall time; `judge_open` is called more often than that
 
 
 class Lineage:
-    """Safe to share between threads. ``wall`` is the wall clock; ``mode`` says what the business present is."""
+    """Safe to share between threads. ``wall`` is the wall clock; ``mode`` says what the business present is.
+
+    ``judged_at_once`` says of how many milestones items are still judged when they are asked for, and not read as kept.
+    """
 
     def __init__(
         self,
@@ -79,15 +83,18 @@ class Lineage:
         *,
         mode: Mode = "wall",
         calendar: Calendar | None = None,
+        judged_at_once: int = JUDGED_AT_ONCE,
     ) -> None:
         self._queries = queries
         self._standings = Standings(flows)
         self._slas = {sla.name: sla for sla in slas}
         self._calendar = calendar or Calendar()
+        self._judged_at_once = judged_at_once
         self._wall = wall
         self._open = OpenItems(queries, flows, self._calendar)
-        self._overdue: tuple[datetime, Overdue] | None = None
-        self._overdue_lock = Lock()
+        self._overdue = Shared[str, Overdue](
+            OVERDUE_SERVES_SECONDS, OVERDUE_LATEST_SECONDS, 1, lambda: wall().timestamp()
+        )
         self._beside = ThreadPoolExecutor(BESIDE, thread_name_prefix="lineage")
         self.now = BusinessClock(wall, mode, self._newest)
 
@@ -229,19 +236,16 @@ class Lineage:
 
     def tiles(self, view: View = WHOLE, /) -> tuple[SlaTile, ...]:
         """Worst state first; of a place only the promises that are measured of it."""
-        found = self._tiles_then(view, view.until) if view.until else self._tiles_now(view)
+        slas = self._slas.values()
+        found = self._tiles_then(slas, view, view.until) if view.until else self._tiles_now(slas, view, self.current())
         return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
 
-    def _tiles_now(self, view: View) -> list[SlaTile]:
-        now, wall = self.now(), self._wall()
+    def _tiles_now(self, slas: Collection[Sla], view: View, measured: Iterable[Sample]) -> list[SlaTile]:
         newest: dict[str, list[Sample]] = {}
-        for row in self._queries.samples_now(self._slas, now - MEASURED_WITHIN):
-            newest.setdefault(row.sla, []).append(measurements.read(row))
-        history = self._histories(self._slas, now, view)
-        found = (
-            self._tile(sla, view, newest.get(sla.name, []), history.get(sla.name, []), wall)
-            for sla in self._slas.values()
-        )
+        for sample in measured:
+            newest.setdefault(sample.sla, []).append(sample)
+        wall, history = self._wall(), self._histories([sla.name for sla in slas], self.now(), view)
+        found = (self._tile(sla, view, newest.get(sla.name, []), history.get(sla.name, []), wall) for sla in slas)
         return [tile for tile in found if tile]
 
     def _histories(self, slas: Collection[str], until: datetime, view: View) -> dict[str, list[Sample]]:
@@ -261,14 +265,14 @@ class Lineage:
         unmeasured = at.measured_at if wall - at.measured_at > SILENT_AFTER else None
         return measurements.tile(sla, at, earlier, unmeasured, parts)
 
-    def _tiles_then(self, view: View, until: date) -> list[SlaTile]:
+    def _tiles_then(self, slas: Collection[Sla], view: View, until: date) -> list[SlaTile]:
         by_end: dict[datetime, list[Sla]] = {}
-        for sla in self._slas.values():
+        for sla in slas:
             by_end.setdefault(midnight(until + timedelta(days=1), sla.calendar.zone), []).append(sla)
         found = []
-        for end, slas in by_end.items():
-            history = self._histories([sla.name for sla in slas], end, view)
-            for sla in slas:
+        for end, ending in by_end.items():
+            history = self._histories([sla.name for sla in ending], end, view)
+            for sla in ending:
                 then = history.get(sla.name, [])
                 measured = bool(then) and then[-1].as_of == end
                 if measured or measurements.is_all(view):
@@ -284,9 +288,11 @@ class Lineage:
         sla = self._slas.get(name)
         if sla is None:
             return None
-        tile = next((tile for tile in self.tiles(view) if tile.name == name), None)
-        segments = measurements.segments(self._samples_of(sla, view.until))
-        return SlaDetail(tile=tile or measurements.tile(sla, None, (), None), segments=segments, rule=sla.rule())
+        samples = self._samples_of(sla, view.until)
+        found = (
+            self._tiles_then([sla], view, view.until) if view.until else self._tiles_now([sla], view, samples)
+        ) or [measurements.tile(sla, None, (), None)]
+        return SlaDetail(tile=found[0], segments=measurements.segments(samples), rule=sla.rule())
 
     def _samples_of(self, sla: Sla, until: date | None) -> Sequence[Sample]:
         if until is None:
@@ -331,7 +337,7 @@ class Lineage:
 
     def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
         """Judged now while that is quick, then as they were kept at the last measurement, if it was of late."""
-        many = kept(sla) and self._queries.milestones_stored() > JUDGED_AT_ONCE
+        many = kept(sla) and self._queries.milestones_stored() > self._judged_at_once
         build = self._kept(sla, window.now) if many else None
         if build is None:
             return self._queries.items(sla, window, wanted)
@@ -353,22 +359,17 @@ class Lineage:
     def overdue(self) -> Overdue:
         """Every step of every flow and every cell that is past its deadline and open, oldest first.
 
-        Its answer serves everybody for fifteen seconds.
+        Its answer serves everybody for fifteen seconds; an older one does while another is found, for two minutes.
         """
-        wall = self._wall()
-        with self._overdue_lock:
-            if self._overdue is None or not timedelta(0) <= wall - self._overdue[0] < OVERDUE_SERVES:
-                self._overdue = (wall, self._find_overdue())
-            return self._overdue[1]
+        return self._overdue.get("overdue", self._find_overdue)
 
     def judge_open(self) -> None:
-        """Keeps what is open up to date, so that a list asked for seldom need not judge much."""
-        self._open.generation(self.now())
+        """Keeps what is open up to date, so that nobody who asks need wait until much is judged."""
+        self._overdue.renew("overdue", self._find_overdue)
 
     def forget(self) -> None:
         """The next answer about what is overdue is found anew."""
-        with self._overdue_lock:
-            self._overdue = None
+        self._overdue.forget()
 
     def _find_overdue(self) -> Overdue:
         window = self._window(timedelta(0))

@@ -44,6 +44,7 @@ _ONLY: Final[dict[str, tuple[Kind, ...]]] = {
     "allowed_share": ("backlog",),
     "allowed_age": ("backlog",),
     "allowed_shares": ("volume",),
+    "announced": ("volume",),
     "of": ("derived",),
 }
 
@@ -89,6 +90,7 @@ class Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allowed_share: float = 0.0
     allowed_age: str = ""
     allowed_shares: dict[str, float] = {}
+    announced: dict[str, str] = {}
     floor: int = 0
     of: tuple[str, ...] = ()
     segments: tuple[tuple[Dimension, ...], ...] = ()
@@ -140,7 +142,7 @@ def check(name: str, told: Declared, file: str) -> None:
 def _check_milestones(name: str, told: Declared, file: str) -> None:
     keyed = [("start", told.start)] if told.start else []
     lists = {"ends": told.ends, "or_ends": told.or_ends, "excused": told.excused, "spoiled_by": told.spoiled_by,
-             "allowed_shares": tuple(told.allowed_shares)}  # fmt: skip
+             "allowed_shares": tuple(told.allowed_shares), "announced": tuple(told.announced.values())}  # fmt: skip
     keyed += [(f"{key}[{index}]", one) for key, names in lists.items() for index, one in enumerate(names)]
     keyed += [(f"paused[{index}]", one) for index, pair in enumerate(told.paused) for one in pair]
     for key, milestone in keyed:
@@ -151,9 +153,14 @@ def _check_milestones(name: str, told: Declared, file: str) -> None:
         raise DefinitionError(f"{file}: {name}.ends: must be milestones of one entity")
     own = told.start.partition(".")[0]
     pauses = [one for pair in told.paused for one in pair]
-    for key, names in {"excused": told.excused, "paused": pauses, "allowed_shares": list(told.allowed_shares)}.items():
+    of_the_start = {"excused": told.excused, "paused": pauses, "allowed_shares": list(told.allowed_shares),
+                    "announced": list(told.announced.values())}  # fmt: skip
+    for key, names in of_the_start.items():
         if any(one.partition(".")[0] != own for one in names):
             raise DefinitionError(f"{file}: {name}.{key}: must be milestones of the entity of {told.start!r}")
+    for share in told.announced:
+        if share not in told.allowed_shares:
+            raise DefinitionError(f"{file}: {name}.announced: {share!r} is none of allowed_shares")
     if told.end_id.count("{id}") != 1:
         raise DefinitionError(f"{file}: {name}.end_id: {told.end_id!r} must hold {{id}} once")
 

@@ -67,6 +67,7 @@ class Sla(Struct, frozen=True, kw_only=True):
     allowed_share: float
     allowed_age: Deadline
     allowed_shares: dict[str, float]
+    announced: dict[str, str]  # how many of each were announced
     floor: int
     of: tuple[str, ...]
     segments: tuple[tuple[Dimension, ...], ...]
@@ -120,7 +121,7 @@ class Sla(Struct, frozen=True, kw_only=True):
                 return f"A change of stock is taken by the channel {within}."
             case "reconciliation":
                 level = f"level {self.level}" if self.level else "each level"
-                return f"Each cell of {level} is reconciled to the last minor unit {within}."
+                return f"Each cell of {level} is reconciled to the last minor unit {within}, and stays so."
             case "backlog":
                 share = f"{self.allowed_share:.2%} of the items of {self.window_days} days"
                 return (
@@ -129,7 +130,9 @@ class Sla(Struct, frozen=True, kw_only=True):
                 )
             case "volume":
                 shares = " and ".join(f"{name} {share:.2%}" for name, share in self.allowed_shares.items())
-                return f"In each hour no more than {shares} of {self.start}, or {self.floor} where that is more."
+                excused = "".join(f" {one} does not count." for one in self.announced.values())
+                most = f"{shares} of {self.start}, or {self.floor} where that is more"
+                return f"In each hour no more than {most}.{excused}"
             case "derived":
                 return f"The worst state of {', '.join(self.of)}; counts of {self.of[0]}."
 
@@ -221,6 +224,7 @@ def _sla(name: str, raw: dict[str, Any], file: str) -> Sla:
         allowed_share=told.allowed_share,
         allowed_age=deadline_at(told.allowed_age, file, f"{name}.allowed_age"),
         allowed_shares=told.allowed_shares,
+        announced=told.announced,
         floor=told.floor,
         of=told.of,
         segments=told.segments,

@@ -44,7 +44,7 @@ def facts_of(sla: Sla) -> set[str]:
         case "reconciliation":
             return {"recon_items", "journal_lines"}
         case "volume":
-            return {sla.start, *sla.allowed_shares}
+            return {sla.start, *sla.allowed_shares, *sla.announced.values()}
         case _:
             return {*milestones_of(sla), "corrections"}
 

@@ -33,10 +33,21 @@ class Deliveries:
             return len(rows)
 
 
+def announced(source: str, count: int, by: str, reason: str, why: Cause, now: dt.datetime) -> Told:
+    """So many events of a source are played again within the hour, and somebody said so: who, and for what reason."""
+    begin = now.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    hop = Hop(
+        "publication.announce_replay", "source", correlation_id(SOURCE, why.event_id), SOURCE, "message",
+        _number(source, begin), "replay_announced", occurred_at=begin,
+        attributes={"provider": source, "quantity": count, "reason": f"{by}: {reason}"},
+    )  # fmt: skip
+    return Told(hop, why, now)
+
+
 def _told(row: Row, now: dt.datetime) -> Told:
     source, hour, accepted, redelivered, replayed, telling = row
     begin: dt.datetime = hour.astimezone(dt.UTC)
-    number = f"{source}/{begin:%Y-%m-%dT%H}"
+    number = _number(source, begin)
     again = {"redelivered": redelivered, "replayed": replayed}
     events = [
         (EVENT_MILESTONE, {"entity": "message", "entity_id": number, "milestone": name, "quantity": count})
@@ -48,3 +59,7 @@ def _told(row: Row, now: dt.datetime) -> Told:
         occurred_at=begin, attributes={"provider": source, "quantity": accepted}, events=events,
     )  # fmt: skip
     return Told(hop, Cause(SOURCE, number, begin.date(), "live"), now, attempt=telling)
+
+
+def _number(source: str, begin: dt.datetime) -> str:
+    return f"{source}/{begin:%Y-%m-%dT%H}"

@@ -317,18 +317,6 @@
     }
   });
 
-  // Back before the page that was picked is drawn: the choice is that of the address again.
-  window.addEventListener("popstate", function () {
-    document.querySelectorAll(".picker").forEach(function (picker) {
-      var own = Array.from(picker.options).find(function (option) {
-        return new URL(option.value, location.href).href === location.href;
-      });
-      if (own) {
-        picker.value = own.value;
-      }
-    });
-  });
-
   // --- times in the viewer's zone, numbers in the viewer's locale --------------------------------------------------
 
   // Pages are sent in UTC; what a person reads is their own clock, with UTC in the title.
@@ -344,7 +332,7 @@
   // The heading of a day stands over times that are of that day in UTC; those of another day here say so.
   function localise() {
     var heading = "";
-    document.querySelectorAll("#page time[datetime]").forEach(function (element) {
+    document.querySelectorAll("#page time[datetime], #read time").forEach(function (element) {
       var at = new Date(element.getAttribute("datetime"));
       var told = element.textContent;
       heading = element.closest(".tl-day") ? day.format(at) : heading;

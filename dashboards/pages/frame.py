@@ -1,5 +1,7 @@
 """What surrounds every page: the name, the search box, the lag of the core, light or dark."""
 
+from datetime import datetime
+
 import dash_mantine_components as dmc  # type: ignore[import-untyped]
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -40,7 +42,13 @@ def frame() -> Component:
             _form(),
             html.Main(_waiting(), id="page", tabIndex="-1"),
             html.Footer(
-                "Times are your computer's, with UTC under the pointer. Amounts are exact; currencies are never added."
+                [
+                    html.P(id="read"),
+                    html.P(
+                        "Times are your computer's, with UTC under the pointer. Amounts are exact; currencies are "
+                        "never added."
+                    ),
+                ]
             ),
         ],
         defaultColorScheme="auto",
@@ -122,6 +130,12 @@ def trouble() -> Component:
     """Says no time: the clock may be in the store that does not answer."""
     said = "The data cannot be read at the moment. What you see may be old; the page tries again every 15 seconds."
     return html.P([icon("warning"), said])
+
+
+def read(at: datetime) -> Component:
+    """When what is shown was read: of a page that several viewers share, before they asked."""
+    when = html.Time(f"{at:%H:%M:%S}", dateTime=at.isoformat(), title=wording.exact(at))
+    return html.Span(["Read at ", when, "."])
 
 
 def told(words: str) -> Component:

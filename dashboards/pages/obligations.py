@@ -69,7 +69,7 @@ def overdue(found: Overdue, now: datetime, *, listed: int, owner: str = "") -> C
             "is listed from its deadline until it is reached or excused, with the amount of what it is a step of.",
             watermark=moment(found.as_of, now),
         ),
-        note="Oldest deadline first",
+        note=["Oldest deadline first, as of ", moment(found.as_of, now)],
     )
 
 

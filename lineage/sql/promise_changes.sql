@@ -30,7 +30,7 @@ FROM
         finish_after_us, closed_after_us, channel, location, provider, kind, owner, amount_minor, currency, weight,
         -copies
     FROM promise_items
-    WHERE build = {build:UInt64} AND correlation_id IN (
+    WHERE build = {build:UInt64} AND entity_id != '' AND correlation_id IN (
         SELECT correlation_id FROM promise_milestones WHERE generation = {marks:UInt64} AND entity = ''
             AND correlation_id >= toFixedString(unhex({first_id:String}), 16)
             AND correlation_id <= toFixedString(unhex({last_id:String}), 16))

@@ -44,7 +44,8 @@ FROM
         weight
     HAVING sum(copies) > 0
 )
-WHERE (empty({verdicts:Array(String)})
+WHERE entity_id != ''
+    AND (empty({verdicts:Array(String)})
         OR verdict IN {verdicts:Array(String)}
         OR (open AND verdict = 'bad' AND has({verdicts:Array(String)}, 'overdue')))
     AND ({channel:String} = '' OR channel = {channel:String})

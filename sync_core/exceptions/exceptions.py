@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from sync_core import inbox, message_milestones
+from sync_core import deliveries, inbox, message_milestones
 from sync_core.ledger.compensation import COMPENSABLE
 from sync_core.messages import Cause, Name, PostingCompensated, message
 from sync_core.model import Hop
@@ -29,6 +29,8 @@ REFUSED: Final = (*POSTINGS, "sales_order_rejected", "sales_order_dead",
 DIFFERS: Final = ("posting_differs", "erp_unbalanced", "erp_wrong_period")
 """What the ERP took and has otherwise: it is read back again."""
 PUBLICATIONS: Final = ("channel_down", "publication_refused")
+OFFERED_AGAIN: Final = (*REFUSED, *DIFFERS, *PUBLICATIONS)
+"""What a replay offers to another system again; of all else the event that caused it is played again."""
 
 MOST: Final = 500
 """Exceptions that one request may change, at most."""
@@ -121,6 +123,7 @@ def act(session: Session, action: Action, wanted: Act, now: dt.datetime) -> Acte
     known = {row[0]: Locked(*row) for row in session.rows("lock_exceptions", ids=ids)}
     outcomes: list[Outcome] = []
     told: list[Told] = []
+    replayed: dict[str, list[Told]] = {}
     worth: Counter[str] = Counter()
     for exception_id in ids:
         about = known.get(exception_id)
@@ -134,12 +137,18 @@ def act(session: Session, action: Action, wanted: Act, now: dt.datetime) -> Acte
             outcomes.append(Outcome(exception_id, "nothing to compensate"))
         else:
             told.append(_done(session, action, wanted, about, now))
+            if action == "replay" and about.kind not in OFFERED_AGAIN:
+                replayed.setdefault(about.cause_source, []).append(told[-1])
             outcomes.append(Outcome(exception_id, "done"))
             worth[about.currency] += about.amount_minor
+    for source, of in sorted(replayed.items()):
+        session.run("count_replayed", source=source, count=len(of), now=now)
+        told.append(deliveries.announced(source, len(of), wanted.by, wanted.reason, of[0].cause, now))
     save_spans(session, encode(told), now)
     if wanted.dry_run:
         session.connection.rollback()
-    return Acted(wanted.dry_run, len(told), left, {code: minor for code, minor in worth.items() if minor}, outcomes)
+    done = sum(one.outcome == "done" for one in outcomes)
+    return Acted(wanted.dry_run, done, left, {code: minor for code, minor in worth.items() if minor}, outcomes)
 
 
 def _found(session: Session, where: Filter) -> tuple[list[str], int]:
@@ -160,10 +169,7 @@ def _queue_again(session: Session, about: Locked, now: dt.datetime) -> bool:
         return bool(session.run("compare_again", document_id=about.document_id).rowcount)
     if about.kind in PUBLICATIONS:
         return bool(session.rows("publish_again", id=about.exception_id, now=now))
-    if not session.run("process_again", source=about.cause_source, event_id=about.cause_event_id).rowcount:
-        return False
-    session.run("count_replayed", source=about.cause_source, now=now)
-    return True
+    return bool(session.run("process_again", source=about.cause_source, event_id=about.cause_event_id).rowcount)
 
 
 def _compensate(session: Session, about: Locked, wanted: Act, now: dt.datetime) -> bool:

@@ -41,10 +41,10 @@ set accepted = delivery_hours.accepted + excluded.accepted,
     redelivered = delivery_hours.redelivered + excluded.redelivered, untold = true
 
 -- name: count_replayed
--- An event of a source is played again.
+-- Events of a source are played again.
 insert into core.delivery_hours (source, hour, replayed)
-values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), 1)
-on conflict (source, hour) do update set replayed = delivery_hours.replayed + 1, untold = true
+values (%(source)s, date_trunc('hour', %(now)s, 'UTC'), %(count)s)
+on conflict (source, hour) do update set replayed = delivery_hours.replayed + excluded.replayed, untold = true
 
 -- name: hours_to_tell
 -- The hours of sources that changed since they were told, marked as told.

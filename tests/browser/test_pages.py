@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from litestar import Litestar, get
 from msgspec import Struct, structs
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dashboards.app import create, serve_below
 from lineage.model import (
@@ -54,6 +54,7 @@ from lineage.model import (
 )
 from lineage.queries import Filter
 from tests.browser.accessibility import violations
+from tests.callbacks import page_at
 
 pytestmark = pytest.mark.browser
 
@@ -394,7 +395,7 @@ def served() -> Iterator[Served]:
     listening = socket.create_server(("127.0.0.1", 0))
     root = f"http://127.0.0.1:{listening.getsockname()[1]}"
     estate = Estate()
-    pages = create(estate, core_url=root, plane_url=root, clock=lambda: NOW)
+    pages = create(estate, core_url=root, plane_url=root, clock=lambda: NOW, serves_seconds=0)
     app = Litestar([status, serve_below("/ui", pages)], openapi_config=None)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -518,11 +519,50 @@ def test_period_and_place_are_in_the_address_and_kept_on_the_way_down(served: Se
     expect(sent.locator(".value").first).to_have_text("94.12%")
     sent.get_by_role("combobox", name="Channel").select_option("All")
     expect(sent).to_have_url(f"{served.root}/ui/sla/refund_to_ledger?until=2026-11-19")
-    expect(sent.get_by_role("combobox", name="Location")).to_have_count(0)
     sent.go_back()
     expect(sent.get_by_role("combobox", name="Channel").locator("option:checked")).to_have_text("web")
     sent.locator(".crumbs").get_by_role("link", name="Promises").click()
     expect(sent).to_have_url(f"{served.root}/ui/{there}")
+
+
+@pytest.mark.parametrize("first", ["the page that was left", "the page that was gone back to"])
+@pytest.mark.parametrize(
+    ("path", "picked", "before", "value"),
+    [("/ui/", "web", "All", "97.12%"), ("/ui/sla/refund_to_ledger?channel=web&location=WH1", "All", "web", "94.12%")],
+)
+def test_who_goes_back_before_a_page_is_drawn_sees_the_page_of_the_address(
+    served: Served, open_page: Opener, path: str, picked: str, before: str, value: str, first: str
+) -> None:
+    page = open_page(served.root + path)
+    shown, picker = page.locator(".value").first, page.get_by_role("combobox", name="Channel")
+    expect(shown).to_have_text(value)
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "page.children" in (route.request.post_data or ""):
+            asked.append(route)
+        else:
+            route.continue_()
+
+    def awaits(many: int) -> None:
+        for _ in range(500):
+            if len(asked) < many:
+                page.wait_for_timeout(20)
+        assert len(asked) == many
+
+    page.route(re.compile("_dash-update-component"), hold)
+    picker.select_option(picked)
+    awaits(1)
+    page.go_back(wait_until="commit")
+    awaits(2)
+    answers = [(route, route.fetch()) for route in asked]
+    for route, answer in answers if first == "the page that was left" else reversed(answers):
+        route.fulfill(response=answer)
+    page.unroute_all()
+
+    expect(page).to_have_url(served.root + path)
+    expect(picker.locator("option:checked")).to_have_text(before)
+    expect(shown).to_have_text(value)
 
 
 def test_search_by_key_shows_the_timeline(served: Served, open_page: Opener) -> None:
@@ -635,32 +675,15 @@ def test_a_store_that_does_not_answer_is_said(served: Served, open_page: Opener)
 # --- what the server does -------------------------------------------------------------------------------------------
 
 
-def test_a_callback_works_over_the_socket(served: Served) -> None:
-    output = "..page.children...shown.data...trouble.children.."
-    asked = {
-        "output": output,
-        "outputs": [
-            {"id": "page", "property": "children"},
-            {"id": "shown", "property": "data"},
-            {"id": "trouble", "property": "children"},
-        ],
-        "inputs": [
-            {"id": "address", "property": "pathname", "value": "/ui/transaction"},
-            {"id": "address", "property": "search", "value": "?id=537681"},
-            {"id": "tick", "property": "n_intervals", "value": None},
-        ],
-        "state": [{"id": "shown", "property": "data", "value": None}],
-        "changedPropIds": ["address.pathname"],
-    }
-    answer = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
-
-    assert answer.status_code == 200
-    shown = answer.json()["response"]["shown"]["data"]
-    assert shown["title"] == "Order 537681"
-
-    asked["state"] = [{"id": "shown", "property": "data", "value": shown}]
-    again = httpx.post(f"{served.root}/ui/_dash-update-component", json=asked, trust_env=False, verify=False)
-    assert again.json()["response"] == {"trouble": {"children": None}}
+def test_a_page_that_is_shown_is_sent_again_only_when_it_changed(served: Served) -> None:
+    with httpx.Client(base_url=served.root, trust_env=False, verify=False) as client:
+        first = page_at(client, "/ui/transaction", "?id=537681")
+        shown = first["shown"]["data"]
+        assert shown["title"] == "Order 537681"
+        ticked = page_at(client, "/ui/transaction", "?id=537681", shown, by="tick.n_intervals")
+        assert set(ticked) == {"trouble", "read"}
+        other = page_at(client, "/ui/transaction", "?id=537681", shown | {"mark": "of old"}, by="tick.n_intervals")
+        assert other["page"] == first["page"]
 
 
 def test_the_pages_may_load_nothing_from_elsewhere(served: Served) -> None:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count as counting
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -13,10 +14,12 @@ from collector.framing import record
 from collector.storage import Storage
 from lineage import flows, slas
 from lineage.item_params import Window
-from lineage.queries import Queries, held_open
+from lineage.measure import Measurer
+from lineage.queries import Filter, Queries, held_open
 from lineage.rows import moment
 from lineage.search import Criteria
 from lineage.service import Lineage
+from lineage.slas import Sla
 
 TRANSACTIONS: Final = 25_600
 MOST: Final = 4
@@ -64,13 +67,15 @@ class Spied:
         self._storage = storage
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
+    def note(self, sql: str, params: dict[str, Any]) -> None:
+        self.asked.append((sql, params))
+
     def query(self, sql: str, params: Mapping[str, Any] | None = None, **options: Any) -> list[tuple[Any, ...]]:
-        self.asked.append((sql, dict(params or {})))
+        self.note(sql, dict(params or {}))
         return self._storage.query(sql, params, **options)
 
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> None:
-        select = sql[sql.index("SELECT") :] if "SELECT" in sql else "SELECT 1"
-        self.asked.append((select, dict(params or {})))
+        self.note(sql[sql.index("SELECT") :] if "SELECT" in sql else "SELECT 1", dict(params or {}))
         self._storage.execute(sql, params)
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -141,6 +146,7 @@ def test_what_other_tools_ask_of_the_views_uses_the_indexes_below(storage: Stora
 
 
 NOW: Final = datetime(2030, 3, 16, 12, tzinfo=UTC)
+LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 TELL: Final = """
     INSERT INTO milestones (entity, entity_id, correlation_id, milestone, occurred_at, outcome)
     SELECT 'order', 'one-more', unhex({id:String}), 'captured', toDateTime64('2026-03-16 11:00:00', 6, 'UTC'), 'ok'
@@ -200,3 +206,107 @@ def test_a_question_about_some_days_reads_their_months_alone(storage: Storage, q
 def test_a_question_without_an_index_is_seen_to_read_all(storage: Storage) -> None:
     [(_, count)] = granules(storage, "SELECT * FROM spans WHERE entity_id = 'x'", {})
     assert count > 5 * MOST
+
+
+class Reading(Spied):
+    """Remembers what each question reads of each table, as the tables are when it is asked."""
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self.read: list[tuple[str, int]] = []
+
+    def note(self, sql: str, params: dict[str, Any]) -> None:
+        self.read += granules(self._storage, sql, params)
+
+
+TRADED: Final = datetime(2027, 3, 15, 12, tzinfo=UTC)
+"""Months after the transactions stored: what they came to lies neither in the window nor in its first or last month."""
+
+NEW: Final = """
+    INSERT INTO milestones (entity, entity_id, correlation_id, milestone, occurred_at, outcome)
+    SELECT 'order', concat({run:String}, toString(number)), substring(sipHash128({run:String}, number), 1, 16),
+           'captured', {at:DateTime64(6, 'UTC')}, 'ok'
+    FROM numbers({count:UInt32})
+"""
+KEPT: Final = ("order_latency", "order_exception_rate", "return_cycle")
+"""Promises about the transactions stored that are decided: what is open is read at each measurement."""
+
+
+MEASURED: Final = ("milestones", "promise_items", "promise_days", "sli_samples")
+SMALL: Final = {"arrivals", "promise_builds", "promise_changes", "promise_milestones"}
+"""Tables that hold a row for each kind of fact, or what one generation judges: they are read whole."""
+
+
+class Kept(NamedTuple):
+    """A store of which items of some promises are kept, and who measures them a minute after each time."""
+
+    storage: Storage
+    promises: Sequence[Sla]
+    minutes: Iterator[int]
+    reading: Any
+
+    def tick(self, transactions: int = 0) -> dict[str, int]:
+        """As of a minute later, in which so many transactions began; returns what was read."""
+        now = TRADED + timedelta(minutes=next(self.minutes))
+        if transactions:
+            new = {"run": f"{now}", "at": now - timedelta(seconds=30), "count": transactions}
+            self.storage.execute(NEW, new)
+        Measurer(Queries(self.reading), self.promises, lambda: TRADED).tick(now)
+        for table in MEASURED:
+            self.storage.execute(f"OPTIMIZE TABLE {table} FINAL")
+        return self.read()
+
+    def read(self) -> dict[str, int]:
+        """Since this was asked last: of each table but the small ones, the most granules that one question read."""
+        found: dict[str, int] = {}
+        for table, most in self.reading.read:
+            found[table] = max(most, found.get(table, 0))
+        self.reading.read.clear()
+        return {table: most for table, most in found.items() if table not in SMALL}
+
+    def lineage(self, wall: datetime) -> Lineage:
+        return Lineage(Queries(self.reading), flows.load(), self.promises, lambda: wall, judged_at_once=0)
+
+
+@pytest.fixture(scope="module")
+def kept(storage: Storage) -> Kept:
+    promises = [one for one in slas.load() if one.name in KEPT]
+    made = Kept(storage, promises, counting(), Reading(storage))
+    made.tick()
+    [(_, stored)] = granules(storage, "SELECT * FROM promise_items", {})
+    assert stored > 15 * MOST
+    return made
+
+
+def test_a_measurement_reads_next_to_nothing_while_nothing_is_heard(kept: Kept) -> None:
+    assert {table: most for table, most in kept.tick().items() if most > MOST} == {}
+
+
+def test_a_measurement_reads_what_was_heard_of_and_not_the_store(kept: Kept) -> None:
+    """Of each transaction what it reached of each entity, a granule for each, and what stands of it."""
+    for transactions in (1, 10):
+        read = kept.tick(transactions)
+        assert 0 < read.pop("milestones") <= MOST_JUDGED * transactions
+        assert 0 < read.pop("promise_items") <= MOST * transactions
+        assert {table: most for table, most in read.items() if most > MOST} == {}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_items_of_a_promise_are_read_as_they_are_kept(kept: Kept, name: str) -> None:
+    kept.tick(1)
+    now = TRADED + timedelta(hours=1)
+    [sla] = [one for one in kept.promises if one.name == name]
+    items = kept.lineage(LONG_AGO).judged(sla, Window(now, sla.window_start(now), now), Filter())
+    assert bool(items) == (sla.start == "order.captured")
+    read = kept.read()
+    assert set(read) == {"promise_items"}
+    assert read["promise_items"] <= MOST
+
+
+def test_the_overview_reads_measurements_alone(kept: Kept) -> None:
+    kept.tick(1)
+    tiles = kept.lineage(TRADED + timedelta(hours=1)).tiles()
+    assert [tile.name for tile in tiles if tile.as_of is None] == []
+    read = kept.read()
+    assert set(read) == {"sli_samples"}
+    assert read["sli_samples"] <= 2 * len(KEPT)

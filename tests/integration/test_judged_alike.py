@@ -13,6 +13,7 @@ from lineage import slas
 from lineage.item_params import Window
 from lineage.measure import Measurer
 from lineage.queries import Filter, Queries
+from lineage.rows import micros
 from lineage.slas import Sla
 from tests.hops import Hops, at
 
@@ -83,3 +84,48 @@ def test_what_was_spoiled_in_part_and_is_overdue_is_at_risk_once(storage: Storag
     ]  # fmt: skip
     whole = Measurer(Queries(storage), [effort], lambda: NOW).tick(NOW)[0]
     assert (whole.bad, whole.overdue_open, [one.amount_minor for one in whole.at_risk]) == (9, 9, [30_000])
+
+
+RUNS = tuple(map(at, ("2026-03-24 07:00:00", "2026-03-24 08:00:00", "2026-03-24 12:00:00", "2026-03-25 12:00:00")))
+UNEXPLAINED: dict[str, tuple[int | None, ...]] = {  # by channel, of each run; None: the run has no such cell
+    "stated_again": (0, 0, 0, 0),
+    "mended": (7, 0, 0, 0),
+    "gone": (7, None, None, None),
+    "late": (7, 7, 0, 0),
+    "gone_late": (7, 7, None, None),
+    "found_later": (0, 0, 7, 7),
+    "found_and_mended": (0, 0, 7, 0),
+    "known_late": (None, None, 0, 0),
+}
+
+
+def cells(storage: Storage, now: dt.datetime) -> dict[str, tuple[str, bool, int, int]]:
+    window = Window(now, NOW - dt.timedelta(days=28), NOW - dt.timedelta(days=60))
+    found = Queries(storage).items(promise("reconciliation_variance"), window, Filter(most=1000))
+    return {one.channel: (one.verdict, bool(one.overdue), one.decided_us, one.amount_minor) for one in found}
+
+
+@pytest.mark.proves(246)
+def test_a_cell_is_reconciled_by_the_first_run_since_which_it_agreed(storage: Storage, tmp_path: Path) -> None:
+    hops = Hops()
+    for number, run_at in enumerate(RUNS):
+        told: dict[str, Any] = {"at": run_at, "level": "L1", "business_date": "2026-03-23", "kind": "order",
+                                "currency": "GBP", "run": number + 1}  # fmt: skip
+        items = [told | {"channel": channel, "unexplained_minor": of[number]} for channel, of in UNEXPLAINED.items()
+                 if of[number] is not None]  # fmt: skip
+        hops.hop(correlation_id("reconciliation", "L1/2026-03-23"), "posting.reconcile",
+                 f"{run_at:%Y-%m-%d %H:%M:%S}", "period", "L1/2026-03-23", "reconciled",
+                 events=[("recon.item", one) for one in items])  # fmt: skip
+    hops.store(storage, tmp_path)
+    first, second, *_ = map(micros, RUNS)
+    due = micros(at("2026-03-24 09:00:00"))
+    in_time = {"stated_again": ("good", False, first, 0), "mended": ("good", False, second, 0),
+               "gone": ("good", False, second, 0)}  # fmt: skip
+    assert cells(storage, at("2026-03-24 10:00:00")) == in_time | {
+        "late": ("bad", True, due, 7), "gone_late": ("bad", True, due, 7),
+        "found_later": ("good", False, first, 0), "found_and_mended": ("good", False, first, 0),
+    }  # fmt: skip
+    assert cells(storage, NOW) == in_time | {
+        "late": ("bad", False, due, 0), "gone_late": ("bad", False, due, 0), "found_later": ("bad", True, due, 7),
+        "found_and_mended": ("bad", False, due, 0), "known_late": ("bad", False, due, 0),
+    }  # fmt: skip

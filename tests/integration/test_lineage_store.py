@@ -1,6 +1,7 @@
 """Real spans as OTLP through the real engine, read back through the lineage API over a real socket."""
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,8 +21,9 @@ from lineage.item_params import Window
 from lineage.judge import judge, paused_until
 from lineage.measure import Measurer
 from lineage.model import Choice, Journey, Money, Overdue, Problem, Sample, SlaDetail, SlaItems, SlaTile, Trace
+from lineage.promise_items import definition
 from lineage.queries import Filter, Queries
-from lineage.rolling import by_segment, current
+from lineage.rolling import DayRow, by_segment, current
 from lineage.rows import ItemRow, micros, moment
 from lineage.samples import sample
 from lineage.service import Lineage
@@ -411,6 +413,24 @@ def test_a_measurer_that_stopped_makes_tiles_stale(storage: Storage, measured: o
     assert tile.reason.startswith("not measured since 2011-03-31 12:00 UTC; was ")
 
 
+def test_who_asks_what_is_overdue_waits_only_when_nothing_late_enough_is_known(storage: Storage) -> None:
+    wall = [NOW]
+    lineage = service(storage, wall=lambda: wall[0])
+    first, later, last = NOW, NOW + timedelta(seconds=16), NOW + timedelta(seconds=150)
+    assert lineage.overdue().as_of == first
+    wall[0] = later
+    assert lineage.overdue().as_of == first
+    until = time.monotonic() + 20
+    while (found := lineage.overdue().as_of) == first and time.monotonic() < until:
+        time.sleep(0.01)
+    assert found == later
+    wall[0] = last
+    assert lineage.overdue().as_of == last
+    wall[0] = last + timedelta(seconds=20)
+    lineage.judge_open()
+    assert lineage.overdue().as_of == wall[0]
+
+
 def test_midnights_are_written_once_and_again_only_when_facts_change(storage: Storage) -> None:
     refunds = [slas.load()[1]]
     first = Measurer(Queries(storage), refunds, lambda: NOW + timedelta(hours=1))
@@ -565,7 +585,7 @@ def counted_anew(queries: Queries, sla: slas.Sla, window: Window) -> dict[str, S
 
 
 def test_items_kept_judged_are_as_if_all_were_judged_again(
-    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]]
 ) -> None:
     """Moments just before, at and after a deadline and an edge of the window, and such at which nothing happens."""
     sla, made = delivery
@@ -583,7 +603,7 @@ def test_items_kept_judged_are_as_if_all_were_judged_again(
         window = Window(now, sla.window_start(now), at("2010-12-01 00:00:00"))
         assert of_now(measurer.tick(now), now) == counted_anew(queries, sla, window), now
         everything = Filter(most=10_000)
-        judged = Lineage(queries, flows.load(), [sla], lambda: wall).judged(sla, window, everything)
+        judged = keeping(queries, sla, wall).judged(sla, window, everything)
         assert undated(judged) == undated(queries.items(sla, window, everything))
         return "promise_changes" in asked.queries
 
@@ -591,7 +611,6 @@ def test_items_kept_judged_are_as_if_all_were_judged_again(
         """While an item is paused, its deadline is where it was when something was last heard."""
         return sorted(row._replace(due_us=0) if row.entity_id in paused else row for row in rows)
 
-    monkeypatch.setattr("lineage.service.JUDGED_AT_ONCE", 0)
     paused = {one["id"] for one in made if one["pauses"]}
     reached(storage, "LAST", "released", at("2011-04-20 09:00:00"))
     begin = at("2011-04-20 10:00:00")
@@ -614,6 +633,37 @@ def test_items_kept_judged_are_as_if_all_were_judged_again(
     assert agrees(begin), "time went back"
 
 
+def keeping(queries: Queries, sla: slas.Sla, wall: datetime) -> Lineage:
+    """Reads items as they are kept, however few there are."""
+    return Lineage(queries, flows.load(), [sla], lambda: wall, judged_at_once=0)
+
+
+def test_a_deadline_that_moves_is_kept_though_no_day_changes(
+    storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]]
+) -> None:
+    sla, _ = delivery
+    queries, start, hour = Queries(storage), at("2011-05-03 09:00:00"), timedelta(hours=1)
+
+    def told(**milestones: int) -> tuple[ItemRow, list[DayRow]]:
+        """A parcel as it is kept an hour after the last of these, each so many hours after it started; and its days."""
+        for name, hours in milestones.items():
+            reached(storage, "WAITS", name, start + hours * hour, b"w" * 16)
+        now = start + (max(milestones.values()) + 1) * hour
+        Measurer(queries, [sla], lambda: now).tick(now)
+        window = Window(now, sla.window_start(now), at("2010-12-01 00:00:00"))
+        both = (keeping(queries, sla, now).judged, queries.items)
+        [kept], [judged] = ([one for one in ask(sla, window, Filter(verdicts=("pending",), most=1000))
+                             if one.entity_id == "WAITS"] for ask in both)  # fmt: skip
+        assert kept._replace(due_us=judged.due_us) == judged
+        build = next(one.build for one in queries.promise_builds() if one.definition == definition(sla))
+        return kept, sorted(queries.promise_daily(build, 0))
+
+    waiting, days = told(released=0, packed=1)
+    assert moment(waiting.due_us) == start + 37 * hour, "as far as it was known then"
+    went_on, days_after = told(shipped=3)
+    assert (moment(went_on.due_us), days_after) == (start + 38 * hour, days)
+
+
 def test_a_measurement_that_was_broken_off_counts_nothing_twice(
     storage: Storage, delivery: tuple[slas.Sla, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -632,7 +682,7 @@ def test_a_measurement_that_was_broken_off_counts_nothing_twice(
         assert of_now(measured, now) == counted_anew(queries, sla, window), step
 
 
-def reached(storage: Storage, entity_id: str, milestone: str, when: datetime) -> None:
+def reached(storage: Storage, entity_id: str, milestone: str, when: datetime, identity: bytes = bytes(16)) -> None:
     columns = "entity entity_id correlation_id milestone occurred_at channel"
-    row = ("fulfilment", entity_id, bytes(16), milestone, when, "web")
+    row = ("fulfilment", entity_id, identity, milestone, when, "web")
     storage.insert("milestones", columns.split(), [row])

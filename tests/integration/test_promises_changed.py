@@ -1,5 +1,6 @@
 """No key of the promises delivered can be left out or changed without an expectation of a story that is missed."""
 
+import contextlib
 from collections.abc import Callable
 from types import ModuleType
 
@@ -18,10 +19,9 @@ pytestmark = pytest.mark.long
 def test_no_promise_changes_unnoticed(
     story: ModuleType, postgres_server: str, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
 ) -> None:
-    storage = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
-    storage.migrate()
-    with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as log:
-        story.tell_story(postgres_server, log, free_port(), tmp_path_factory.mktemp("files"))
-    directory = tmp_path_factory.mktemp("changed")
-    assert unnoticed(storage, story.END, free_port(), story.EXPECTED, directory) == []
-    storage.close()
+    with contextlib.closing(Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")) as storage:
+        storage.migrate()
+        with SegmentLog(tmp_path_factory.mktemp("log"), storage.insert_segment, otlp.normalised) as log:
+            story.tell_story(postgres_server, log, free_port(), tmp_path_factory.mktemp("files"))
+        directory = tmp_path_factory.mktemp("changed")
+        assert unnoticed(storage, story.END, free_port(), story.EXPECTED, directory) == []

@@ -26,11 +26,12 @@ from lineage.queries import Queries
 from lineage.service import Lineage
 from sync_core.erp.http import ErpClient
 from sync_core.exceptions.deadlines import Deadlines
-from sync_core.messages import ProductRegistered
+from sync_core.messages import ProductRegistered, StockLine
 from sync_core.outbox import ErpRelay
 from sync_core.returns.messages import RefundFailed, ReturnWithdrawn
 from tallytrace import health, sla_metrics, webserver
 from tallytrace.cli import app as cli
+from tests.callbacks import page_at
 from tests.core import Core, database, opened
 from tests.erp import Erp
 from tests.estate import Estate
@@ -52,6 +53,7 @@ from tests.factories import (
     shipment,
     stepped,
     terms,
+    units,
 )
 from tests.hops import Hops, answering
 from tests.promises import Promised, check, listed
@@ -133,6 +135,9 @@ def told(story: Story) -> None:
     minute(10)
     story.tell(*(payment(name) for name in ("good", "refused", "back", "mended", "collected", "store")))
     story.tell(shipment("good"), shipment("store"), ProductRegistered(**chain, sku="soon", name="Spoon"))
+    story.tell(goods_in("D-given", lines=(StockLine(sku="F1", quantity=1, unit_cost_minor=0),)))
+    story.tell(order("given", line(), line("F1", price_minor=0)), payment("given"))
+    story.tell(shipment("given", lines=(units("F1"),)))
     story.tell(stepped("ready_for_pickup", "collected", system="pos"), stepped("picked_up", "collected", system="pos"))
     story.post()
     story.take_again("shop:order/mended")
@@ -238,9 +243,10 @@ def foreign() -> Hops:
         told(severity, "exception", (later, "exception", "opened"), severity=severity, outcome="parked")
     for kind in SLOW:
         hops.post(correlation_id("else", kind), f"{kind}/{kind}", began, origin="else")
-    told("O-shipped", "order", (began, "order", "captured"))
-    hops.hop(correlation_id("else", "O-shipped"), "order.ship", later, "fulfilment", "S-else", "shipped",
-             origin="else", channel="web")  # fmt: skip
+    for end in ("shipped", "picked_up"):
+        told(f"O-{end}", "order", (began, "order", "captured"))
+        hops.hop(correlation_id("else", f"O-{end}"), f"order.{end}", later, "fulfilment", f"S-{end}", end,
+                 origin="else", channel="web")  # fmt: skip
     return hops
 
 
@@ -286,7 +292,8 @@ EXPECTED: dict[str, Promised] = {
     ),
     "order_latency": Promised(
         items={"good": "good", "late": "bad", "cancelled": "excused", "open": "overdue", "new": "good",
-               "short": "good", "collected": "good", "O-shipped": "good", "edited": "bad", "m-new": "pending"},
+               "short": "good", "collected": "good", "O-shipped": "good", "O-picked_up": "good", "edited": "bad",
+               "m-new": "pending"},
         due={"good": "2026-03-02T12:15:11Z", "trade": "2026-03-04T12:00:02Z", "dotcom": "2026-03-04T12:00:03Z",
              "short": "2026-03-02T13:15:00Z"},
         tile={"target": 0.98},
@@ -305,7 +312,8 @@ EXPECTED: dict[str, Promised] = {
         segments=("channel",),
     ),
     "order_to_posting": Promised(
-        items={"Sgood": "good", "Slate": "bad", "Srefused": "overdue", "Snew": "pending", "collected-pickup": "good"},
+        items={"Sgood": "good", "Slate": "bad", "Srefused": "overdue", "Snew": "pending", "collected-pickup": "good",
+               "Sgiven": "excused"},
         due={"Sgood": "2026-03-02T13:10:06Z", "Sstore": "2026-03-03T06:00:00Z"},
         tile={"target": 0.99, "severity": "major"},
         segments=EVERYWHERE,
@@ -468,33 +476,14 @@ def plane(lineage: httpx.Client, storage: Storage, free_port: Callable[[], int])
         yield client
 
 
-def quoted(words: str) -> str:
+def quoted(words: object) -> str:
     """As the page's JSON has it."""
     return msgspec.json.encode(words).decode()
 
 
-def page_of_promises(plane: httpx.Client) -> str:
-    """What the browser is given for the first page, as the callback answers it."""
-    described = next(
-        one for one in plane.get("/ui/_dash-dependencies").json() if one["output"].startswith("..page.children")
-    )
-    asked = {
-        "output": described["output"],
-        "outputs": [{"id": part.rpartition(".")[0], "property": part.rpartition(".")[2]}
-                    for part in described["output"].strip(".").split("...")],
-        "inputs": [{"id": one["id"], "property": one["property"], "value": value}
-                   for one, value in zip(described["inputs"], ("/ui/", "", 1), strict=True)],
-        "state": [{**one, "value": None} for one in described["state"]],
-        "changedPropIds": ["address.pathname"],
-    }  # fmt: skip
-    answer = plane.post("/ui/_dash-update-component", json=asked)
-    assert answer.status_code == 200, answer.text
-    return str(msgspec.json.encode(answer.json()["response"]["page"]["children"]).decode())
-
-
 def test_tile_page_command_line_export_and_metrics_agree_to_the_digit(plane: httpx.Client) -> None:
     tiles = {one["name"]: one for one in plane.get("/v1/slas").json()}
-    exposed, page = plane.get("/metrics").text, page_of_promises(plane)
+    exposed, page = plane.get("/metrics").text, quoted(page_at(plane, "/ui/")["page"]["children"])
     url = str(plane.base_url)
     told = CliRunner().invoke(cli, ["sla", "--json"], env={"TALLYTRACE_PLANE_URL": url, "TALLYTRACE_CORE_URL": url})
     assert told.exit_code == 0, told.output

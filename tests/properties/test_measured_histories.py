@@ -107,27 +107,26 @@ class History:
             self.hops.post(identity, f"charge/{day}", _text(at), lines=[("assets", 5), ("revenue", -5)],
                            channel=channel)  # fmt: skip
         for level in self._random.sample(LEVELS, self._random.randrange(4)):
-            for again in range(self._random.choice((1, 1, 2))):
+            for again in range(self._random.choice((1, 1, 2, 3))):
                 run_at = dt.datetime.combine(day, dt.time(0), dt.UTC) + dt.timedelta(
                     hours=self._random.choice((23, 25, 30, 40, 100)), minutes=again
                 )
                 if run_at > NOW:
                     continue
                 due_at = run_at + dt.timedelta(hours=self._random.choice((-1, 1))) if number % 5 == 0 else None
-                unexplained = self._random.choice((0, 0, 0, 7, -3))
-                cell = Cell(level, day, channel, "order", unexplained, due_at, run_at)
-                self.cells.add(cell)
-                event = {"at": run_at, "level": level, "business_date": f"{day}", "channel": channel, "provider": "",
-                         "kind": "order", "currency": "GBP", "left_minor": 9, "right_minor": 9 - unexplained,
-                         "unexplained_minor": unexplained, "due_at": nanos(due_at) if due_at else 0}  # fmt: skip
+                found = [Cell(level, day, one, "order", self._random.choice((0, 0, 0, 7, -3)), due_at, run_at)
+                         for one in ("web", "store") if self._random.random() < 0.8]  # fmt: skip
+                found = found or [Cell(level, day, "", "", 0, due_at, run_at)]
+                self.cells.update(found)
                 self.hops.hop(identity, "posting.reconcile", _text(run_at), "period", f"{level}/{day}", "reconciled",
-                              events=[("recon.item", event)])  # fmt: skip
+                              events=[("recon.item", _item(cell)) for cell in found])  # fmt: skip
 
     def _hour(self, number: int) -> None:
         begin = self._ago(40).replace(minute=0, second=0)
         accepted = self._random.choice((5, 400, 5000))
         sent = {"accepted": accepted, "replayed": self._random.choice((0, 20, 21, accepted // 100, accepted // 99)),
-                "redelivered": self._random.choice((0, 21, accepted // 20, accepted // 19))}  # fmt: skip
+                "redelivered": self._random.choice((0, 21, accepted // 20, accepted // 19)),
+                "replay_announced": self._random.choice((0, 1, 21, accepted // 99))}  # fmt: skip
         for milestone, count in sent.items():
             if self._random.random() < 0.2:
                 continue
@@ -148,6 +147,13 @@ class History:
                 self.settled[number].append((milestone, at))
                 self.hops.hop(correlation_id("set", number), f"settlement.{milestone}", _text(at), "settlement",
                               number, milestone, channel="", provider="card", amount=300)  # fmt: skip
+
+
+def _item(cell: Cell) -> dict[str, Any]:
+    return {"at": cell.run_at, "level": cell.level, "business_date": f"{cell.day}", "channel": cell.channel,
+            "provider": "", "kind": cell.kind, "currency": "GBP" if cell.kind else "", "left_minor": 9,
+            "right_minor": 9 - cell.unexplained, "unexplained_minor": cell.unexplained,
+            "due_at": nanos(cell.due_at) if cell.due_at else 0}  # fmt: skip
 
 
 def _text(at: dt.datetime) -> str:
@@ -223,11 +229,19 @@ def propagated(one: dict[str, Any], marks: Iterable[Mark]) -> Told:
 def reconciled(one: dict[str, Any], cells: Iterable[Cell], journal: Iterable[tuple[dt.date, str, dt.datetime]]) -> Told:
     told: Told = defaultdict(Counter)
     known = list(cells)
-    last: dict[tuple[str, dt.date], dt.datetime] = {}
+    runs: dict[tuple[str, dt.date], set[dt.datetime]] = defaultdict(set)
+    stated: dict[tuple[str, dt.date, str], dict[dt.datetime, Cell]] = defaultdict(dict)
     for cell in known:
-        last[cell.level, cell.day] = max(cell.run_at, last.get((cell.level, cell.day), cell.run_at))
-    items = [(cell.day, cell.channel, cell.due_at, cell.run_at if not cell.unexplained else None, cell.unexplained)
-             for cell in known if cell.run_at == last[cell.level, cell.day]]  # fmt: skip
+        runs[cell.level, cell.day].add(cell.run_at)
+        if cell.kind:
+            stated[cell.level, cell.day, cell.channel][cell.run_at] = cell
+    items = []
+    for (level, day, channel), of in stated.items():
+        agreed, difference = None, 0
+        for run_at in sorted(one for one in runs[level, day] if one >= min(of)):
+            difference = of[run_at].unexplained if run_at in of else 0
+            agreed = None if difference else agreed or run_at
+        items.append((day, channel, of[max(of)].due_at, agreed, difference))
     run = {cell.day for cell in known}
     items += [(day, channel, None, None, 0) for day, channel, _ in journal if day not in run]
     for day, channel, due_at, end, unexplained in items:
@@ -278,9 +292,13 @@ def repeated(one: dict[str, Any], hours: dict[str, list[tuple[dt.datetime, str, 
     for rows in hours.values():
         sent = {milestone: quantity for _, _, milestone, quantity in rows}
         until = rows[0][0] + dt.timedelta(hours=1)
-        bad = any(sent.get(name.partition(".")[2], 0) > max(share * sent.get("accepted", 0), one["floor"])
-                  for name, share in one["allowed_shares"].items())  # fmt: skip
-        verdict = "pending" if until > NOW else "bad" if bad else "good"
+        above = {name: sent.get(name.partition(".")[2], 0) - max(share * sent.get("accepted", 0), one["floor"])
+                 for name, share in one["allowed_shares"].items()}  # fmt: skip
+        said = {name: sent.get(one["announced"].get(name, "").partition(".")[2], 0) for name in above}
+        bad = any(more > said[name] for name, more in above.items())
+        excused = not bad and any(more > 0 for more in above.values())
+        pending = until > NOW or (bad and until == NOW)
+        verdict = "pending" if pending else "bad" if bad else "excused" if excused else "good"
         count(told, verdict, until - (not bad) * TICK, rows[0][1])
     return told
 
@@ -303,7 +321,7 @@ def compare(http: httpx.Client, told: dict[str, Told]) -> None:
         places = {one["channel"] or one["provider"]: one for one in detail["segments"]
                   if not (one["location"] or one["kind"])}  # fmt: skip
         for place, one in {"": detail["tile"], **places}.items():
-            found = {key: one[key] for key in ("good", "bad", "pending", "overdue_open")}
+            found = {key: one[key] for key in ("good", "bad", "pending", "excused", "overdue_open")}
             assert found == {key: of[place][key] for key in found}, (name, place)
         assert detail["tile"]["refused"] == of[""]["refused"], name
         at_risk = {money["currency"]: money["amount_minor"] for money in detail["tile"]["at_risk"]}
@@ -362,6 +380,7 @@ def test_measurements_equal_what_spans_say(storage: Storage, tmp_path: Path, fre
         assert told[name][""]["good"], name
         assert told[name][""]["bad"], name
     assert told["stock_propagation"][""]["overdue_open"]
+    assert told["replay_volume"][""]["excused"]
 
 
 def test_what_is_made_of_others_equals_their_worst(

@@ -69,12 +69,12 @@ def test_the_trend_in_words() -> None:
 
 def test_the_history_has_value_target_and_overdue() -> None:
     figure = figures.history(points([0.995, None, 0.98], overdue=3), 0.99, "refunds")
-    value, overdue = figure.data
+    (value, overdue), layout = figure["data"], figure["layout"]
 
-    assert list(value.y) == [99.5, None, 98.0]
-    assert list(value.marker.symbol) == ["circle", "circle", "x"]
-    assert list(overdue.y) == [3, 3, 3]
-    assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(99.0, 99.0)]
-    assert figure.layout.annotations[0].text == "target 99%"
-    assert figure.layout.yaxis2.dtick == 2
-    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert value["y"] == [99.5, None, 98.0]
+    assert value["marker"]["symbol"] == ["circle", "circle", "x"]
+    assert overdue["y"] == [3, 3, 3]
+    assert [(shape["y0"], shape["y1"]) for shape in layout["shapes"]] == [(99.0, 99.0)]
+    assert layout["annotations"][0]["text"] == "target 99%"
+    assert layout["yaxis2"]["dtick"] == 2
+    assert layout["paper_bgcolor"] == "rgba(0,0,0,0)"

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from dashboards.timeline import LONGEST, Awaited, Deadline, Gap, LeftOut, Missing, Now, Step, rows
-from lineage.model import Expected, Hop, Journey
+from lineage.model import Expected, HeldTo, Hop, Journey
 
 
 def expected(now: datetime, due_hours: float | None, *, overdue: bool = False) -> Expected:
@@ -27,38 +27,43 @@ def test_idle_time_is_one_row_with_its_length(
     ]
 
 
-def test_a_step_is_held_to_the_deadline_that_was_set_for_its_object(
+def held_to(hop: Hop, due_at: datetime, *, promise: str = "", set_by: str = "") -> HeldTo:
+    return HeldTo(span_id=hop.span_id, at=hop.at, due_at=due_at, promise=promise, set_by=set_by)
+
+
+def test_a_step_says_which_deadline_it_had(
     make_hop: Callable[..., Hop], make_journey: Callable[..., Journey], now: datetime
 ) -> None:
+    hops = tuple(make_hop(f"a.{n}", now + timedelta(seconds=n), span_id=str(n)) for n in range(4))
     due = now + timedelta(hours=1)
-    posting = {"entity": "posting", "entity_id": "order/1"}
     told = rows(
         make_journey(
-            hops=(
-                make_hop("posting.journal", now, due_at=due, **posting),
-                make_hop("order.notify", now + timedelta(seconds=5)),
-                make_hop("posting.send", now + timedelta(seconds=10), outcome="failed", **posting),
-                make_hop("posting.send", now + timedelta(seconds=30), **posting),
-                make_hop("posting.reverse", now + timedelta(hours=9), **posting),
-            )
+            hops=hops,
+            held_to=(
+                held_to(hops[1], due, promise="refund_to_ledger"),
+                held_to(hops[1], due + timedelta(hours=3), set_by="journal written"),
+                held_to(hops[2], due, set_by="journal written"),
+                held_to(hops[3], due),
+            ),
         )
     )
-    steps = [row for row in told if isinstance(row, Step)]
-
-    assert [step.due.label if step.due else "" for step in steps] == ["", "", "", "59 min before its deadline", ""]
+    assert [step.due.label if step.due else "" for step in told if isinstance(step, Step)] == [
+        "",
+        "59 min before the deadline of “Refund to ledger”",
+        "59 min before the deadline set with “journal written”",
+        "59 min before the deadline of its flow",
+    ]
     assert not [row for row in told if isinstance(row, Deadline)]
 
 
 def test_a_late_step_stands_below_the_deadline_it_missed(
     make_hop: Callable[..., Hop], make_journey: Callable[..., Journey], now: datetime
 ) -> None:
-    due, posting = now + timedelta(hours=1), {"entity": "posting", "entity_id": "order/1"}
+    due = now + timedelta(hours=1)
+    late = make_hop("posting.send", now + timedelta(hours=3), title="accepted by the ERP", span_id="b")
     told = rows(
         make_journey(
-            hops=(
-                make_hop("posting.journal", now, due_at=due, **posting),
-                make_hop("posting.send", now + timedelta(hours=3), title="accepted by the ERP", **posting),
-            )
+            hops=(make_hop("posting.journal", now, span_id="a"), late), held_to=(held_to(late, due, set_by="sent"),)
         )
     )
     assert [type(row) for row in told] == [Step, Gap, Deadline, Gap, Step]
@@ -66,7 +71,7 @@ def test_a_late_step_stands_below_the_deadline_it_missed(
     last = told[4]
     assert isinstance(last, Step)
     assert last.due is not None
-    assert (last.due.late, last.due.label) == (True, "2 h after its deadline")
+    assert (last.due.late, last.due.label) == (True, "2 h after the deadline set with “sent”")
 
 
 def test_what_is_missing_stands_where_it_was_due_and_what_is_awaited_after_now(

@@ -112,6 +112,11 @@ def test_the_delivered_flows() -> None:
         ('[system_health]\nof = ["nothing"]', "no promise that is measured is called 'nothing'"),
         ("[reconciliation_backlog]\nallowed_share = 0.0", "allowed_share: a definition of kind 'backlog' needs it"),
         ('[replay_volume]\nallowed_shares = { "message.replayed" = 1.5 }', "message.replayed: 1.5 must lie between"),
+        (
+            '[replay_volume]\nannounced = { "message.failed" = "message.replay_announced" }',
+            "announced: 'message.failed' is none of allowed_shares",
+        ),
+        ('[replay_volume]\nannounced = { "message.replayed" = "order.captured" }', "announced: must be milestones of"),
     ],
 )
 def test_a_bad_sla_is_refused_with_its_reason(tmp_path: Path, change: str, message: str) -> None:

@@ -135,6 +135,29 @@ def test_an_overdue_step_tells_its_age_and_value() -> None:
     assert (item.overdue_seconds, item.amount, item.since) == (600.0, Money(30420, "GBP"), T0)
 
 
+def test_what_happened_tells_which_deadline_it_had() -> None:
+    journey = told([CAPTURED, SHIPPED, JOURNALED, sent(1, "failed"), sent(2, "ok", minutes=70)], after(days=1))
+    titles = {hop.span_id: hop.title for hop in journey.hops}
+    assert [(titles[one.span_id], one.at, one.due_at, one.promise, one.set_by) for one in journey.held_to] == [
+        ("journal written", after(hours=2), after(hours=3), "", ""),
+        ("posting accepted by the ERP", after(hours=2, minutes=70), after(hours=3), "", "journal written"),
+    ]
+
+
+@pytest.mark.parametrize(("channel", "due"), [("web", after(hours=4)), ("store", datetime(2010, 12, 8, 6, tzinfo=UTC))])
+def test_a_refund_is_held_to_the_promise_and_not_to_what_its_document_says(channel: str, due: datetime) -> None:
+    about: dict[str, Any] = {"correlation_id": CREDIT, "channel": channel}
+    refund = [
+        span("refund.issue", T0, "refund", "R-1", "issued", **about),
+        span("posting.journal", T0, "posting", "refund/R-1", "journaled", due_us=micros(after(hours=1)), **about),
+        span("posting.send", after(hours=5), "posting", "refund/R-1", "erp_accepted", **about),
+    ]
+    (held,) = told(refund, after(days=1), about=CREDIT).held_to
+    assert (held.at, held.due_at, held.promise, held.set_by) == (after(hours=5), due, "refund_to_ledger", "")
+    (awaited,) = (one for one in told(refund[:2], after(hours=2), about=CREDIT).expected if one.entity == "posting")
+    assert (awaited.milestone, awaited.due_at) == ("erp_accepted", due)
+
+
 def test_a_branch_or_an_end_closes_the_expectation() -> None:
     short = span("inventory.reserve", T0, "order", "537681", "backordered", outcome="parked", reason="short by 5",
                  owner="inventory", stage="transformation")  # fmt: skip
