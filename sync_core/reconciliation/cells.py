@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 from msgspec import Struct, field
 
+from sync_core.ledger.ledger import PostingRules
 from sync_core.model import ExceptionKind
 
 Why = Literal["timing", "fees", "tax", "rounding", "known"]
@@ -15,6 +16,7 @@ Why = Literal["timing", "fees", "tax", "rounding", "known"]
 WHYS: Final[tuple[Why, ...]] = get_args(Why)
 Level = Literal["L0", "L1", "L2", "L3", "L4", "L5"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+REPORT_HOUR: Final = 9
 
 
 class Key(Struct, frozen=True, order=True):
@@ -109,6 +111,16 @@ def next_business_day(day: dt.date) -> dt.date:
     """The first Monday to Friday after ``day``."""
     following = day + dt.timedelta(days=1)
     return following + dt.timedelta(days=max(0, 7 - following.weekday()) if following.weekday() > 4 else 0)
+
+
+def due_at(key: Key, rules: PostingRules) -> dt.datetime:
+    """When a cell is to agree: the morning after its day, or after the day on which its money was due."""
+    day = key.business_date
+    if key.level == "L4":  # the bank has a business day more
+        day = next_business_day(day)
+    elif key.level == "L3" and key.kind in ("sale", "refund"):  # settled as late as the provider may
+        day += rules.expected_within(rules.clearing(key.provider))
+    return dt.datetime.combine(next_business_day(day), dt.time(REPORT_HOUR), dt.UTC)
 
 
 def pair(row: Iterable[Any]) -> Pair:

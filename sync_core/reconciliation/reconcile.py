@@ -24,7 +24,7 @@ from sync_core.reconciliation.cells import (
     Key,
     Level,
     add,
-    next_business_day,
+    due_at,
     pair,
 )
 from sync_core.reconciliation.onboarding import go_live
@@ -35,7 +35,6 @@ from sync_core.telemetry import nanoseconds
 from sync_core.unit import Step, Told, Unit
 
 ORIGIN: Final = "reconciliation"
-REPORT_HOUR: Final = 9
 MOST_ENTRIES: Final = 20_000
 """Differing transactions that are told one by one, of a question; what is beyond them stands in their cell."""
 EVENTS_IN_A_SPAN: Final = 500
@@ -192,7 +191,10 @@ def _tell(unit: Unit, level: Level, on: dt.date, run: int, day: Day, done_at: dt
     why = Cause(ORIGIN, f"{identity}/{run}", on, provenance)
     about = {"owner": "finance" if day.broken else "", "rule_version": unit.rules.version}
     nothing = Key(level, on, "", "", "", "", "", "")  # that a run found nothing is told as well
-    cells = [(EVENT_RECON_ITEM, _item(cell, run, on)) for cell in day.cells.values() or (Cell(nothing),)]
+    cells = [
+        (EVENT_RECON_ITEM, _item(cell, run, due_at(cell.key, unit.rules)))
+        for cell in day.cells.values() or (Cell(nothing),)
+    ]
     whole = Hop("posting.reconcile", "transformation", correlation_id(ORIGIN, identity), ORIGIN, "period", identity,
                 "reconciled", attributes=about, events=cells)  # fmt: skip
     unit.told.append(Told(whole, why, done_at))
@@ -212,8 +214,7 @@ def _place(key: Key) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _item(cell: Cell, run: int, day: dt.date) -> dict[str, Any]:
-    due = dt.datetime.combine(next_business_day(day), dt.time(REPORT_HOUR), dt.UTC)
+def _item(cell: Cell, run: int, due: dt.datetime) -> dict[str, Any]:
     return _place(cell.key) | {
         "run": run,
         "left_minor": cell.left_minor,

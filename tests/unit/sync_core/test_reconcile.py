@@ -4,7 +4,8 @@ import datetime as dt
 
 import pytest
 
-from sync_core.reconciliation.cells import Day, Key, Pair, add, next_business_day
+from sync_core.ledger.ledger import load_rules
+from sync_core.reconciliation.cells import Day, Key, Level, Pair, add, due_at, next_business_day
 from sync_core.reconciliation.onboarding import passed_on
 
 
@@ -22,6 +23,20 @@ def test_the_next_business_day_skips_the_weekend(day: str, following: str) -> No
 
 
 KEY = Key("L1", dt.date(2026, 3, 2), "web", "", "", "order", "", "GBP")
+
+
+@pytest.mark.parametrize(
+    ("level", "provider", "kind", "due"),
+    [
+        ("L0", "", "order_list", "2026-03-03"), ("L1", "", "order", "2026-03-03"), ("L2", "", "shipment", "2026-03-03"),
+        ("L3", "card", "sale", "2026-03-10"), ("L3", "amazon", "refund", "2026-03-24"),
+        ("L3", "card", "net", "2026-03-03"),
+        ("L4", "card", "payout", "2026-03-04"), ("L5", "", "tax", "2026-03-03"),
+    ],
+)  # fmt: skip
+def test_a_cell_falls_due_when_its_money_is_due(level: Level, provider: str, kind: str, due: str) -> None:
+    key = Key(level, dt.date(2026, 3, 2), "", provider, "", kind, "", "GBP")
+    assert due_at(key, load_rules()) == dt.datetime.fromisoformat(f"{due}T09:00:00+00:00")
 
 
 def whole(left: int, right: int, explained: int = 0, why: str = "") -> Pair:
