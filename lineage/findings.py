@@ -90,7 +90,7 @@ def _overdue(item: Expected, step: Step, titles: Mapping[str, str]) -> Finding:
     """What waits for a delivery of which nothing was heard waits in the queue before it."""
     return Finding(
         kind="overdue",
-        title=f"not yet {item.title}",
+        title=f"not yet: {item.title}",
         flow=item.flow,
         step=item.step,
         entity=item.entity,

@@ -269,7 +269,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Something that is wrong: where it broke, the first cause, since when, whose it is, and for how much."""
 
     kind: FindingKind
-    title: str  # "posting send: rejected", "not yet goods shipped", "refund issued without return received"
+    title: str  # "posting send: rejected", "not yet: goods shipped", "refund issued without return received"
     flow: str  # "" for a failure of which no flow expects anything
     step: str
     entity: str

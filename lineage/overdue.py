@@ -20,7 +20,7 @@ def of_steps(
             now,
             flow=step.flow,
             step=step.name,
-            title=f"{row.entity} {row.entity_id}: not yet {step.title}",
+            title=f"{row.entity} {row.entity_id}: not yet {step.title.removeprefix(f'{row.entity} ')}",
             sla=counted_by(step, row, slas),
             owner=row.owner,
             reason="",

@@ -418,10 +418,24 @@
       var current = on && its && (on[1] === its[1] || (on[1] === "sla" && its[1] === ""));
       if (current && !link.hasAttribute("aria-current")) {
         link.setAttribute("aria-current", "page");
+        reveal(link);
       } else if (!current && link.hasAttribute("aria-current")) {
         link.removeAttribute("aria-current");
       }
     });
+    document.querySelectorAll("#page .tabs").forEach(function (row) {
+      var chosen = row.querySelector(".chosen");
+      if (chosen && row.dataset.shows !== chosen.href) {
+        row.dataset.shows = chosen.href;
+        reveal(chosen);
+      }
+    });
+  }
+
+  // On a narrow screen a row of links is moved until the one that is on stands in its middle.
+  function reveal(link) {
+    var row = link.parentElement;
+    row.scrollLeft = link.offsetLeft - row.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
   }
 
   new MutationObserver(mark).observe(document.documentElement, { childList: true, subtree: true });

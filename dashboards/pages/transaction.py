@@ -32,6 +32,7 @@ from lineage.model import (
     Header,
     Journey,
     Overdue,
+    OverdueItem,
     Parked,
     Related,
     StageMoney,
@@ -57,19 +58,25 @@ def page(answer: Answer, trace: Trace | None = None) -> Page:
 def ask(overdue: Overdue) -> Page:
     """Before anything was looked up: what may be typed, and what is worth looking at."""
     late = [
-        html.Li([link(wording.sentence(item.title), addresses.transaction(item.correlation_id)),
-                 html.Span(f" {wording.duration(item.overdue_seconds)} overdue, {item.owner or 'nobody'}",
-                           className="faint")])
+        html.Li([link(wording.sentence(item.title), addresses.transaction(item.correlation_id)), _late(item)])
         for item in overdue.items[:LISTED]
         if item.correlation_id
-    ]  # fmt: skip
+    ]
     body = notice(
         "Look up a transaction",
-        html.P("Type any of its numbers above: order, shipment, payment, return, refund, credit note, journal, "
-               "ERP document, receipt. Press / from anywhere to get there."),
-        html.Div([html.H2("Overdue now"), html.Ul(late)]) if late else None,
+        html.P(["Type any of its numbers above: order, shipment, payment, return, refund, credit note, journal, "
+                "ERP document, receipt.", html.Span(" Press / from anywhere to get there.", className="by-keys")]),
+        html.Div([html.H2("Overdue now"),
+                  html.P(["As of ", moment(overdue.as_of, overdue.as_of), ", oldest deadline first"], className="sub"),
+                  html.Ul(late, className="late")]) if late else None,
     )  # fmt: skip
     return Page("Look up a transaction", body)
+
+
+def _late(item: OverdueItem) -> Component:
+    worth = wording.money(item.amount) if item.amount else ""
+    said = (worth, f"{wording.duration(item.overdue_seconds)} overdue", item.owner or "nobody")
+    return html.Div(" · ".join(filter(None, said)), className="sub")
 
 
 def unknown(answer: Unknown) -> Page:

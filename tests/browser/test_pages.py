@@ -658,6 +658,14 @@ def test_nothing_is_cut_off_on_a_telephone(served: Served, open_page: Opener, pa
     assert widest <= 390
 
 
+@pytest.mark.parametrize(("path", "name"), [("/ui/", "Promises"), ("/ui/tour", "Tour")])
+def test_where_one_is_can_be_seen_on_a_telephone(served: Served, open_page: Opener, path: str, name: str) -> None:
+    page = open_page(served.root + path, width=390, height=844)
+    here = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+    expect(here).to_have_attribute("aria-current", "page")
+    expect(here).to_be_in_viewport(ratio=1)
+
+
 def test_the_lag_of_the_core_is_on_every_page(served: Served, open_page: Opener) -> None:
     page = open_page(f"{served.root}/ui/transaction")
     expect(page.locator("#core")).to_have_text("ERP not answering: 12 journals waiting, oldest 3 min 10 s")

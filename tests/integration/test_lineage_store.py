@@ -368,9 +368,9 @@ def test_stale_stretches_and_open_cells_over_http(http: httpx.Client) -> None:
 def test_overdue_over_http(http: httpx.Client) -> None:
     found = msgspec.json.decode(http.get("/v1/overdue").content, type=Overdue)
     assert [(one.title, one.sla, one.owner) for one in found.items] == [
-        ("refund FORGOTTEN: not yet refund accepted by the ERP", "refund_to_ledger", "finance"),
+        ("refund FORGOTTEN: not yet accepted by the ERP", "refund_to_ledger", "finance"),
         ("cell L1/2011-03-25/trade///GBP: not reconciled", "reconciliation_variance", "finance"),
-        ("refund OPEN: not yet refund accepted by the ERP", "refund_to_ledger", "finance"),
+        ("refund OPEN: not yet accepted by the ERP", "refund_to_ledger", "finance"),
         ("cell L1/2011-03-29/trade//order/GBP: unexplained 5", "reconciliation_variance", "finance"),
     ]
     assert [(one.owner, one.count, one.at_risk) for one in found.by_owner] == [
