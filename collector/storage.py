@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from string import Template
 from typing import Any, Final, Self
@@ -62,6 +63,9 @@ _READ_SETTINGS: Final[Mapping[str, Any]] = {
     "compile_sort_description": 0,
 }
 
+# No more than a wish: without the right to lower it again (CAP_SYS_NICE) the engine leaves it.
+_ASIDE: Final[Mapping[str, Any]] = {"os_threads_nice_value_query": 15}
+
 _MESSAGE: Final = "ExportTraceServiceRequest"
 # A server must be told the schema; the embedded engine would write what it is told into the working directory.
 _SCHEMA_IN_FILE: Final = {"format_schema_source": "file", "format_schema": f"{_OTLP_SCHEMA}:{_MESSAGE}"}
@@ -104,6 +108,7 @@ class Storage:
         self._open = _opener(url)
         self._embedded = urlsplit(url).scheme == "chdb"
         self._directory = Path(urlsplit(url).path)
+        self._also: Mapping[str, Any] = {}
         self._readers = _Clients(lambda: self._open(_READ_SETTINGS), max_queries)
         self._writers = _Clients(lambda: self._open(_SETTINGS), max_writers)
 
@@ -111,6 +116,12 @@ class Storage:
     def connect(cls, url: str, *, max_queries: int = 4, max_writers: int = 3) -> Self:
         """``url`` is ``chdb:///absolute/directory`` or ``http(s)://user:password@host:port/database``."""
         return cls(url, max_queries=max_queries, max_writers=max_writers)
+
+    def aside(self) -> Self:
+        """The same storage for work that nobody waits for: its queries leave the processor to others."""
+        other = copy(self)
+        other._also = _ASIDE
+        return other
 
     def migrate(self) -> int:
         """Apply what is missing and return how many statements that was; safe to repeat and to kill."""
@@ -161,7 +172,7 @@ class Storage:
     def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> None:
         """A statement whose result nobody needs; ``params`` fill ``{name:Type}``."""
         with self._writers.one() as client, _translated():
-            client.command(sql, parameters=dict(params or {}))
+            client.command(sql, parameters=dict(params or {}), settings=dict(self._also))
 
     def query(
         self, sql: str, params: Mapping[str, Any] | None = None, *, max_seconds: float = 10.0, threads: int = 1
@@ -170,7 +181,7 @@ class Storage:
 
         ``threads``: at most so many read at once; more than one is for what reads much and somebody waits for.
         """
-        settings = {"max_execution_time": max_seconds, "max_threads": threads}
+        settings = {"max_execution_time": max_seconds, "max_threads": threads, **self._also}
         with self._readers.one(max_seconds) as client, _translated():
             answer = client.query(sql, parameters=dict(params or {}), settings=settings)
             return [tuple(row) for row in answer.result_rows]

@@ -133,7 +133,7 @@ def _serving_lineage(
 ) -> Iterator[None]:
     queries = Queries(storage)
     service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock)
-    measurer = Measurer(queries, by.slas, wall, paced=True)
+    measurer = Measurer(Queries(storage.aside()), by.slas, wall, paced=True)
     with ExitStack() as undo:
         client = undo.enter_context(httpx.Client(timeout=SENDER_TIMEOUT_SECONDS))
         reader = Reader(service, queries, client, settings.core_base)

@@ -431,3 +431,12 @@ def test_rows_expire_by_when_they_came_and_late_facts_of_old_days_stay(
     assert storage.query(kept, {"id": f"{9402:016x}"}) == []
     assert storage.query("SELECT DISTINCT key_value FROM business_keys WHERE key_value = 'late'") == [("late",)]
     assert len(storage.keep({})) == 2
+
+
+def test_what_nobody_waits_for_leaves_the_processor_to_others(storage: Storage) -> None:
+    nice = "SELECT getSetting('os_threads_nice_value_query')"
+    assert (storage.aside().query(nice), storage.query(nice)) == ([(15,)], [(0,)])
+    storage.execute("CREATE TABLE told (nice Int32) ENGINE = Memory")
+    for one in (storage.aside(), storage):
+        one.execute(f"INSERT INTO told {nice}")
+    assert storage.query("SELECT nice FROM told ORDER BY nice") == [(0,), (15,)]
