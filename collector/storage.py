@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
@@ -21,6 +22,9 @@ from collector import migrations, retention
 from collector.errors import QueryTimeoutError, StorageError, StorageUnavailableError, UnreadableSegmentError
 
 __all__ = ["QueryTimeoutError", "Storage", "StorageError", "StorageUnavailableError", "UnreadableSegmentError"]
+
+# A setting that a server does not know is one that its queries do without: they are slower, and mean the same.
+common.set_setting("invalid_setting_action", "drop")
 
 log = logging.getLogger(__name__)
 
