@@ -44,6 +44,9 @@ _SEGMENT_SETTINGS: Final[Mapping[str, Any]] = {
     "min_insert_block_size_bytes": 268_435_456,
     "max_insert_threads": 1,
     "async_insert": 0,
+    # Spans that are taken wait on disk, and whoever sends or asks waits for an answer.
+    "os_threads_nice_value_query": 10,
+    "os_threads_nice_value_materialized_view": 10,
     # Late facts of many months are normal; the default would refuse them.
     "max_partitions_per_insert_block": 0,
     # Rows of one block are merged later; merging 50 columns row by row at insertion took a third of the whole work.
