@@ -20,7 +20,7 @@ COLUMNS: Final = (
     *("provider", "owner", "amount_minor", "currency"),
 )
 SLICE: Final = 200_000  # milestones judged at a time
-HEARD_AT_A_TIME: Final = 20_000  # transactions
+HEARD_AT_A_TIME: Final = 5_000  # transactions; their items are read at once, and while they are nobody else runs
 SERVES: Final = timedelta(minutes=20)  # so long what reads a generation may still read it
 _SLICES: Final = 4096
 
