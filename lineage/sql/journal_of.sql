@@ -13,7 +13,7 @@ SELECT
     business_date,
     toUnixTimestamp64Micro(occurred_at)
 FROM journal_lines
-WHERE correlation_id = toFixedString(unhex({id:String}), 16)
+PREWHERE correlation_id = toFixedString(unhex({id:String}), 16)
 ORDER BY occurred_at, journal_id, line_no
 LIMIT 1 BY journal_id, line_no
 LIMIT {most:UInt32}

@@ -8,7 +8,7 @@ from collector.semconv import correlation_id
 from lineage import flows, slas
 from lineage.deadlines import Calendar
 from lineage.journey import Material, tell
-from lineage.links import Linked, related, walk
+from lineage.links import FAN, Linked, related, walk
 from lineage.lookup import match
 from lineage.model import Journey, Money
 from lineage.rows import EventRow, JournalRow, KeyRow, LinkRow, SpanRow, micros
@@ -331,7 +331,7 @@ def test_links_are_walked_both_ways_to_depth_three() -> None:
 def test_the_walk_is_bounded_and_knows_circles() -> None:
     star = [LinkRow(f"{n:032x}", "f" * 32, "settles", "", n, "") for n in range(300)]
     found, cut = walk("f" * 32, lambda ids, _: [one for one in star if {one.from_id, one.to_id} & set(ids)])
-    assert (len(found), cut) == (50, True)
+    assert (len(found), cut) == (FAN, True)
     circle = [*chain(2), LinkRow(f"{2:032x}", f"{0:032x}", "exchanges", "", 9, "")]
     found, cut = walk(f"{0:032x}", lambda ids, _: [one for one in circle if {one.from_id, one.to_id} & set(ids)])
     assert ([int(one.other, 16) for one in found], cut) == ([1, 2], False)
