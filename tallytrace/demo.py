@@ -177,6 +177,7 @@ class Demo:
             named.refunded_return: "a return, with its refund",
             named.waiting_order: "an order that waits for stock, and whose it is",
         }
+        numbers.pop("", None)
         if not all(self._opens(number) for number in numbers):
             return
         self.seen.sights = True
@@ -186,7 +187,8 @@ class Demo:
             self._console.print(f"  [bold]{number:<14}[/] {what:<48} {base}/ui/transaction/{quote(number)}")
         self._console.print(
             f"\nIn another terminal: export TALLYTRACE_HOME={self._home}, then .venv/bin/tallytrace trace"
-            f" {named.refunded_return}, sla, overdue, verify. Spans of your own: OTLP/HTTP on port {self._ports.otlp},"
+            f" {named.refunded_return or named.shipped_order}, sla, overdue, verify."
+            f" Spans of your own: OTLP/HTTP on port {self._ports.otlp},"
             f" OTLP/gRPC on {self._ports.otlp_grpc}."
         )
         self._console.print(

@@ -3,9 +3,9 @@
 SELECT
     lower(hex(correlation_id)),
     lower(hex(span_id)),
-    arrayMap(
-        event -> (toUnixTimestamp64Micro(event.at), event.name, event.attrs),
-        arrayFilter(event -> event.name IN ('milestone', 'correction'), events)
+    arrayFilter(
+        event -> event.2 IN ('milestone', 'correction'),
+        arrayMap((at, name, attrs) -> (toUnixTimestamp64Micro(at), name, attrs), events.at, events.name, events.attrs)
     )
 FROM spans
 PREWHERE correlation_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))

@@ -68,7 +68,7 @@ ACKNOWLEDGE_SECONDS: Final = {"past": 3_600, "live": 45}
 
 
 class Sights(Struct, frozen=True):
-    """Numbers worth looking up: what they are, and the number."""
+    """Numbers worth looking up; "" where a short past has none."""
 
     shipped_order: str
     refunded_return: str
@@ -194,10 +194,10 @@ def received(
 def sights(told: Sequence[Life], now: datetime) -> Sights:
     """A shipped order, a refunded return and an order that waits for stock, of the web shop, before ``now``."""
     recent = [life for life in reversed(told) if life.channel == "web"]
-    shipped = next(each for each in recent if each.keeps_goods and not each.returned and each.delivered_at < now)
-    returned = next(each for each in recent if each.keeps_goods and each.returned and each.refunded_at < now)
-    waiting = next(each for each in recent if each.scarce and each.cancelled_at and each.cancelled_at > now)
-    return Sights(shipped.order_id, returned.return_id, waiting.order_id)
+    shipped = (one.order_id for one in recent if one.keeps_goods and not one.returned and one.delivered_at < now)
+    returned = (one.return_id for one in recent if one.keeps_goods and one.returned and one.refunded_at < now)
+    waiting = (one.order_id for one in recent if one.scarce and one.cancelled_at and one.cancelled_at > now)
+    return Sights(next(shipped, ""), next(returned, ""), next(waiting, ""))
 
 
 def _store_days(now: datetime, days: int) -> Iterator[tuple[datetime, str]]:

@@ -29,6 +29,7 @@ from tallytrace.estate.lives import Life
 from tallytrace.estate.retailer import STORES, catalogue
 from tallytrace.estate.story import (
     DAYS,
+    Sights,
     count_days,
     deliveries,
     history,
@@ -237,3 +238,4 @@ def test_sights_are_what_they_promise(told: list[Life], past: list[Happening]) -
     )
     assert ShipmentShipped not in kinds[named.waiting_order]
     assert OrderCancelled not in kinds[named.waiting_order]
+    assert sights([], NOW) == Sights("", "", "")
