@@ -43,7 +43,7 @@ def decode(body: bytes) -> ExportTraceServiceRequest:
                     owner[name] = base64.b64encode(_bytes_of(owner[name])).decode()
         request = ExportTraceServiceRequest()
         json_format.ParseDict(tree, request, ignore_unknown_fields=True, max_recursion_depth=_MOST_DEEP)
-    except (msgspec.DecodeError, json_format.ParseError, RecursionError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, json_format.ParseError, RecursionError, TypeError, ValueError, OverflowError) as error:
         raise UndecodableRequestError(f"not an ExportTraceServiceRequest in JSON: {error}") from error
     return request
 

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import math
 import random
 import zlib
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any, Final
 import psutil
 import pytest
 from google.protobuf import json_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -145,6 +146,8 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES, body=st.binary(max_size=300))
+@example(tree={"intValue": math.inf}, body=b'{"intValue": 1e999}')
+@example(tree={"intValue": 10**400}, body=b'{"intValue": NaN}')
 def test_any_json_and_any_bytes_are_answered(sender: Sender, tree: Any, body: bytes) -> None:
     spans = {"resourceSpans": [{"scopeSpans": [{"spans": tree if isinstance(tree, list) else [tree]}]}]}
     for content in (tree, spans):
