@@ -242,7 +242,7 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """``python -m collector.bench SPANS``: the report as JSON on standard output, progress on standard error."""
-    gc.set_threshold(50_000, 20, 50)  # as the process that holds the collector does
+    gc.set_threshold(50_000, 20, 50)  # as `tallytrace serve` does
     report = run(int(sys.argv[1]), say=_say)
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
 

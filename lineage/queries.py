@@ -98,13 +98,18 @@ class Queries:
     def _rows(
         self, name: str, into: Callable[..., T], params: Params, max_seconds: float = 10, threads: int = 1
     ) -> list[T]:
-        found = self._storage.query(text(name), params, max_seconds=max_seconds, threads=threads)
-        return [into(*row) for row in found]
+        return self._found(text(name), into, params, max_seconds, threads)
 
     def _of(self, name: str, into: Callable[..., T], ids: Collection[str], params: Params) -> list[T]:
         """A query that has /*is_one*/ after the column that is one of ``ids``; of a single one it is an equation."""
         sql = text(name).replace("/*is_one*/", _EQUALS if len(ids) == 1 else _IS_AMONG)
-        return [into(*row) for row in self._storage.query(sql, {"ids": sorted(ids), **params})]
+        return self._found(sql, into, {"ids": sorted(ids), **params})
+
+    def _found(
+        self, sql: str, into: Callable[..., T], params: Params, max_seconds: float = 10, threads: int = 1
+    ) -> list[T]:
+        found = self._storage.query(sql, params, max_seconds=max_seconds, threads=threads)
+        return [into(*row) for row in found]
 
     # --- one transaction ---
 
@@ -169,7 +174,7 @@ class Queries:
             "most_minor": _ANY_AMOUNT if wanted.most_minor is None else wanted.most_minor,
             "most": most,
         }
-        return [(identity, last_us) for identity, last_us in self._storage.query(sql, params, threads=SCANS)]
+        return self._found(sql, lambda identity, last_us: (identity, last_us), params, threads=SCANS)
 
     def keys_exactly(self, values: Collection[str], most: int = MOST_KEYS) -> list[KeyRow]:
         return self._rows("keys_exactly", KeyRow, {"values": sorted(values), "most": most})
@@ -217,7 +222,7 @@ class Queries:
 
     def _judged(self, name: str, into: Callable[..., T], items: str, params: Params) -> list[T]:
         sql = text(name).replace("/*items*/", items)
-        return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG)]
+        return self._found(sql, into, params, LONG)
 
     # --- items of promises, kept judged ---
 
@@ -396,7 +401,7 @@ class Queries:
 
     def _held(self, name: str, into: Callable[..., T], held: str, params: Params) -> list[T]:
         sql = text(name).replace("/*held*/", text(held))
-        return [into(*row) for row in self._storage.query(sql, params, max_seconds=LONG, threads=SCANS)]
+        return self._found(sql, into, params, LONG, SCANS)
 
     # --- measurements ---
 

@@ -147,9 +147,7 @@ class Lineage:
         others = self._beside.submit(self._queries.spans_of, near) if near else None
         sums_of_all = self._beside.submit(self._queries.linked_sums, identity) if cut else None
         rows = self._queries.spans_standing(far) if far else []
-        spans: dict[str, list[SpanRow]] = {}
-        for span in chain(own.result(), others.result() if others else (), rows):
-            spans.setdefault(span.correlation_id, []).append(span)
+        spans = _by_transaction(chain(own.result(), others.result() if others else (), rows))
         if identity not in spans:  # the key is known, its spans are older than what is kept
             return Unknown(query=query, suggestions=())
         material = Material(
@@ -173,9 +171,7 @@ class Lineage:
         joined = page(own, rows)
         more = len(rows) == limit and len(joined) > 1  # the links of the last may go on
         shown = joined[:-1] if more else joined
-        spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_standing({one.other for one in shown}) if shown else ():
-            spans.setdefault(span.correlation_id, []).append(span)
+        spans = _by_transaction(self._queries.spans_standing({one.other for one in shown}) if shown else ())
         return LinkedPage(
             correlation_id=own,
             as_of=self.now(),
@@ -205,9 +201,7 @@ class Lineage:
 
     def _plain_journeys(self, ids: Sequence[str], now: datetime) -> dict[str, Journey]:
         """Without what is linked and without journals."""
-        spans: dict[str, list[SpanRow]] = {}
-        for span in self._queries.spans_judged(ids) if ids else ():
-            spans.setdefault(span.correlation_id, []).append(span)
+        spans = _by_transaction(self._queries.spans_judged(ids) if ids else ())
         told: dict[str, Journey] = {}
         for identity, own in spans.items():
             key = KeyRow(identity, "correlation_id", own[0].origin, identity, own[0].occurred_us, own[-1].occurred_us)
@@ -400,9 +394,7 @@ class Lineage:
         chosen: list[Troubled] = []
         looked_at = 0
         while looked_at < len(suspects) and not self._all_older(chosen, wanted.most, since[suspects[looked_at]]):
-            spans: dict[str, list[SpanRow]] = {}
-            for span in self._queries.spans_judged(suspects[looked_at : looked_at + SUSPECTS_AT_ONCE]):
-                spans.setdefault(span.correlation_id, []).append(span)
+            spans = _by_transaction(self._queries.spans_judged(suspects[looked_at : looked_at + SUSPECTS_AT_ONCE]))
             looked_at += SUSPECTS_AT_ONCE
             told = (of_transaction(own, self._standings, self._calendar, window.now) for own in spans.values())
             chosen += filter(wanted.takes, chain.from_iterable(told))
@@ -467,3 +459,10 @@ class Lineage:
         window = self._window(promise)
         wanted = Filter(verdicts=("overdue",), channel=channel, most=limit)
         return obligations.of_sla(promise, self.judged(promise, window, wanted), window.now)
+
+
+def _by_transaction(spans: Iterable[SpanRow]) -> dict[str, list[SpanRow]]:
+    found: dict[str, list[SpanRow]] = {}
+    for span in spans:
+        found.setdefault(span.correlation_id, []).append(span)
+    return found

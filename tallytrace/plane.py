@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -53,7 +52,6 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-SWITCH_SECONDS: Final = 0.0005  # between threads: who takes spans waits for those who judge
 RETRY_SECONDS: Final = 1.0
 SENDER_TIMEOUT_SECONDS: Final = 10.0
 OPEN_SECONDS: Final = 60.0
@@ -77,8 +75,6 @@ def judgement(settings: Settings) -> Judgement:
 
 def run(settings: Settings, until: threading.Event) -> None:
     """Serves until the event. Raises what `judgement` raises, RetentionError, NoKeyError and NotServedError."""
-    gc.set_threshold(50_000, 20, 50)  # a look at each span of a request makes objects by the thousand, none in a circle
-    sys.setswitchinterval(SWITCH_SECONDS)
     by = judgement(settings)
     keep = retention.parse(settings.retention)
     settings = _at_home(settings)

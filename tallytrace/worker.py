@@ -1,8 +1,6 @@
 """A worker process: it processes events beside the core, as far as it can lease partitions of the inbox."""
 
-import gc
 import logging
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,8 +21,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.05
 LISTEN_SECONDS: Final = 0.5
-SWITCH_SECONDS: Final = 0.0005
-"""A thread that has its answer waits so long for one that computes: by default ten times that, at every statement."""
 
 
 def run(settings: Settings, until: threading.Event) -> None:
@@ -40,9 +36,6 @@ def run(settings: Settings, until: threading.Event) -> None:
 
 @contextmanager
 def opened(settings: Settings, connections: int) -> Iterator[Store]:
-    """The database for a process that makes rows by the ten thousand."""
-    gc.set_threshold(50_000, 20, 50)  # the default walks them again and again
-    sys.setswitchinterval(SWITCH_SECONDS)
     db = Store(settings.postgres_url, connections=connections)
     try:
         yield db
