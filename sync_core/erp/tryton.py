@@ -239,6 +239,9 @@ class Tryton:
         """What makes the values of a document, with all looked up that these need; it raises ErpRefusedError."""
         match next(iter(documents)):
             case Journal():
+                if any(self.account(line.account) not in company.accounts for one in documents for line in one.lines):
+                    self._kept = None  # somebody may have added it since
+                    company = self._company()
                 periods = self._periods(company, [one.business_date for one in documents])
                 return lambda one: self._move(one, company, periods)
             case SalesOrder():
@@ -289,7 +292,6 @@ class Tryton:
         for line in journal.lines:
             account = company.accounts.get(self.account(line.account))
             if account is None:
-                self._kept = None  # somebody may add it
                 raise ErpRefusedError(f"the ERP lacks an account for {line.account}")
             debit, credit = max(line.amount_minor, 0), max(-line.amount_minor, 0)
             lines.append({"account": account, "debit": major(debit, company.currency),

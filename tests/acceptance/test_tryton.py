@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from sync_core.erp.port import Unavailable
+from sync_core.erp.port import Answer, Unavailable
 from sync_core.erp.tryton import Tryton as TrytonErp
 from sync_core.erp.tryton import load_map
 from sync_core.erp.tryton_rpc import Rpc
@@ -110,6 +110,16 @@ class Retailer:
         return found
 
 
+    def erp(self) -> TrytonErp:
+        """One of our own, beside the core's."""
+        return TrytonErp(Rpc(self.tryton.url, "retail", "admin", PASSWORD, lambda: NOON), load_map(ACCOUNTS))
+
+
+def answered(answer: list[Answer] | Unavailable) -> list[Answer]:
+    assert not isinstance(answer, Unavailable), answer
+    return answer
+
+
 @pytest.fixture(scope="module")
 def retailer(free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retailer]:
     home = tmp_path_factory.mktemp("tryton")
@@ -184,7 +194,15 @@ def test_an_account_that_the_erp_lacks_is_somebody_s_until_it_is_there(retailer:
     assert (found["owner"], found["detail"]) == ("finance", "the ERP lacks an account for expenses:shrinkage")
     [expenses] = retailer.tryton.found("account.account.type", [["name", "=", "income"]], "name")
     account = {"name": "6100", "code": "6100", "type": expenses["id"], "company": 1}
+    erp = retailer.erp()
+    assert erp.check() != [], "read before the account is there, as the comparison may do at any time"
     retailer.tryton.call("model.account.account.create", [account])
+    lines = [{"account": name, "amount_minor": amount} for name, amount in
+             (("assets:inventory:A1", -100), ("expenses:shrinkage", 100))]  # fmt: skip
+    body = {"idempotency_key": "shop:adjustment/N0", "business_date": NOON.date(), "currency": "GBP", "lines": lines}
+    [told] = answered(erp.post("journal", [msgspec.json.encode(body)]))
+    erp.close()
+    assert (told.status, told.reason) == ("accepted", "")
     done = retailer.product.run("act", "replay", found["exception_id"], "--by", "ann", "--reason", "6100 is there now")
     assert done.returncode == 0, done.stderr
     retailer.product.wait_until_drained()
@@ -250,7 +268,7 @@ def test_a_sale_is_amended_by_the_newest_of_what_became_of_its_order(retailer: R
 def test_an_older_version_that_comes_late_changes_nothing(retailer: Retailer) -> None:
     retailer.tell(terms(sales_orders=True))
     retailer.tell(order("6", line(quantity=9)))
-    erp = TrytonErp(Rpc(retailer.tryton.url, "retail", "admin", PASSWORD, lambda: NOON), load_map(ACCOUNTS))
+    erp = retailer.erp()
 
     def amend(*versions: int) -> list[str]:
         bodies = [
@@ -261,8 +279,7 @@ def test_an_older_version_that_comes_late_changes_nothing(retailer: Retailer) ->
             )
             for version in versions
         ]  # fmt: skip
-        answers = erp.post("sales_order_amendment", bodies)
-        assert not isinstance(answers, Unavailable)
+        answers = answered(erp.post("sales_order_amendment", bodies))
         assert [one.idempotency_key[-1] for one in answers] == [f"{version}" for version in versions]
         return [one.status for one in answers]
 
