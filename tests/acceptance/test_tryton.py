@@ -109,7 +109,6 @@ class Retailer:
         [found] = [one for one in self.exceptions() if one["kind"] == kind]
         return found
 
-
     def erp(self) -> TrytonErp:
         """One of our own, beside the core's."""
         return TrytonErp(Rpc(self.tryton.url, "retail", "admin", PASSWORD, lambda: NOON), load_map(ACCOUNTS))
