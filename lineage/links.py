@@ -1,6 +1,6 @@
 """What is joined to a transaction: a bounded walk over links, and the lines that concern both ends."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from collector.semconv import EVENT_LINK, InvalidReferenceError, correlation_id
@@ -8,7 +8,7 @@ from lineage.hops import fold
 from lineage.lines import back, line_items, total
 from lineage.milestones import arrivals
 from lineage.model import LineItem, LinkDirection, LinkedSum, LinkPart, Money, Related
-from lineage.rows import LinkedSumRow, LinkRow, SpanRow, moment, money
+from lineage.rows import LinkedSumRow, LinkRow, LinksRead, SpanRow, moment, money
 from lineage.standing import Standings
 
 DEPTH: Final = 3
@@ -46,35 +46,37 @@ class Linked(NamedTuple):
         return "out" if self.link.from_id == self.via else "in"
 
 
-LinksOf = Callable[[Collection[str], Collection[str]], Iterable[LinkRow]]
-"""Every link that has one of the first transactions at either end, or ends at one of the second."""
+LinksOf = Callable[[Collection[str], Collection[str]], LinksRead]
+"""The links that have one of the first transactions at either end, or end at one of the second."""
 
 
-def walk(
-    start: str, links_of: LinksOf, *, depth: int = DEPTH, nodes: int = NODES, fan: int = FAN
-) -> tuple[tuple[Linked, ...], bool]:
-    """Breadth first, each transaction once by its shortest way. The second value tells that there was more.
+class Level(NamedTuple):
+    """What a walk found at one depth; ``cut`` tells that there was more."""
+
+    linked: tuple[Linked, ...]
+    cut: bool
+
+
+def walk(start: str, links_of: LinksOf, *, depth: int = DEPTH, nodes: int = NODES, fan: int = FAN) -> Iterator[Level]:
+    """Breadth first, each transaction once by its shortest way, level by level: a caller can ask on meanwhile.
 
     From a settlement that a transaction is part of, the way leads on to what settles it (its payout at the bank), not
     to the other transactions in it: they are strangers.
     """
     seen = {start}
-    found: list[Linked] = []
-    cut = False
+    room = nodes
     frontier: dict[str, bool] = {start: False}  # True: only what settles it
     for level in range(1, depth + 2):
         both, ends_only = ({one for one, up in frontier.items() if up is only} for only in (False, True))
-        steps = _outward(both, links_of(both, ends_only), seen, level, ends_only)
-        if level > depth:
-            return tuple(found), cut or bool(steps)
-        room = min(fan, nodes - len(found))
-        found += steps[:room]
-        cut = cut or len(steps) > room
-        frontier = {step.other: step.settles_via for step in steps[:room]}
-        if not frontier:
-            break
+        read = links_of(both, ends_only)
+        steps = _outward(both, read.links, seen, level, ends_only)
+        shown = steps[: min(fan, room)] if level <= depth else []
+        yield Level(tuple(shown), read.more or len(shown) < len(steps))
+        if not shown:
+            return
+        room -= len(shown)
+        frontier = {step.other: step.settles_via for step in shown}
         seen |= frontier.keys()
-    return tuple(found), cut
 
 
 def _outward(

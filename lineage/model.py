@@ -410,7 +410,7 @@ class Journey(Struct, frozen=True, kw_only=True, tag_field="answer", tag="journe
     money: tuple[StageMoney, ...]
     journal: tuple[JournalEntry, ...]
     related: tuple[Related, ...]
-    related_cut: bool  # more is linked than was walked (depth 3, 200 transactions)
+    related_cut: bool  # more is linked than is shown (lineage.links)
     expected: tuple[Expected, ...]  # still to come: overdue first, then by due time
     parked: tuple[Parked, ...]
     keys: dict[str, tuple[str, ...]]

@@ -31,6 +31,7 @@ from lineage.rows import (
     KeyRow,
     LinkedSumRow,
     LinkRow,
+    LinksRead,
     MarkedRow,
     OpenRow,
     OverdueRow,
@@ -131,18 +132,21 @@ class Queries:
         }
         return [row._replace(events=told.get((row.correlation_id, row.span_id), ())) for row in rows]
 
-    def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> list[LinkRow]:
+    def links_of(self, ids: Collection[str], ends_only: Collection[str] = ()) -> LinksRead:
         """Of each transaction at most MOST_LINKS, and all those with the transactions that are told of.
 
         ``ends_only``: transactions of which only the links that end there are asked for.
         """
         found: dict[LinkRow, None] = {}  # a link between two of them stands at each
+        more = False
         for of, outward in ((ids, 1), (ends_only, 0)):
             if of:
-                rows = self._of("links_of", lambda *row: row, of, {"outward": outward, "each": MOST_LINKS})
-                for _, links in groupby(rows, itemgetter(0)):
-                    found |= dict.fromkeys(_link(*row) for row in _whole(list(links)))
-        return list(found)
+                rows = self._of("links_of", lambda *row: row, of, {"outward": outward, "each": MOST_LINKS + 1})
+                for _, group in groupby(rows, itemgetter(0)):
+                    links = list(group)
+                    more = more or len(links) > MOST_LINKS
+                    found |= dict.fromkeys(_link(*row) for row in _whole(links))
+        return LinksRead(tuple(found), more)
 
     def linked_page(self, correlation_id: str, kind: str, after: str, most: int) -> list[LinkRow]:
         asked = {"id": correlation_id, "kind": kind, "after": after, "most": most}
@@ -496,7 +500,7 @@ def held_by_feed(channel: str, location: str, window: Window) -> Held:
 def _whole(links: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Without the last transaction that is joined, when there may be more links with it and others are told of."""
     first, last = links[0][1], links[-1][1]
-    cut = len(links) == MOST_LINKS and first != last
+    cut = len(links) > MOST_LINKS and first != last
     return [link for link in links if link[1] != last] if cut else links
 
 

@@ -106,6 +106,13 @@ class LinkRow(NamedTuple):
     currency: str = ""
 
 
+class LinksRead(NamedTuple):
+    """``more``: a transaction has more links than are read of one."""
+
+    links: tuple[LinkRow, ...]
+    more: bool = False
+
+
 class LinkedSumRow(NamedTuple):
     """Transactions joined to one by links of one kind, in one direction."""
 

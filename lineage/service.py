@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -17,7 +17,7 @@ from lineage.findings import STUCK_AFTER
 from lineage.flows import Flows
 from lineage.item_params import Window
 from lineage.journey import Material, tell
-from lineage.links import page, related, summed, sums, walk
+from lineage.links import Linked, page, related, summed, sums, walk
 from lineage.lookup import HEX_ID, candidates, clean, match, spellings, suggestions
 from lineage.model import (
     WHOLE,
@@ -47,7 +47,7 @@ from lineage.open_items import OpenItems
 from lineage.overdue import by_owner
 from lineage.promise_items import SERVES, definition, kept
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
-from lineage.rows import BuildRow, ItemRow, KeyRow, OwnerRow, SpanRow, micros, moment
+from lineage.rows import BuildRow, ItemRow, KeyRow, LinkedSumRow, OwnerRow, SpanRow, micros, moment
 from lineage.search import MOST_LOOKED_AT, PAGE, Criteria, cursor, found
 from lineage.shared import Shared
 from lineage.slas import Sla
@@ -139,15 +139,22 @@ class Lineage:
 
     def _journey(self, query: str, matched: Match) -> Answer:
         identity = matched.correlation_id
-        own = self._beside.submit(self._queries.spans_of, {identity})
-        journal = self._beside.submit(self._queries.journal_of, identity)
-        linked, cut = walk(identity, self._queries.links_of)
-        near = {item.other for item in linked if item.depth == 1 and item.shares_lines}
-        far = {item.other for item in linked} - near
-        others = self._beside.submit(self._queries.spans_of, near) if near else None
-        sums_of_all = self._beside.submit(self._queries.linked_sums, identity) if cut else None
-        rows = self._queries.spans_standing(far) if far else []
-        spans = _by_transaction(chain(own.result(), others.result() if others else (), rows))
+        ask, queries = self._beside.submit, self._queries
+        asked = [ask(queries.spans_of, {identity})]
+        journal = ask(queries.journal_of, identity)
+        linked: list[Linked] = []
+        sums_of_all: Future[list[LinkedSumRow]] | None = None
+        cut = False
+        for level in walk(identity, queries.links_of):
+            if level.cut and not linked:
+                sums_of_all = ask(queries.linked_sums, identity)
+            linked += level.linked
+            cut = cut or level.cut
+            near = {one.other for one in level.linked if one.depth == 1 and one.shares_lines}
+            far = {one.other for one in level.linked} - near
+            asked += [ask(queries.spans_of, near)] if near else []
+            asked += [ask(queries.spans_standing, far)] if far else []
+        spans = _by_transaction(chain.from_iterable(some.result() for some in asked))
         if identity not in spans:  # the key is known, its spans are older than what is kept
             return Unknown(query=query, suggestions=())
         material = Material(
@@ -155,7 +162,7 @@ class Lineage:
             matched=matched,
             spans=spans,
             journal=journal.result(),
-            linked=linked,
+            linked=tuple(linked),
             linked_cut=cut,
             linked_sums=sums_of_all.result() if sums_of_all else summed(linked),
         )

@@ -239,7 +239,8 @@ class Tryton:
         """What makes the values of a document, with all looked up that these need; it raises ErpRefusedError."""
         match next(iter(documents)):
             case Journal():
-                if any(self.account(line.account) not in company.accounts for one in documents for line in one.lines):
+                named = {line.account for one in documents if isinstance(one, Journal) for line in one.lines}
+                if any(self.account(account) not in company.accounts for account in named):
                     self._kept = None  # somebody may have added it since
                     company = self._company()
                 periods = self._periods(company, [one.business_date for one in documents])

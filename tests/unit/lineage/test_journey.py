@@ -11,7 +11,7 @@ from lineage.journey import Material, tell
 from lineage.links import FAN, Linked, related, walk
 from lineage.lookup import match
 from lineage.model import Journey, Money
-from lineage.rows import EventRow, JournalRow, KeyRow, LinkRow, SpanRow, micros
+from lineage.rows import EventRow, JournalRow, KeyRow, LinkRow, LinksRead, SpanRow, micros
 from lineage.standing import Standings
 
 STANDINGS = Standings(flows.load(promises=slas.load()))
@@ -316,24 +316,34 @@ def chain(length: int) -> list[LinkRow]:
     return [LinkRow(f"{n:032x}", f"{n + 1:032x}", "returns", "", n, "") for n in range(length)]
 
 
+def walked(start: str, links: Collection[LinkRow], more: bool = False) -> tuple[list[Linked], bool]:
+    """All levels of a walk over these links, and whether one was cut."""
+
+    def links_of(both: Collection[str], ends_only: Collection[str]) -> LinksRead:
+        return LinksRead(
+            tuple(one for one in links if {one.from_id, one.to_id} & set(both) or one.to_id in ends_only), more
+        )
+
+    levels = list(walk(start, links_of))
+    return [one for level in levels for one in level.linked], any(level.cut for level in levels)
+
+
 def test_links_are_walked_both_ways_to_depth_three() -> None:
-    links = chain(9)
-    found, cut = walk(f"{4:032x}", lambda ids, _: [one for one in links if {one.from_id, one.to_id} & set(ids)])
+    found, cut = walked(f"{4:032x}", chain(9))
     assert [(int(one.other, 16), one.depth, one.direction) for one in found] == [
         (3, 1, "in"), (5, 1, "out"), (2, 2, "in"), (6, 2, "out"), (1, 3, "in"), (7, 3, "out"),
     ]  # fmt: skip
     assert cut
-    assert (
-        walk(f"{1:032x}", lambda ids, _: [one for one in chain(2) if {one.from_id, one.to_id} & set(ids)])[1] is False
-    )
+    assert walked(f"{1:032x}", chain(2))[1] is False
+    assert walked(f"{1:032x}", chain(2), more=True)[1], "not all its links were read"
 
 
 def test_the_walk_is_bounded_and_knows_circles() -> None:
     star = [LinkRow(f"{n:032x}", "f" * 32, "settles", "", n, "") for n in range(300)]
-    found, cut = walk("f" * 32, lambda ids, _: [one for one in star if {one.from_id, one.to_id} & set(ids)])
+    found, cut = walked("f" * 32, star)
     assert (len(found), cut) == (FAN, True)
     circle = [*chain(2), LinkRow(f"{2:032x}", f"{0:032x}", "exchanges", "", 9, "")]
-    found, cut = walk(f"{0:032x}", lambda ids, _: [one for one in circle if {one.from_id, one.to_id} & set(ids)])
+    found, cut = walked(f"{0:032x}", circle)
     assert ([int(one.other, 16) for one in found], cut) == ([1, 2], False)
 
 
@@ -341,13 +351,9 @@ def test_from_a_shared_settlement_the_way_leads_to_the_bank_and_not_to_strangers
     settles = [LinkRow("5" * 32, f"{n:032x}", "settles", part, n, "", minor, "GBP")
                for n, part, minor in ((1, "sale", 1000), (1, "fee", -59), (2, "sale", 3000))]  # fmt: skip
     settles.append(LinkRow("b" * 32, "5" * 32, "settles", "po_1", 9, "", 3941, "GBP"))
-
-    def links_of(both: Collection[str], ends_only: Collection[str]) -> list[LinkRow]:
-        return [one for one in settles if {one.from_id, one.to_id} & set(both) or one.to_id in ends_only]
-
-    found, cut = walk(f"{1:032x}", links_of)
+    found, cut = walked(f"{1:032x}", settles)
     assert [(one.other[0], one.depth, len(one.links)) for one in found] == [("5", 1, 2), ("b", 2, 1)]
     assert not cut
     (settlement, _) = related(found, {}, STANDINGS)
     assert (settlement.amount, [part.evidence for part in settlement.parts]) == (Money(941, "GBP"), ["fee", "sale"])
-    assert {one.other[0] for one in walk("5" * 32, links_of)[0]} == {"0", "b"}
+    assert {one.other[0] for one in walked("5" * 32, settles)[0]} == {"0", "b"}
