@@ -41,6 +41,8 @@ from dashboards.pages import (
 )
 from dashboards.reader import Clock, Reader
 from dashboards.remote import RefusedError, Remote, UnansweredError
+from lineage.model import Overdue
+from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
 from lineage.shared import Shared
 
@@ -112,10 +114,24 @@ def create(
 
 
 def page_at(sources: Sources, path: str, query: str) -> Page:
+    try:
+        return _page_at(sources, path, query)
+    except NotJudgedError as error:
+        return Page("Still being judged", frame.not_judged(f"{error}"))
+
+
+def _owed(lineage: Reader) -> Overdue | NotJudgedError:
+    try:
+        return lineage.overdue()
+    except NotJudgedError as error:
+        return error
+
+
+def _page_at(sources: Sources, path: str, query: str) -> Page:
     lineage = sources.lineage
     match addresses.parse(path, query):
         case addresses.Promises(view):
-            found = promises.Found(tiles=lineage.tiles(view), places=lineage.places(), overdue=lineage.overdue())
+            found = promises.Found(tiles=lineage.tiles(view), places=lineage.places(), overdue=_owed(lineage))
             return promises.page(view, found, sources.clock())
         case addresses.Promise() as asked:
             return _promise(sources, asked)

@@ -20,9 +20,19 @@ COLUMNS: Final = (
     *("provider", "owner", "amount_minor", "currency"),
 )
 SLICE: Final = 200_000  # milestones judged at a time
+AT_ONCE: Final = 2_000_000  # milestones: to judge more anew takes longer than anybody waits for a page
+PATIENCE_SECONDS: Final = 3.0
 HEARD_AT_A_TIME: Final = 5_000  # transactions; their items are read at once, and while they are nobody else runs
 SERVES: Final = timedelta(minutes=20)  # so long what reads a generation may still read it
 _SLICES: Final = 4096
+
+
+class NotJudgedError(Exception):
+    """What is open has to be judged from all that is stored, which takes minutes; ``done`` of it (0 to 1) is."""
+
+    def __init__(self, done: float) -> None:
+        super().__init__(f"What is open is being judged from the whole history: {done:.0%} is done")
+        self.done = done
 
 
 class OpenItems:
@@ -35,6 +45,7 @@ class OpenItems:
         self._definition = definition(self._watches, calendar)
         self._params = params(self._watches)
         self._lock = Lock()
+        self._done: float | None = None  # of a whole history that is being judged
         self._hops = {one.name: one for one in self._watches if one.name.startswith(HOPS)}
         self.listed = {one.name: one.step for one in self._watches if one.step and one.name not in self._hops}
         self.needs = tuple(one.name for one in self._watches if one.name.startswith(NEEDS))
@@ -46,25 +57,42 @@ class OpenItems:
     def generation(self, now: datetime) -> int:
         """The generation that tells what is open at ``now``: judges again what something was heard of since the last.
 
+        Raises NotJudgedError while there is none and `judge` has yet to make it from more than AT_ONCE milestones.
+        """
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+            if self._done is not None:
+                raise NotJudgedError(self._done)
+            self._lock.acquire()
+        try:
+            return self._generation(now, AT_ONCE)
+        finally:
+            self._lock.release()
+
+    def judge(self, now: datetime) -> None:
+        """Makes the generation of ``now``, however long that takes.
+
         All is judged when there is none by this definition, none before ``now``, or one of more than is stored.
         """
         with self._lock:
-            blocks = self._queries.open_blocks()
-            prior = self._queries.open_newest(self._definition)
-            if prior and (prior.as_of_us > micros(now) or not holds(prior, blocks)):
-                prior = None
-            if prior and _read(prior) == _read(blocks) and not 0 < prior.later_us <= micros(now):
-                return prior.generation
-            number = max(blocks.began, prior.generation + 1 if prior else 0)
-            if prior:
-                self._judge_heard(number, prior, now)
-            else:
-                self._judge_all(number, now)
-            later_us = self._queries.foretold_us(number)
-            made = GenerationRow(number, blocks.milestones_block, blocks.corrections_block, micros(now), later_us)
-            self._queries.write_open_generation(self._definition, made)
-            self._queries.drop_open_generations(number - SERVES // timedelta(microseconds=1))
-            return number
+            self._generation(now, None)
+
+    def _generation(self, now: datetime, at_once: int | None) -> int:
+        blocks = self._queries.open_blocks()
+        prior = self._queries.open_newest(self._definition)
+        if prior and (prior.as_of_us > micros(now) or not holds(prior, blocks)):
+            prior = None
+        if prior and _read(prior) == _read(blocks) and not 0 < prior.later_us <= micros(now):
+            return prior.generation
+        number = max(blocks.began, prior.generation + 1 if prior else 0)
+        if prior:
+            self._judge_heard(number, prior, now)
+        else:
+            self._judge_all(number, now, at_once)
+        later_us = self._queries.foretold_us(number)
+        made = GenerationRow(number, blocks.milestones_block, blocks.corrections_block, micros(now), later_us)
+        self._queries.write_open_generation(self._definition, made)
+        self._queries.drop_open_generations(number - SERVES // timedelta(microseconds=1))
+        return number
 
     def _judge_heard(self, number: int, prior: GenerationRow, now: datetime) -> None:
         heard = self._queries.mark_heard(number, prior, now)
@@ -73,16 +101,24 @@ class OpenItems:
             self._queries.mark_foretold(number, now, heard_only=True)
         self._queries.carry_open(number, prior.generation)
 
-    def _judge_all(self, number: int, now: datetime) -> None:
+    def _judge_all(self, number: int, now: datetime, at_once: int | None) -> None:
         stored = self._queries.milestones_stored()
         if not stored:
             return
+        if at_once is not None and stored > at_once:
+            raise NotJudgedError(0.0)
         log.info("open items are judged anew from %d milestones", stored)
-        self._judge(number, stored // SLICE, now, heard_only=False)
+        try:
+            self._judge(number, stored // SLICE, now, heard_only=False)
+        finally:
+            self._done = None
         self._queries.mark_foretold(number, now, heard_only=False)
 
     def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool) -> None:
-        for first, last in ranges(min(slices + 1, _SLICES)):
+        parts = list(ranges(min(slices + 1, _SLICES)))
+        for done, (first, last) in enumerate(parts):
+            if not heard_only:
+                self._done = done / len(parts)
             found = self._queries.open_items(self._params, number, first, last, now, heard_only=heard_only)
             self._queries.write_open(COLUMNS, list(self._rows(number, found)))
 

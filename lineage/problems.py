@@ -8,8 +8,10 @@ from litestar.exceptions import HTTPException
 
 from collector.errors import QueryTimeoutError, StorageUnavailableError
 from lineage.model import Problem, Suggestion
+from lineage.open_items import NotJudgedError
 
 MEDIA_TYPE: Final = "application/problem+json"
+NOT_JUDGED: Final = "urn:tallytrace:problem:not-judged"
 
 
 def respond(problem: Problem) -> Response[Any]:
@@ -54,7 +56,22 @@ def unavailable(request: Request[Any, Any, Any], error: StorageUnavailableError 
     )
 
 
+def not_judged(request: Request[Any, Any, Any], error: NotJudgedError) -> Response[Any]:
+    told = respond(
+        Problem(
+            type=NOT_JUDGED,
+            title="Not judged yet",
+            status=503,
+            detail=f"{error}.",
+            instance=request.url.path,
+        )
+    )
+    told.headers["Retry-After"] = "15"
+    return told
+
+
 ERRORS: Final[Any] = {
+    NotJudgedError: not_judged,
     HTTPException: refused,
     StorageUnavailableError: unavailable,
     QueryTimeoutError: unavailable,

@@ -366,6 +366,7 @@ class Lineage:
 
     def judge_open(self) -> None:
         """Keeps what is open up to date, so that nobody who asks need wait until much is judged."""
+        self._open.judge(self.now())
         self._overdue.renew("overdue", self._find_overdue)
 
     def forget(self) -> None:

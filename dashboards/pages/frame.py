@@ -152,6 +152,16 @@ def unanswered(whose: str) -> Page:
     return Page("No answer", body)
 
 
+def not_judged(how_far: str) -> Component:
+    """What stands where something would that is open or overdue."""
+    return notice(
+        "Still being judged",
+        html.P(f"{how_far.rstrip('.')}. That happens once for a history, and again when the flows or the working "
+               "times are changed. Transactions can be looked up and promises read meanwhile; the page comes by "
+               "itself."),
+    )  # fmt: skip
+
+
 def nowhere(path: str) -> Page:
     body = notice(
         "There is no such page",

@@ -27,8 +27,9 @@ from dashboards.elements import (
     section,
     table,
 )
-from dashboards.pages import obligations
+from dashboards.pages import frame, obligations
 from lineage.model import WHOLE, Overdue, SlaTile, View
+from lineage.open_items import NotJudgedError
 
 LISTED = 25
 DERIVED = "derived"
@@ -47,14 +48,15 @@ PERIODS = {"Yesterday": 1, "A week ago": 7, "Four weeks ago": 28}
 class Found(Struct, frozen=True, kw_only=True):
     tiles: Sequence[SlaTile]
     places: Sequence[tuple[str, str]]
-    overdue: Overdue
+    overdue: Overdue | NotJudgedError
 
 
 def page(view: View, found: Found, now: datetime) -> Page:
     ordered = worst_first(found.tiles)
     first = [tile for tile in ordered if tile.state != "no_data" and tile.value is not None][:ABOVE]
     rest = [tile for tile in ordered if tile not in first]
-    late = None if view.until else obligations.of_place(found.overdue, view)
+    owed = None if view.until else found.overdue
+    late = obligations.of_place(owed, view) if isinstance(owed, Overdue) else None
     body = html.Div(
         [
             _head(view, ordered, late),
@@ -63,6 +65,7 @@ def page(view: View, found: Found, now: datetime) -> Page:
             _rest(rest, view, others=bool(first)) if rest else None,
             None if ordered else html.P(_nothing(view), className="empty"),
             obligations.overdue(late, now, listed=LISTED) if late else None,
+            frame.not_judged(f"{owed}") if isinstance(owed, NotJudgedError) else None,
         ],
         className="board",
     )

@@ -1,0 +1,110 @@
+"""A history that takes minutes to judge, after its flows or working times were changed: nobody waits for it."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import httpx
+import pytest
+from litestar import Litestar
+from msgspec import Struct
+
+from collector.semconv import correlation_id
+from collector.storage import Storage
+from dashboards import app as pages
+from lineage import flows, open_items, slas
+from lineage.api import route_handlers
+from lineage.deadlines import Calendar
+from lineage.measure import Measurer
+from lineage.queries import Queries
+from lineage.service import Lineage
+from tallytrace import webserver
+from tests.callbacks import page_at
+from tests.hops import Hops
+
+NOW: Final = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+
+
+class Product(Struct):
+    url: str
+    service: Lineage
+
+    def page(self, path: str) -> str:
+        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as client:
+            shown: dict[str, Any] = page_at(client, path)
+        return str(shown["page"]["children"])
+
+    def overdue(self) -> httpx.Response:
+        return httpx.get(f"{self.url}/v1/overdue", timeout=60, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
+    storage = Storage.connect(f"chdb://{tmp_path_factory.mktemp('clickhouse')}")
+    storage.migrate()
+    hops = Hops()
+    hops.hop(correlation_id("uci", "A1"), "order.capture", "2026-11-18 11:00", "order", "A1", "captured")
+    hops.hop(correlation_id("uci", "A1"), "fulfilment.ship", "2026-11-18 12:00", "fulfilment", "A1", "shipped")
+    hops.store(storage, tmp_path_factory.mktemp("log"))
+    Measurer(Queries(storage), slas.load(), lambda: NOW).tick(NOW)
+    yield Queries(storage)
+    storage.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_items, "AT_ONCE", 1)
+    monkeypatch.setattr(open_items, "PATIENCE_SECONDS", 0.05)
+
+
+def lineage_of(queries: Queries, calendar: Calendar) -> Lineage:
+    promises = slas.load()
+    return Lineage(queries, flows.load(promises=promises), promises, lambda: NOW, calendar=calendar)
+
+
+@pytest.fixture
+def product(queries: Queries, free_port: Callable[[], int]) -> Iterator[Product]:
+    service, port = lineage_of(queries, Calendar()), free_port()
+    url = f"http://127.0.0.1:{port}"
+    shown = pages.create(service, core_url=url, plane_url=url, clock=lambda: NOW, serves_seconds=0)
+    app = Litestar([pages.serve_below("/ui", shown), *route_handlers(service)], openapi_config=None)
+    with webserver.serving(app, "127.0.0.1", port, name="pages"):
+        yield Product(url, service)
+
+
+def test_what_is_open_is_told_to_be_still_judged_and_the_rest_is_shown(product: Product) -> None:
+    told = product.overdue()
+    assert (told.status_code, told.headers["Retry-After"], told.json()["type"]) == (
+        503, "15", "urn:tallytrace:problem:not-judged",
+    )  # fmt: skip
+    assert told.json()["detail"] == "What is open is being judged from the whole history: 0% is done."
+    promises = product.page("/ui/")
+    assert "Still being judged" in promises
+    assert "0% is done. That happens once" in promises
+    assert "Order to posting" in promises, "what is measured is there"
+    for other in ("/ui/transaction", "/ui/tour"):
+        assert "Still being judged" in product.page(other), other
+    assert "Order captured" in product.page(f"/ui/transaction/{correlation_id('uci', 'A1').hex()}")
+    product.service.judge_open()
+    assert product.overdue().status_code == 200
+    assert all("Still being judged" not in product.page(path) for path in ("/ui/", "/ui/transaction", "/ui/tour"))
+
+
+def test_who_asks_while_all_is_judged_is_told_how_far_that_is(
+    queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = lineage_of(queries, Calendar(holidays=(NOW.date(),)))
+    told: list[str] = []
+    read = Queries.open_items
+
+    def slowly(self: Queries, *asked: Any, **how: Any) -> Any:
+        with pytest.raises(open_items.NotJudgedError) as how_far:
+            service.overdue()
+        told.append(f"{how_far.value}".rpartition(": ")[2])
+        return read(self, *asked, **how)
+
+    monkeypatch.setattr(open_items, "SLICE", 1)
+    monkeypatch.setattr(Queries, "open_items", slowly)
+    service.judge_open()
+    assert told == ["0% is done", "33% is done", "67% is done"]
+    assert service.overdue().items
