@@ -20,13 +20,21 @@ class Shared(Generic[K, V]):
 
     A question holds all that its answer depends on. An answer is as old as the moment its finding began: it serves for
     ``serves_seconds``, and until ``latest_seconds`` while another is found beside. What could not be found is told to
-    all who wait for it, and is not kept.
+    all who wait for it, and is not kept. With ``times`` an answer serves for at least as many times as long as it took
+    to find, and twice that while another is found: what is asked all the time costs a share of 1 / ``times``.
     """
 
     def __init__(
-        self, serves_seconds: float, latest_seconds: float, most: int, clock: Callable[[], float] = time.monotonic
+        self,
+        serves_seconds: float,
+        latest_seconds: float,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        times: float = 0.0,
     ) -> None:
         self._serves_seconds = serves_seconds
+        self._times = times
         self._latest_seconds = latest_seconds
         self._most = most
         self._clock = clock
@@ -43,7 +51,7 @@ class Shared(Generic[K, V]):
             if held is None:
                 held = self._held[question] = _Held(self._clock())
                 self._drop_beyond_most()
-            elif held.answer.done() and not self._within(held, self._serves_seconds) and not held.being_renewed:
+            elif held.answer.done() and not held.being_renewed and not self._serves(held):
                 held.being_renewed = True
                 self._beside.submit(self._renew_beside, question, held, find)
         if not known:
@@ -53,7 +61,7 @@ class Shared(Generic[K, V]):
     def renew(self, question: K, find: Callable[[], V]) -> None:
         """Who asks meanwhile gets what is known already, if it is. Raises what ``find`` raises."""
         made: _Held[V] = _Held(self._clock())
-        made.answer.set_result(find())
+        self._answer(made, find())
         with self._lock:
             self._held[question] = made
 
@@ -61,6 +69,13 @@ class Shared(Generic[K, V]):
         """What is asked for from now on is found anew; whoever waits already gets what is being found."""
         with self._lock:
             self._held.clear()
+
+    def _answer(self, held: "_Held[V]", found: V) -> None:
+        held.took = self._clock() - held.began
+        held.answer.set_result(found)
+
+    def _serves(self, held: "_Held[V]") -> bool:
+        return self._within(held, max(self._serves_seconds, self._times * held.took))
 
     def _within(self, held: "_Held[V]", seconds: float) -> bool:
         """Not when the clock went back."""
@@ -70,7 +85,7 @@ class Shared(Generic[K, V]):
         """What is still being found is never too old."""
         old = [
             question for question, held in self._held.items()
-            if held.answer.done() and not self._within(held, self._latest_seconds)
+            if held.answer.done() and not self._within(held, max(self._latest_seconds, 2 * self._times * held.took))
         ]  # fmt: skip
         for question in old:
             del self._held[question]
@@ -81,7 +96,7 @@ class Shared(Generic[K, V]):
 
     def _find(self, question: K, held: "_Held[V]", find: Callable[[], V]) -> None:
         try:
-            held.answer.set_result(find())
+            self._answer(held, find())
         except BaseException as error:
             with self._lock:
                 if self._held.get(question) is held:
@@ -92,7 +107,7 @@ class Shared(Generic[K, V]):
     def _renew_beside(self, question: K, held: "_Held[V]", find: Callable[[], V]) -> None:
         made: _Held[V] = _Held(self._clock())
         try:
-            made.answer.set_result(find())
+            self._answer(made, find())
         except Exception:
             log.exception("%r could not be found anew", question)
             held.being_renewed = False
@@ -105,5 +120,6 @@ class Shared(Generic[K, V]):
 class _Held(Generic[V]):
     def __init__(self, began: float) -> None:
         self.began = began
+        self.took = 0.0
         self.answer: Future[V] = Future()
         self.being_renewed = False

@@ -139,9 +139,11 @@ def _serving_lineage(
         reader = Reader(service, queries, client, settings.core_base)
         evaluator = alerting.evaluator(settings, by.alerts, store, reader, client, wall)
         undo.callback(evaluator.close)
+        progress = lineage.order_states.Progress(storage, by.flows, service.now)
         ticks = [
             Tick("measure", settings.sla_tick_seconds, lambda: measurer.tick(service.now())),
             Tick("open items", OPEN_SECONDS, service.judge_open),
+            Tick("order states", OPEN_SECONDS, progress.keep),
             Tick("alerts", settings.alert_tick_seconds, lambda: evaluator.tick(service.now())),
         ]
         ticks = [_held(tick, settings.directory / BACKFILLING) for tick in ticks]
@@ -160,7 +162,7 @@ def _serving_lineage(
 
         operations = [
             *lineage.operations.route_handlers(storage, by.slas, wall, service.now),
-            *lineage.order_states.route_handlers(storage, by.flows, service.now),
+            *lineage.order_states.route_handlers(progress),
         ]
         api = _app(settings, storage, service, [*alerting_api, *operations], figures)
         undo.enter_context(webserver.serving(api, settings.plane_host, settings.plane_port, name="lineage"))

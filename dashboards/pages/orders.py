@@ -29,24 +29,24 @@ from dashboards.reader import Reader
 from dashboards.remote import Remote
 from dashboards.wording import State
 from lineage.model import SlaTile
-from lineage.order_states import OrderState
+from lineage.order_states import WINDOWS, OrderState, OrderStates
 from lineage.queries import text
 
-DAYS: Final = {"1": "1 day", "7": "7 days", "28": "28 days"}
+DAYS: Final = {f"{days}": wording.count(days, "day") for days in WINDOWS}
 USUAL: Final = "7"
 PROMISED: Final = ("order_latency", "order_exception_rate", "duplicate_order_rate")
 
 
 class Answers(Struct, frozen=True, kw_only=True):
     tiles: tuple[SlaTile, ...]
-    states: list[OrderState]
+    progress: OrderStates
 
 
 def ask(desk: Desk, lineage: Reader, plane: Remote) -> Answers:
     tiles = {tile.name: tile for tile in lineage.tiles()}
     return Answers(
         tiles=tuple(tiles[name] for name in PROMISED if name in tiles),
-        states=plane.get("/v1/order-states", list[OrderState], days=_days(desk)),
+        progress=plane.get("/v1/order-states", OrderStates, days=_days(desk)),
     )
 
 
@@ -55,12 +55,12 @@ def _days(desk: Desk) -> str:
 
 
 def page(desk: Desk, told: Answers, now: datetime) -> Page:
-    shown = [one for one in told.states if one.channel == desk["channel"]]
+    shown = [one for one in told.progress.states if one.channel == desk["channel"]]
     body = html.Div(
         [
             html.Div([html.H1("Orders"), html.P(summary(desk, shown), className="lead")], className="page-head"),
             html.Div([promises.tile_card(tile, now) for tile in told.tiles], className="tiles"),
-            _progression(desk, told.states, shown, now),
+            _progression(desk, told.progress, shown, now),
         ]
     )
     return Page("Orders", body)
@@ -84,7 +84,7 @@ def summary(desk: Desk, states: Sequence[OrderState]) -> str:
     return f"{wording.count(orders, 'order')} of {span}. {stays}"
 
 
-def _progression(desk: Desk, every: Sequence[OrderState], shown: Sequence[OrderState], now: datetime) -> Component:
+def _progression(desk: Desk, told: OrderStates, shown: Sequence[OrderState], now: datetime) -> Component:
     columns = [Column("State"), Column("Came so far", True), Column("Of all"), Column("Here now", True),
                Column("Longer than usual", True), Column("The oldest", True), Column("Half stay", True),
                Column("95 of 100 stay", True)]  # fmt: skip
@@ -92,13 +92,13 @@ def _progression(desk: Desk, every: Sequence[OrderState], shown: Sequence[OrderS
     return section(
         "From state to state",
         choices("How far back", spans),
-        _channels(desk, every),
+        _channels(desk, told.states),
         table("Orders by state, from first to last", columns, [_row(one, _captured(shown)) for one in shown],
               empty="No order was captured in these days. Orders come as events, over the API, or in files."),
         computed("Of each order that was captured in these days: the first time that it came to each state of its "
                  "flow (lineage/flows.toml), and the furthest that it reached, in which it is now. How long orders "
                  "stay is told by those that went on. Longer than usual is longer than 95 of 100 of these; where a "
-                 "flow may end nothing is.", sql=text("order_states"), watermark=moment(now, now)),
+                 "flow may end nothing is.", sql=text("order_states"), watermark=moment(told.as_of, now)),
         note="First to last",
     )  # fmt: skip
 

@@ -1,52 +1,61 @@
--- order_states: of orders captured since {since_us}, by channel ('' = all): how many came to each state, how long they stayed, how many are there now, and how many for longer than 95 of 100 that went on.
+-- order_states: of orders captured since {since_us}, by channel ('' = all): how many came to each state, how long they
+-- stayed, how many are there now, and how many for longer than 95 of 100 that went on.
 WITH
     fromUnixTimestamp64Micro({since_us:Int64}, 'UTC') AS since,
     fromUnixTimestamp64Micro({now_us:Int64}, 'UTC') AS present
 SELECT
     by_channel,
     state,
-    toInt64(count()),
-    toInt64(countIf(is_now)),
-    toInt64(countIf(is_now AND usual >= 0 AND age > usual AND NOT has({ends:Array(String)}, state))),
-    arrayMap(one -> toInt64(if(isNaN(one), -1, one)), quantilesTDigestIf(0.5, 0.95)(stay, stay >= 0)),
-    toInt64(maxIf(age, is_now)),
-    lower(hex(argMaxIf(correlation_id, age, is_now)))
+    came,
+    length(ages),
+    if(isNaN(stayed[2]) OR has({ends:Array(String)}, state), 0, arrayCount(one -> one.1 > stayed[2], ages)),
+    arrayMap(one -> toInt64(if(isNaN(one), -1, one)), stayed),
+    oldest.1,
+    lower(hex(oldest.2))
 FROM
 (
-    SELECT *, ifNotFinite(quantileTDigestIf(0.95)(stay, stay >= 0) OVER (PARTITION BY by_channel, state), -1) AS usual
+    SELECT
+        arrayJoin(['', channel]) AS by_channel,
+        state,
+        toInt64(sum(came_here)) AS came,
+        quantilesTDigestMerge(0.5, 0.95)(stays) AS stayed,
+        groupArrayArray(ages_here) AS ages,
+        arrayReduce('max', ages) AS oldest
     FROM
     (
         SELECT
-            correlation_id,
-            arrayJoin(['', channel]) AS by_channel,
-            arrayJoin(arrayEnumerate(first_at)) AS place,
-            states[place] AS state,
-            state = now_state AS is_now,
-            if(is_now OR place = length(first_at), -1, dateDiff('second', first_at[place], greatest(first_at[place], first_at[place + 1]))) AS stay,
-            dateDiff('second', first_at[place], present) AS age
+            channel,
+            {states:Array(String)}[stood.1] AS state,
+            count() AS came_here,
+            quantilesTDigestStateIf(0.5, 0.95)(stood.3, stood.3 >= 0) AS stays,
+            groupArrayIf((dateDiff('second', stood.2, present), correlation_id), stood.1 = now_number) AS ages_here
         FROM
         (
             SELECT
                 correlation_id,
-                argMax(milestones.channel, (milestones.channel != '', occurred_at)) AS channel,
-                minMap(map(state_number, occurred_at)) AS came,
-                arraySort(mapKeys(came)) AS numbers,
-                arrayMap(number -> {states:Array(String)}[number], numbers) AS states,
-                arrayMap(number -> came[number], numbers) AS first_at,
-                {state_of:Array(String)}[max(step)] AS now_state
+                argMaxIf(milestones.channel, occurred_at, milestones.channel != '') AS channel,
+                indexOf({states:Array(String)}, {state_of:Array(String)}[max(step)]) AS now_number,
+                arraySort(groupArray((state_number, occurred_at))) AS told,
+                arrayFilter((one, before) -> one.1 != before.1, told, arrayPushFront(arrayPopBack(told), (0, since)))
+                    AS first_told,
+                arrayMap((one, next) -> (one.1, one.2, if(one.1 = now_number OR next.1 = 0, -1, dateDiff(
+                             'second', one.2, greatest(one.2, next.2)))),
+                         first_told, arrayPushBack(arrayPopFront(first_told), (0, since))) AS stands
             FROM
             (
                 SELECT
-                    *,
+                    correlation_id, channel, occurred_at,
                     indexOf({reached:Array(String)}, concat(entity, '.', milestone)) AS step,
-                    indexOf({states:Array(String)}, {state_of:Array(String)}[step]) AS state_number
+                    toUInt8(indexOf({states:Array(String)}, {state_of:Array(String)}[step])) AS state_number
                 FROM milestones
                 WHERE entity IN {entities:Array(String)} AND occurred_at > since AND occurred_at <= present AND step > 0
             ) AS milestones
             GROUP BY correlation_id
             HAVING min(step) = 1
         )
+        ARRAY JOIN stands AS stood
+        GROUP BY channel, state
     )
+    GROUP BY by_channel, state
 )
-GROUP BY by_channel, state
 ORDER BY by_channel, state

@@ -258,7 +258,7 @@ def test_the_returns_desk_sees_how_many_refunds_have_an_exception_and_which(
 
 def states_of(of: Installation) -> set[tuple[str, str, int]]:
     told = httpx.get(f"{of.plane}/v1/order-states?days=1", timeout=60).json()
-    return {(one["channel"], one["state"], one["came"]) for one in told}
+    return {(one["channel"], one["state"], one["came"]) for one in told["states"]}
 
 
 @pytest.mark.proves(222)

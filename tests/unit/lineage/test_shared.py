@@ -170,3 +170,30 @@ def test_what_is_forgotten_while_it_is_found_anew_stays_forgotten() -> None:
     for _ in range(30):
         assert shared.get("one", lambda: "anew") == "after"
         time.sleep(0.01)
+
+
+def test_what_took_long_serves_longer_and_is_found_anew_beside() -> None:
+    now, asked, again = [100.0], Asked(), threading.Event()
+    shared = Shared[str, int](1.0, 2.0, 8, lambda: now[0], times=100)
+
+    def slowly() -> int:
+        now[0] += 0.5
+        return asked()
+
+    def beside() -> int:
+        again.set()
+        return asked()
+
+    assert shared.get("one", slowly) == 1
+    now[0] = 149.9
+    assert shared.get("one", slowly) == 1
+    now[0] = 150.0
+    assert shared.get("one", beside) == 1, "of which nobody waits for the next"
+    assert again.wait(10)
+    deadline = time.monotonic() + 10
+    while shared.get("one", slowly) == 1:
+        assert time.monotonic() < deadline
+    now[0] = 160.0
+    assert shared.get("one", asked) == 3, (
+        "the second took no time: it serves a second, as if nothing were said of times"
+    )
