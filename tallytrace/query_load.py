@@ -25,6 +25,7 @@ from tallytrace.errors import RefusedError
 
 SPANS_EACH: Final = 10
 CHUNK: Final = 100_000  # orders inserted at a time
+MERGED_WITHIN_SECONDS: Final = 600.0
 NOW: Final = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 PROMISE: Final = "order_to_posting"
 HEARD: Final = 100  # orders that are heard of between two ticks
@@ -124,6 +125,7 @@ def measure(home: Path, orders: int, told: Callable[[str], None], *, samples: in
         measurer.tick(NOW)
         kept = time.process_time() - began
         told(f"the items of every promise are judged: {kept:,.1f} s of the processor")
+        told(f"what that left is merged: {_merged(storage):,.1f} s")
 
         def heard_again() -> None:
             again = {"first": orders - HEARD, "many": HEARD, "total": orders}
@@ -146,6 +148,16 @@ def measure(home: Path, orders: int, told: Callable[[str], None], *, samples: in
     return QueryReport(
         orders, spans, round(seconds, 1), round(judged, 1), round(kept, 1), round(size / spans, 1), tuple(answers)
     )
+
+
+def _merged(storage: Recorder) -> float:
+    """Seconds until the engine no longer merges what was written, at most MERGED_WITHIN_SECONDS."""
+    started = time.monotonic()
+    while (waited := time.monotonic() - started) < MERGED_WITHIN_SECONDS:
+        if not storage.query("SELECT count() FROM system.merges")[0][0]:
+            break
+        time.sleep(1)
+    return waited
 
 
 def _journeys(lineage: Lineage, orders: int, chance: random.Random) -> Questions:
