@@ -89,7 +89,9 @@ def _view(asked: Mapping[str, str]) -> View:
         until = date.fromisoformat(asked.get("until", ""))
     except ValueError:
         until = None
-    return View(channel=asked.get("channel", ""), location=asked.get("location", ""), until=until)
+    return View(
+        channel=asked.get("channel", ""), location=asked.get("location", ""), brand=asked.get("brand", ""), until=until
+    )
 
 
 def is_still(asked: Address) -> bool:
@@ -114,7 +116,10 @@ def promise_of(name: str, view: View) -> str:
 
 
 def _asking(view: View) -> str:
-    asked = {"channel": view.channel, "location": view.location, "until": view.until.isoformat() if view.until else ""}
+    asked = {
+        "brand": view.brand, "channel": view.channel, "location": view.location,
+        "until": view.until.isoformat() if view.until else "",
+    }  # fmt: skip
     wanted = {parameter: value for parameter, value in asked.items() if value}
     return f"?{urlencode(wanted)}" if wanted else ""
 

@@ -131,7 +131,10 @@ def _page_at(sources: Sources, path: str, query: str) -> Page:
     lineage = sources.lineage
     match addresses.parse(path, query):
         case addresses.Promises(view):
-            found = promises.Found(tiles=lineage.tiles(view), places=lineage.places(), overdue=_owed(lineage))
+            found = promises.Found(
+                tiles=lineage.tiles(view), places=lineage.places(view.brand), brands=lineage.brands,
+                overdue=_owed(lineage),
+            )  # fmt: skip
             return promises.page(view, found, sources.clock())
         case addresses.Promise() as asked:
             return _promise(sources, asked)
@@ -152,9 +155,9 @@ def _promise(sources: Sources, asked: addresses.Promise) -> Page:
     detail = lineage.sla(asked.name, view)
     if detail is None:
         return promise.unknown(asked.name, lineage.tiles())
-    of_place = Filter(channel=view.channel, location=view.location)
+    of_place = Filter(channel=view.channel, location=view.location, within=lineage.brands.within(view.brand))
     items = None if view.until else lineage.items(asked.name, of_place)
-    return promise.page(view, detail, items, sources.clock())
+    return promise.page(view, detail, items, lineage.brands.names, sources.clock())
 
 
 def _desk(sources: Sources, desk: addresses.Desk) -> Page:

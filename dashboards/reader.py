@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from lineage.brands import Brands
 from lineage.model import WHOLE, Answer, Overdue, SlaDetail, SlaItems, SlaTile, Trace, View
 from lineage.queries import Filter
 
@@ -12,13 +13,16 @@ Clock = Callable[[], datetime]
 
 
 class Reader(Protocol):
+    @property
+    def brands(self) -> Brands: ...
+
     def journey(self, any_id: str, /) -> Answer: ...
 
     def trace(self, trace_id: str, /) -> Trace | None: ...
 
     def tiles(self, view: View = WHOLE, /) -> Sequence[SlaTile]: ...
 
-    def places(self) -> Sequence[tuple[str, str]]: ...
+    def places(self, brand: str = "", /) -> Sequence[tuple[str, str]]: ...
 
     def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None: ...
 

@@ -8,15 +8,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from lineage.brands import NONE as NO_BRANDS
+from lineage.brands import Brands
 from lineage.deadlines import local_day, midnight
 from lineage.derived import derive
 from lineage.item_params import Window
 from lineage.model import Sample
 from lineage.promise_items import PromiseItems, kept
 from lineage.queries import Queries
-from lineage.rolling import DayRow, Measure, boundaries, by_segment, current
+from lineage.rolling import DayRow, Measure, boundaries, by_segment, current, of_places
 from lineage.rows import ArrivalRow, micros, moment
-from lineage.samples import COLUMNS, naming_the_silent, read, sample, stored
+from lineage.samples import COLUMNS, definition_of, naming_the_silent, read, sample, stored
 from lineage.slas import Sla
 from lineage.unchanged import SETTLED_AFTER, TRUSTED_FOR, Arrivals, Found, facts_of, found
 
@@ -42,6 +44,7 @@ class Measurer:
         *,
         catch_up_every: timedelta = timedelta(minutes=1),
         paced: bool = False,
+        brands: Brands = NO_BRANDS,
     ) -> None:
         self._queries = queries
         self._slas = [sla for sla in slas if sla.kind != "derived"]
@@ -49,6 +52,8 @@ class Measurer:
         self._clock = clock
         self._catch_up_every = catch_up_every
         self._paced = paced
+        self._brands = brands
+        self._unbranded: set[str] | None = None  # promises that some brand was never measured of as it is declared now
         self._measured: dict[str, _Measured] = {}
         self._items = PromiseItems(queries, self._slas)
 
@@ -83,7 +88,7 @@ class Measurer:
             current += one.samples
         for sla in self._derived:
             parts = [self._measured[name].samples if name in self._measured else [] for name in sla.of]
-            current += derive(sla, parts)
+            current += derive(sla, parts, self._brands)
         self._store(current, at)
         self._store(midnights, at, daily=True)
         for sla in caught_up:
@@ -105,7 +110,7 @@ class Measurer:
             )
         reached = not sla.start or arrivals.has(sla.start)
         rows = self._queries.day_counts(sla, window) if reached else []
-        measures = _measures(sla, rows, window.now)
+        measures = self._measures(sla, rows, window.now)
         same = last and last.found and last.found.arrived == arrived
         return _Measured(
             now=window.now,
@@ -122,7 +127,7 @@ class Measurer:
     def _count(self, sla: Sla, window: Window, newest_us: int, at: datetime, last: "_Measured | None") -> "_Measured":
         """As ``_measure``, of a promise whose items are kept."""
         rows = self._items.rows(sla, window)
-        measures = _measures(sla, rows, window.now)
+        measures = self._measures(sla, rows, window.now)
         return _Measured(
             now=window.now,
             at=at,
@@ -139,15 +144,29 @@ class Measurer:
         """Those after something changed, or after the event that was the newest when they were measured."""
         build = self._items.build(sla)
         today, known_us = self._until(sla, now, newest_us)
-        first = build.stale_day
+        first = 0 if self._lacks_brand(sla) else build.stale_day
         if known_us != build.newest_us:
             first = min(first, local_day(moment(min(known_us, build.newest_us)), sla.calendar.zone) + 1)
         if first > today or (one.caught_up and one.at - one.caught_up.at < self._catch_up_every):
             return []
         one.caught_up = CaughtUp(one.at, one.read_at, today, known_us)
+        self._measured_of_brands(sla)
         first = max(first, today - MOST_DAYS + 1)
         rows = self._items.daily(sla, _day_of(sla.window_start(_instant(sla, first)), ZoneInfo(sla.calendar.zone)))
-        return self._missing(sla, _midnights(sla, rows, first, today, newest_us), _instant(sla, first), now)
+        return self._missing(sla, self._midnights(sla, rows, first, today, newest_us), _instant(sla, first), now)
+
+    def _lacks_brand(self, sla: Sla) -> bool:
+        if self._unbranded is None:
+            known = self._queries.brands_measured() if self._brands.names else set()
+            self._unbranded = {
+                one.name for one in self._slas for brand in self._brands.names
+                if of_places(one.segments) and (one.name, definition_of(one, brand, self._brands)) not in known
+            }  # fmt: skip
+        return sla.name in self._unbranded
+
+    def _measured_of_brands(self, sla: Sla) -> None:
+        if self._unbranded:
+            self._unbranded.discard(sla.name)
 
     @staticmethod
     def _until(sla: Sla, now: datetime, newest_us: int) -> tuple[int, int]:
@@ -155,9 +174,8 @@ class Measurer:
         today = local_day(now - timedelta(microseconds=1), sla.calendar.zone)
         return today, min(newest_us, micros(_instant(sla, today)))
 
-    @staticmethod
-    def _samples(sla: Sla, measures: Sequence[Measure], newest_us: int) -> list[Sample]:
-        samples = [sample(sla, one, newest_us) for one in measures]
+    def _samples(self, sla: Sla, measures: Sequence[Measure], newest_us: int) -> list[Sample]:
+        samples = [sample(sla, one, newest_us, self._brands) for one in measures]
         return naming_the_silent(samples) if sla.kind == "freshness" else samples
 
     def _catch_up(self, sla: Sla, one: "_Measured", now: datetime, newest_us: int, at: datetime) -> list[Sample]:
@@ -167,7 +185,7 @@ class Measurer:
         if last and (at - last.at < self._catch_up_every or last.same_as(seen)):
             return []
         one.caught_up = seen
-        samples = _midnights(sla, one.rows, today - MOST_DAYS + 1, today, newest_us)
+        samples = self._midnights(sla, one.rows, today - MOST_DAYS + 1, today, newest_us)
         return self._missing(sla, samples, now - timedelta(days=MOST_DAYS + 1), now)
 
     def _store(self, samples: Sequence[Sample], measured_at: datetime, *, daily: bool = False) -> None:
@@ -175,8 +193,23 @@ class Measurer:
             self._queries.write_samples(COLUMNS, [stored(one, measured_at, daily=daily) for one in samples])
 
     def _missing(self, sla: Sla, midnights: Iterable[Sample], since: datetime, now: datetime) -> list[Sample]:
-        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now)}
+        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, brand=None)}
         return [one for one in midnights if _figures(one) not in known]
+
+    def _measures(self, sla: Sla, rows: Sequence[DayRow], now: datetime) -> list[Measure]:
+        return [current(segment, of, now) for segment, of in by_segment(rows, sla.segments, self._brands).items()]
+
+    def _midnights(self, sla: Sla, rows: Sequence[DayRow], first: int, today: int, newest_us: int) -> Iterable[Sample]:
+        """One for each local midnight from ``first`` on and since the first data, of the window that ends there."""
+        zone = ZoneInfo(sla.calendar.zone)
+        first = max(min((row.day for row in rows), default=today) + 1, first)
+        days = range(first, today + 1)
+        instants = {day: _instant(sla, day) for day in range(first, today + 2)}
+        starts = {day: _day_of(sla.window_start(instants[day]), zone) for day in days}
+        in_us = {day: micros(at) for day, at in instants.items()}
+        for segment, of in by_segment(rows, sla.segments, self._brands).items():
+            for measure in boundaries(segment, of, days, starts, in_us):
+                yield sample(sla, measure, newest_us, self._brands)
 
 
 class CaughtUp(Struct, frozen=True):
@@ -219,22 +252,6 @@ class _Measured(Struct):
         )
 
 
-def _measures(sla: Sla, rows: Sequence[DayRow], now: datetime) -> list[Measure]:
-    return [current(segment, of, now) for segment, of in by_segment(rows, sla.segments).items()]
-
-
-def _midnights(sla: Sla, rows: Sequence[DayRow], first: int, today: int, newest_us: int) -> Iterable[Sample]:
-    """One for each local midnight from ``first`` on and since the first data, of the window that ends there."""
-    zone = ZoneInfo(sla.calendar.zone)
-    first = max(min((row.day for row in rows), default=today) + 1, first)
-    days = range(first, today + 1)
-    instants = {day: _instant(sla, day) for day in range(first, today + 2)}
-    starts = {day: _day_of(sla.window_start(instants[day]), zone) for day in days}
-    for segment, of in by_segment(rows, sla.segments).items():
-        for measure in boundaries(segment, of, days, starts, {day: micros(at) for day, at in instants.items()}):
-            yield sample(sla, measure, newest_us)
-
-
 def _instant(sla: Sla, day: int) -> datetime:
     return midnight(date.fromordinal(_EPOCH_DAY.toordinal() + day), sla.calendar.zone)
 
@@ -247,6 +264,6 @@ def _day_of(at: datetime, zone: ZoneInfo) -> int:
 def _figures(one: Sample) -> tuple[object, ...]:
     """What makes a stored measurement the same as a new one."""
     return (
-        *(one.channel, one.location, one.provider, one.kind, one.as_of, one.definition, one.state),
+        *(one.channel, one.location, one.provider, one.kind, one.brand, one.as_of, one.definition, one.state),
         *(one.good, one.bad, one.pending, one.excused, one.refused, one.overdue_open, one.at_risk),
     )

@@ -543,13 +543,18 @@ class Sample(Struct, frozen=True, kw_only=True):
     all_good: int = 0  # decided since the first data
     all_bad: int = 0
     measured_at: datetime | None = None  # its version: of two of the same window the later one knows more
+    brand: str = ""
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """Of which place promises are shown, and as of the end of which day; empty: of everything, as of now."""
+    """Of which place promises are shown, and as of the end of which day; empty: of everything, as of now.
+
+    Within a brand there are its channels; a location is looked at by itself.
+    """
 
     channel: str = ""
     location: str = ""
+    brand: str = ""
     until: date | None = None
 
 

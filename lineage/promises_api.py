@@ -29,16 +29,23 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         return not_found(request, f"No SLA is called {name!r}; there are {', '.join(lineage.sla_names)}.")
 
     @get("/v1/slas", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
-    def slas(channel: Chosen = "", location: Chosen = "", until: Until = None) -> tuple[SlaTile, ...]:
+    def slas(
+        channel: Chosen = "", location: Chosen = "", brand: Chosen = "", until: Until = None
+    ) -> tuple[SlaTile, ...]:
         """Every promise that is measured of the place, as it was measured last, the worst state first."""
-        return lineage.tiles(View(channel=channel, location=location, until=until))
+        return lineage.tiles(View(channel=channel, location=location, brand=brand, until=until))
 
     @get("/v1/slas/{name:str}", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
     def sla(
-        request: AnyRequest, name: FromPath[str], channel: Chosen = "", location: Chosen = "", until: Until = None
+        request: AnyRequest,
+        name: FromPath[str],
+        channel: Chosen = "",
+        location: Chosen = "",
+        brand: Chosen = "",
+        until: Until = None,
     ) -> Response[SlaDetail]:
-        """One promise of a place, with all its segments, the worst first."""
-        found = lineage.sla(name, View(channel=channel, location=location, until=until))
+        """One promise of a place, with all its segments, or those of a brand, the worst first."""
+        found = lineage.sla(name, View(channel=channel, location=location, brand=brand, until=until))
         return Response(found) if found else sla_unknown(request, name)
 
     @get("/v1/slas/{name:str}/items", sync_to_thread=True, tags=["promises"], exception_handlers=ERRORS)
@@ -50,12 +57,13 @@ def route_handlers(lineage: Lineage) -> list[HTTPRouteHandler]:
         location: Chosen = "",
         provider: Chosen = "",
         kind: Chosen = "",
+        brand: Chosen = "",
         limit: Annotated[int, QueryParameter(ge=1, le=MOST_ITEMS)] = 100,
     ) -> Response[SlaItems]:
         """The judged items of the present window: overdue first, then bad, then pending."""
         verdicts = tuple(verdict or ())
         place = {"channel": channel, "location": location, "provider": provider, "kind": kind}
-        wanted = Filter(verdicts=verdicts, most=limit, **place)
+        wanted = Filter(verdicts=verdicts, most=limit, within=lineage.brands.within(brand), **place)
         found = lineage.items(name, wanted)
         return Response(found) if found else sla_unknown(request, name)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from msgspec import Struct, structs
 
 from collector.storage import Storage
+from lineage.brands import Within
 from lineage.findings import CLOCKS_DIFFER
 from lineage.item_params import Params, Window, milestones_of, of_freshness, of_sla
 from lineage.model import View
@@ -60,7 +61,7 @@ _ANY_AMOUNT: Final = 2**62
 _EQUALS: Final = "= toFixedString(unhex({ids:Array(String)}[1]), 16)"  # a set costs 2 ms of processor time
 _IS_AMONG: Final = "IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))"
 _FOR_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
-_PARTS: Final = ("judged", "fresh_stretches", "samples", "recon_last_run")
+_PARTS: Final = ("judged", "fresh_stretches", "samples", "recon_last_run", "items_of_place")
 LONG: Final = 60.0
 """Seconds that a query over every item of a promise may take."""
 SCANS: Final = 2
@@ -87,6 +88,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     location: str = ""
     provider: str = ""
     kind: str = ""
+    within: Within | None = None
     most: int = 100
 
 
@@ -409,8 +411,9 @@ class Queries:
 
     # --- measurements ---
 
-    def samples_now(self, slas: Collection[str], since: datetime) -> list[SampleRow]:
-        return self._rows("samples_now", SampleRow, {"slas": sorted(slas), "since_us": micros(since)})
+    def samples_now(self, slas: Collection[str], since: datetime, brand: str = "") -> list[SampleRow]:
+        asked = {"slas": sorted(slas), "since_us": micros(since), "brand": brand}
+        return self._rows("samples_now", SampleRow, asked)
 
     def samples_daily(
         self,
@@ -419,9 +422,13 @@ class Queries:
         until: datetime,
         place: View | None = None,
         *,
+        brand: str | None = "",
         known_at: datetime | None = None,
     ) -> list[SampleRow]:
-        """Of every segment, or of one place. ``known_at``: as they were stored by then, without later versions."""
+        """Of every segment within a brand ("": of all, None: of all and of every brand), or of one place.
+
+        ``known_at``: as they were stored by then, without later versions.
+        """
         params = {
             "slas": sorted(slas),
             "since_us": micros(since),
@@ -429,14 +436,20 @@ class Queries:
             "every": int(place is None),
             "channel": place.channel if place else "",
             "location": place.location if place else "",
+            "brand": place.brand if place else brand or "",
+            "any_brand": int(place is None and brand is None),
             "known_us": micros(known_at or _FOR_EVER),
         }
         return self._rows("samples_daily", SampleRow, params)
 
-    def places(self, slas: Collection[str], since: datetime) -> list[tuple[str, str]]:
-        """Channels, each with its locations, that promises were measured of."""
-        params = {"slas": sorted(slas), "since_us": micros(since)}
+    def places(self, slas: Collection[str], since: datetime, brand: str) -> list[tuple[str, str]]:
+        """Channels, each with its locations, that promises were measured of; of a brand its channels."""
+        params = {"slas": sorted(slas), "since_us": micros(since), "brand": brand}
         return self._rows("places", lambda channel, location: (channel, location), params)
+
+    def brands_measured(self) -> set[tuple[str, str]]:
+        """Each promise with what it was measured by of brands, at midnights."""
+        return set(self._rows("brands_measured", lambda sla, definition: (sla, definition), {}))
 
     def samples_counted(self, sla: str, instants: Collection[datetime], within: timedelta) -> list[CountedRow]:
         """What had been decided in all at each instant, by the newest measurement of up to ``within`` before it."""
@@ -515,6 +528,7 @@ def _trouble(hop: str, window: Window, grace: timedelta) -> Params:
 
 
 def _wanted(wanted: Filter) -> Params:
+    within = wanted.within or Within()
     return {
         "verdicts": list(wanted.verdicts),
         "channel": wanted.channel,
@@ -522,6 +536,10 @@ def _wanted(wanted: Filter) -> Params:
         "provider": wanted.provider,
         "kind": wanted.kind,
         "most": wanted.most,
+        "branded": int(wanted.within is not None),
+        "brand_channels": list(within.channels),
+        "brand_locations": list(within.locations),
+        "other_locations": list(within.others),
     }
 
 

@@ -6,17 +6,27 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from lineage.brands import NONE as NO_BRANDS
+from lineage.brands import Brands
 from lineage.judge import Tally
 from lineage.model import Money
 from lineage.rows import micros
 from lineage.sla_checks import Dimension
 
 DAY_US: Final = 86_400_000_000
-Segment = tuple[str, str, str, str]
-"""(channel, location, provider, kind); "" = all."""
 
-ALL: Final[Segment] = ("", "", "", "")
 
+class Segment(NamedTuple):
+    """ "" = all."""
+
+    channel: str = ""
+    location: str = ""
+    provider: str = ""
+    kind: str = ""
+    brand: str = ""
+
+
+ALL: Final = Segment()
 
 NONE: Final = Tally()
 
@@ -67,10 +77,25 @@ class Measure(Struct, frozen=True):
     in_all: Tally = NONE  # decided since the first data
 
 
-def by_segment(rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]]) -> dict[Segment, list[DayRow]]:
-    """The rows of the whole, and of each value of each declared combination of dimensions."""
+def of_places(segments: Iterable[Sequence[Dimension]]) -> bool:
+    """Whether something is measured by channel or location."""
+    return any({"channel", "location"} & set(dimensions) for dimensions in segments)
+
+
+def by_segment(
+    rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]], brands: Brands = NO_BRANDS
+) -> dict[Segment, list[DayRow]]:
+    """The rows of the whole, and of each value of each declared combination of dimensions.
+
+    Of what is declared by channel or location also those of each brand, and of its channels.
+    """
     found: dict[Segment, list[DayRow]] = {ALL: []}
+    placed = brands.names and of_places(segments)
     for row in rows:
+        if placed and (brand := brands.of(row.channel, row.location)):
+            found.setdefault(Segment(brand=brand), []).append(row)
+            if row.channel:
+                found.setdefault(Segment(channel=row.channel, brand=brand), []).append(row)
         found[ALL].append(row)
         for dimensions in segments:
             if all(getattr(row, dimension) for dimension in dimensions):
@@ -79,7 +104,7 @@ def by_segment(rows: Iterable[DayRow], segments: Sequence[Sequence[Dimension]]) 
 
 
 def _key(row: DayRow, dimensions: Sequence[Dimension]) -> Segment:
-    return (
+    return Segment(
         row.channel if "channel" in dimensions else "",
         row.location if "location" in dimensions else "",
         row.provider if "provider" in dimensions else "",

@@ -347,3 +347,4 @@ class SampleRow(NamedTuple):
     definition: str
     measured_us: int
     details: str
+    brand: str

@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from lineage.brands import NONE as NO_BRANDS
+from lineage.brands import Brands
 from lineage.judge import MILLION, Tally, budget_left, burn, exhausted_in, state
-from lineage.model import WHOLE, Money, Point, Sample, Segment, SlaState, SlaTile, View
+from lineage.model import Money, Point, Sample, Segment, SlaState, SlaTile, View
 from lineage.rolling import ALL, Measure
 from lineage.rows import SampleRow, micros, moment, moment_or_none
 from lineage.slas import Sla
@@ -16,7 +18,7 @@ from lineage.slas import Sla
 COLUMNS: Final = (
     "sla", "channel", "location", "provider", "kind", "as_of", "window_start", "window_end", "good", "bad", "pending",
     "excused", "overdue_open", "value_at_risk_minor", "currency", "target_ppm", "state", "watermark", "definition",
-    "measured_at", "daily", "details",
+    "measured_at", "daily", "details", "brand",
 )  # fmt: skip
 
 WORST_FIRST: Final[tuple[SlaState, ...]] = ("breached", "at_risk", "stale", "no_data", "low_volume", "meeting")
@@ -37,19 +39,20 @@ class Details(Struct, frozen=True, kw_only=True):
     all_bad: int = 0
 
 
-def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
+def sample(sla: Sla, measure: Measure, newest_us: int, brands: Brands = NO_BRANDS) -> Sample:
     """``newest_us`` stands for the watermark of what has no sign of life of its own; 0 when the store is empty."""
     as_of = moment(measure.as_of_us)
     watermark = moment_or_none(measure.last_us or min(newest_us, measure.as_of_us))
     rules = sla.thresholds_of(*measure.segment)
     word, reason = state(measure.tally, rules, watermark, as_of)
-    channel, location, provider, kind = measure.segment
+    place = measure.segment
     return Sample(
         sla=sla.name,
-        channel=channel,
-        location=location,
-        provider=provider,
-        kind=kind,
+        channel=place.channel,
+        location=place.location,
+        provider=place.provider,
+        kind=place.kind,
+        brand=place.brand,
         as_of=as_of,
         window_start=sla.window_start(as_of),
         window_end=as_of,
@@ -66,12 +69,17 @@ def sample(sla: Sla, measure: Measure, newest_us: int) -> Sample:
         state=word,
         reason=reason,
         watermark=watermark,
-        definition=sla.definition,
+        definition=definition_of(sla, place.brand, brands),
         recent_good=measure.recent.good,
         recent_bad=measure.recent.bad,
         all_good=measure.in_all.good,
         all_bad=measure.in_all.bad,
     )
+
+
+def definition_of(sla: Sla, brand: str, brands: Brands) -> str:
+    """What a measurement was made by: another when the promise, or of which places the brand is, is declared anew."""
+    return f"{sla.definition}-{brands.mark(brand)}" if brand else sla.definition
 
 
 def naming_the_silent(samples: Sequence[Sample]) -> list[Sample]:
@@ -103,7 +111,7 @@ def stored(sample: Sample, measured_at: datetime, *, daily: bool) -> tuple[Any, 
         sample.window_end, sample.good, sample.bad, sample.pending, sample.excused, sample.overdue_open,
         largest.amount_minor, largest.currency, round(sample.target * MILLION), sample.state,
         sample.watermark or _EPOCH, sample.definition, measured_at, int(daily),
-        msgspec.json.encode(details).decode(),
+        msgspec.json.encode(details).decode(), sample.brand,
     )  # fmt: skip
 
 
@@ -116,6 +124,7 @@ def read(row: SampleRow) -> Sample:
         location=row.location,
         provider=row.provider,
         kind=row.kind,
+        brand=row.brand,
         as_of=moment(row.as_of_us),
         window_start=moment(row.window_start_us),
         window_end=moment(row.window_end_us),
@@ -181,19 +190,22 @@ def segments(samples: Iterable[Sample]) -> tuple[Segment, ...]:
 
 
 def is_whole(one: Sample) -> bool:
-    return is_of(one, WHOLE)
+    """Everything, or the whole of a brand."""
+    return not (one.channel or one.location or one.provider or one.kind)
 
 
 def is_of(one: Sample, view: View) -> bool:
-    return (one.channel, one.location, one.provider, one.kind) == (view.channel, view.location, "", "")
+    place = (view.channel, view.location, "", "", view.brand)
+    return (one.channel, one.location, one.provider, one.kind, one.brand) == place
 
 
 def is_part(one: Sample, view: View) -> bool:
-    return view.channel in ("", one.channel) and view.location in ("", one.location) and not is_of(one, view)
+    within = view.channel in ("", one.channel) and view.location in ("", one.location) and view.brand == one.brand
+    return within and not is_of(one, view)
 
 
 def is_all(view: View) -> bool:
-    return not (view.channel or view.location)
+    return not (view.channel or view.location or view.brand)
 
 
 def _badness(segment: Segment) -> tuple[int, float, str, str, str, str]:

@@ -10,6 +10,8 @@ from typing import Final
 from lineage import openslo
 from lineage import overdue as obligations
 from lineage import samples as measurements
+from lineage.brands import NONE as NO_BRANDS
+from lineage.brands import Brands
 from lineage.clock import BusinessClock, Clock, Mode
 from lineage.compare import with_flow, with_other
 from lineage.deadlines import Calendar, midnight
@@ -84,7 +86,9 @@ class Lineage:
         mode: Mode = "wall",
         calendar: Calendar | None = None,
         judged_at_once: int = JUDGED_AT_ONCE,
+        brands: Brands = NO_BRANDS,
     ) -> None:
+        self.brands = brands
         self._queries = queries
         self._standings = Standings(flows)
         self._slas = {sla.name: sla for sla in slas}
@@ -238,7 +242,10 @@ class Lineage:
     def tiles(self, view: View = WHOLE, /) -> tuple[SlaTile, ...]:
         """Worst state first; of a place only the promises that are measured of it."""
         slas = self._slas.values()
-        found = self._tiles_then(slas, view, view.until) if view.until else self._tiles_now(slas, view, self.current())
+        if view.until:
+            found = self._tiles_then(slas, view, view.until)
+        else:
+            found = self._tiles_now(slas, view, self.current(view.brand))
         return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
 
     def _tiles_now(self, slas: Collection[Sla], view: View, measured: Iterable[Sample]) -> list[SlaTile]:
@@ -281,34 +288,36 @@ class Lineage:
                     found.append(measurements.tile(sla, at, earlier, None))
         return found
 
-    def places(self) -> tuple[tuple[str, str], ...]:
-        """Channels with "", and with each of their locations, that promises are measured of."""
-        return tuple(self._queries.places(self._slas, self.now() - MEASURED_WITHIN))
+    def places(self, brand: str = "", /) -> tuple[tuple[str, str], ...]:
+        """Channels with "", and each with its locations, that promises are measured of; of a brand its channels."""
+        return tuple(self._queries.places(self._slas, self.now() - MEASURED_WITHIN, brand))
 
     def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None:
         sla = self._slas.get(name)
         if sla is None:
             return None
-        samples = self._samples_of(sla, view.until)
+        samples = self._samples_of(sla, view.until, view.brand)
         found = (
             self._tiles_then([sla], view, view.until) if view.until else self._tiles_now([sla], view, samples)
         ) or [measurements.tile(sla, None, (), None)]
         return SlaDetail(tile=found[0], segments=measurements.segments(samples), rule=sla.rule())
 
-    def _samples_of(self, sla: Sla, until: date | None) -> Sequence[Sample]:
+    def _samples_of(self, sla: Sla, until: date | None, brand: str) -> Sequence[Sample]:
         if until is None:
-            return self.newest_samples(sla.name)
+            return self._newest_samples([sla.name], brand)
         end = midnight(until + timedelta(days=1), sla.calendar.zone)
-        return [measurements.read(row) for row in self._queries.samples_daily([sla.name], end, end)]
+        return [measurements.read(row) for row in self._queries.samples_daily([sla.name], end, end, brand=brand)]
 
     def newest_samples(self, sla: str) -> tuple[Sample, ...]:
         """The newest stored measurement of each segment; the one without any segment covers all."""
-        rows = self._queries.samples_now([sla], self.now() - MEASURED_WITHIN)
-        return tuple(map(measurements.read, rows))
+        return self._newest_samples([sla])
 
-    def current(self) -> tuple[Sample, ...]:
-        """The newest stored measurement of each segment of each promise."""
-        rows = self._queries.samples_now(self._slas, self.now() - MEASURED_WITHIN)
+    def current(self, brand: str = "") -> tuple[Sample, ...]:
+        """The newest stored measurement of each segment of each promise, of all or within a brand."""
+        return self._newest_samples(self._slas, brand)
+
+    def _newest_samples(self, slas: Collection[str], brand: str = "") -> tuple[Sample, ...]:
+        rows = self._queries.samples_now(slas, self.now() - MEASURED_WITHIN, brand)
         return tuple(map(measurements.read, rows))
 
     def openslo(self) -> str:

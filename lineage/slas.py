@@ -89,10 +89,11 @@ class Sla(Struct, frozen=True, kw_only=True):
         """Whether its items are rows with a start and an end, and not minutes or other promises."""
         return self.kind not in ("freshness", "derived")
 
-    def thresholds_of(self, channel: str, location: str, provider: str, kind: str) -> Thresholds:
+    def thresholds_of(self, channel: str, *others: str) -> Thresholds:
+        """Of a segment; all "" is the whole."""
         if channel in self.channel_thresholds:
             return self.channel_thresholds[channel]
-        return self.segment_thresholds if channel or location or provider or kind else self.thresholds
+        return self.segment_thresholds if channel or any(others) else self.thresholds
 
     def deadline_for(self, key: str) -> Deadline:
         return self.deadlines.get(key, self.deadline)

@@ -18,8 +18,10 @@ from msgspec import Struct
 from rich.console import Console
 
 from alerts.page import Page, in_words
+from lineage import brands
 from tallytrace import marketplace_stub, pager, postgres, presence, supervisor, traffic
 from tallytrace.errors import PostgresError, ServiceError
+from tallytrace.estate import retailer
 from tallytrace.estate.incidents import EVERY, Incident
 from tallytrace.estate.kinds import WHAT, Kind
 from tallytrace.estate.story import DAYS, Sights
@@ -28,6 +30,7 @@ from tallytrace.pager import Pager
 from tallytrace.settings import BACKFILLING, Settings
 
 MARKER: Final = ".tallytrace-demo"
+BRANDS: Final = "brands.toml"
 TOML: Final = Path(__file__).with_name("demo.toml")
 SEED: Final = 1
 STOP_SECONDS: Final = 30
@@ -111,6 +114,7 @@ class Demo:
         logs = self._home / "logs"
         logs.mkdir()
         (self._home / BACKFILLING).touch()  # until the history is told
+        (self._home / BRANDS).write_text(brands.toml(retailer.BRANDS))
         core, erp = f"http://127.0.0.1:{self._ports.core}", f"http://127.0.0.1:{self._ports.erp}"
         state = str(self._home / "erp.jsonl")
         played = ["--home", str(self._home), "--seed", str(SEED), "--days", str(self._days),
@@ -143,6 +147,7 @@ class Demo:
             erp_concurrency=2,
             webhook_url=pages_url,
             slas_override=str(TOML),
+            brands=str(self._home / BRANDS),
             sla_tick_seconds=5,
             alert_tick_seconds=2,
         )

@@ -36,7 +36,7 @@ from collector.intake import Intake
 from collector.segments import SegmentLog
 from collector.storage import Storage
 from dashboards import app as pages
-from lineage import flows, problems, slas
+from lineage import brands, flows, problems, slas
 from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.service import Lineage
@@ -63,6 +63,7 @@ class Judgement(Struct, frozen=True):
 
     flows: flows.Flows
     slas: tuple[slas.Sla, ...]
+    brands: brands.Brands
     alerts: alerts.api.Book
 
 
@@ -70,7 +71,8 @@ def judgement(settings: Settings) -> Judgement:
     """Raises DefinitionError, RulesRefusedError or RoutesRefusedError, each naming the place and the reason."""
     promised = slas.load(Path(settings.slas_override) if settings.slas_override else None)
     expected = flows.load(promises=promised)
-    return Judgement(expected, promised, alerting.book(settings, promised))
+    trading = brands.load(Path(settings.brands)) if settings.brands else brands.NONE
+    return Judgement(expected, promised, trading, alerting.book(settings, promised))
 
 
 def run(settings: Settings, until: threading.Event) -> None:
@@ -132,8 +134,8 @@ def _serving_lineage(
     settings: Settings, by: Judgement, storage: Storage, store: AlertStore, segments: SegmentLog, taken: Intake
 ) -> Iterator[None]:
     queries = Queries(storage)
-    service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock)
-    measurer = Measurer(Queries(storage.aside()), by.slas, wall, paced=True)
+    service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock, brands=by.brands)
+    measurer = Measurer(Queries(storage.aside()), by.slas, wall, paced=True, brands=by.brands)
     with ExitStack() as undo:
         client = undo.enter_context(httpx.Client(timeout=SENDER_TIMEOUT_SECONDS))
         reader = Reader(service, queries, client, settings.core_base)

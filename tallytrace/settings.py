@@ -70,6 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="posted to after every evaluation in which alerting was sound: a dead man's switch")
     ] = ""
     posting_rules: Annotated[str, Meta(description="TOML file laid over the posting rules delivered")] = ""
+    brands: Annotated[
+        str, Meta(description="TOML file of brands: which channels and locations trade under one name; empty: none")
+    ] = ""
     slas_override: Annotated[str, Meta(description="TOML file laid over the SLA definitions delivered")] = ""
     clock: Annotated[
         Literal["wall", "file"], Meta(description="wall: now is now; file: now is the latest event replayed")

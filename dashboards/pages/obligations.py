@@ -22,6 +22,7 @@ from dashboards.elements import (
 )
 from dashboards.elements import money as shown_money
 from dashboards.wording import State
+from lineage.brands import Brands
 from lineage.model import Overdue, OverdueByOwner, OverdueItem, SlaItem, SlaItems, SlaTile, View
 
 
@@ -29,12 +30,13 @@ def where(item: OverdueItem | SlaItem) -> str:
     return " · ".join(part for part in (item.channel, item.location, item.provider) if part)
 
 
-def of_place(found: Overdue, view: View) -> Overdue:
-    """What of it is of a channel and a location, summed up again; of more than is listed only that."""
-    if not (view.channel or view.location):
+def of_place(found: Overdue, view: View, brands: Brands) -> Overdue:
+    """What of it is of a brand, a channel and a location, summed up again; of more than is listed only that."""
+    if not (view.channel or view.location or view.brand):
         return found
     mine = [one for one in found.items
-            if view.channel in ("", one.channel) and view.location in ("", one.location)]  # fmt: skip
+            if view.channel in ("", one.channel) and view.location in ("", one.location)
+            and view.brand in ("", brands.of(one.channel, one.location))]  # fmt: skip
     owners: dict[str, list[OverdueItem]] = {}
     for one in mine:
         owners.setdefault(one.owner, []).append(one)

@@ -35,14 +35,14 @@ WIDEST = 10
 WORST_FIRST = tuple(wording.SLA_STATES)
 
 
-def page(view: View, detail: SlaDetail, items: SlaItems | None, now: datetime) -> Page:
+def page(view: View, detail: SlaDetail, items: SlaItems | None, brands: Sequence[str], now: datetime) -> Page:
     """``items``: those of the place that is asked for; None for a window that is over."""
     tile = detail.tile
     places = [(one.channel, one.location) for one in detail.segments if not (one.provider or one.kind)]
     body = html.Div(
         [
             _head(tile, view, now),
-            promises.filters(view, lambda other: addresses.promise_of(tile.name, other), sorted(places), now),
+            promises.filters(view, lambda other: addresses.promise_of(tile.name, other), sorted(places), brands, now),
             html.Div([_figures(tile), _definition(detail)], className="sla-head"),
             _chart(tile, now),
             _grid(tile, detail.segments, view),

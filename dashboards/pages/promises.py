@@ -28,6 +28,7 @@ from dashboards.elements import (
     table,
 )
 from dashboards.pages import frame, obligations
+from lineage.brands import Brands
 from lineage.model import WHOLE, Overdue, SlaTile, View
 from lineage.open_items import NotJudgedError
 
@@ -48,6 +49,7 @@ PERIODS = {"Yesterday": 1, "A week ago": 7, "Four weeks ago": 28}
 class Found(Struct, frozen=True, kw_only=True):
     tiles: Sequence[SlaTile]
     places: Sequence[tuple[str, str]]
+    brands: Brands
     overdue: Overdue | NotJudgedError
 
 
@@ -56,11 +58,11 @@ def page(view: View, found: Found, now: datetime) -> Page:
     first = [tile for tile in ordered if tile.state != "no_data" and tile.value is not None][:ABOVE]
     rest = [tile for tile in ordered if tile not in first]
     owed = None if view.until else found.overdue
-    late = obligations.of_place(owed, view) if isinstance(owed, Overdue) else None
+    late = obligations.of_place(owed, view, found.brands) if isinstance(owed, Overdue) else None
     body = html.Div(
         [
             _head(view, ordered, late),
-            filters(view, addresses.promises, found.places, now),
+            filters(view, addresses.promises, found.places, found.brands.names, now),
             html.Div([tile_card(tile, now, view) for tile in first], className="tiles") if first else None,
             _rest(rest, view, others=bool(first)) if rest else None,
             None if ordered else html.P(_nothing(view), className="empty"),
@@ -94,7 +96,9 @@ def place_of(view: View) -> str:
     return f"{wording.sentence(said)}: " if said else ""
 
 
-def filters(view: View, address: Callable[[View], str], places: Sequence[tuple[str, str]], now: datetime) -> Component:
+def filters(
+    view: View, address: Callable[[View], str], places: Sequence[tuple[str, str]], brands: Sequence[str], now: datetime
+) -> Component:
     """Which period and place; each choice is an address that keeps the others."""
     other = msgspec.structs.replace
     days = {title: now.date() - timedelta(days=ago) for title, ago in PERIODS.items()}
@@ -108,6 +112,10 @@ def filters(view: View, address: Callable[[View], str], places: Sequence[tuple[s
         [
             picker("Period", [Choice(title, address(other(view, until=day)), day == view.until)
                               for title, day in periods]),
+            picker("Brand", [Choice(one or "All", address(other(view, brand=one, channel="", location="")),
+                                    one == view.brand)
+                             for one in ("", *dict.fromkeys([*brands, *filter(None, [view.brand])]))])
+            if brands or view.brand else None,
             picker("Channel", [Choice(one or "All", address(other(view, channel=one, location="")), one == view.channel)
                                for one in channels]),
             picker("Location", [Choice(one or "All", address(other(view, location=one)), one == view.location)
@@ -120,7 +128,7 @@ def filters(view: View, address: Callable[[View], str], places: Sequence[tuple[s
 def _nothing(view: View) -> str:
     if view == WHOLE:
         return "No promises are declared. They live in lineage/slas.toml."
-    return "Nothing was measured there by then. Choose another period, channel or location."
+    return "Nothing was measured there by then. Choose another period, brand, channel or location."
 
 
 def _rest(tiles: Sequence[SlaTile], view: View, *, others: bool) -> Component:

@@ -6,7 +6,7 @@ FROM
 )
 WHERE fresh < counted
     AND begin_minute * 60000000 > {since_us:Int64}
-    AND ({channel:String} = '' OR channel = {channel:String})
-    AND ({location:String} = '' OR location = {location:String})
+    AND
+/*items_of_place*/
 ORDER BY begin_minute DESC, channel, location, feed
 LIMIT {most:UInt32}

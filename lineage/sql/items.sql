@@ -26,8 +26,8 @@ WHERE (overdue OR verdict = 'pending' OR decided_us > {since_us:Int64})
     AND (empty({verdicts:Array(String)})
         OR verdict IN {verdicts:Array(String)}
         OR (overdue AND has({verdicts:Array(String)}, 'overdue')))
-    AND ({channel:String} = '' OR channel = {channel:String})
-    AND ({location:String} = '' OR location = {location:String})
+    AND
+/*items_of_place*/
     AND ({provider:String} = '' OR provider = {provider:String})
     AND ({kind:String} = '' OR kind = {kind:String})
 ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due_us, entity_id

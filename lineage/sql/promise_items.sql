@@ -48,8 +48,8 @@ WHERE entity_id != ''
     AND (empty({verdicts:Array(String)})
         OR verdict IN {verdicts:Array(String)}
         OR (open AND verdict = 'bad' AND has({verdicts:Array(String)}, 'overdue')))
-    AND ({channel:String} = '' OR channel = {channel:String})
-    AND ({location:String} = '' OR location = {location:String})
+    AND
+/*items_of_place*/
     AND ({provider:String} = '' OR provider = {provider:String})
     AND ({kind:String} = '' OR kind = {kind:String})
 ORDER BY overdue DESC, indexOf(['bad', 'pending', 'refused', 'excused', 'good'], verdict), due, entity_id

@@ -18,5 +18,6 @@ SELECT
     toUnixTimestamp64Micro(watermark),
     definition,
     toUnixTimestamp64Micro(toDateTime64(measured_at, 6, 'UTC')),
-    details
+    details,
+    brand
 FROM sli_samples

@@ -4,6 +4,7 @@ WHERE sla = {sla:String}
     AND as_of >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
     AND as_of <= fromUnixTimestamp64Micro({until_us:Int64}, 'UTC')
     AND kind = ''
+    AND brand = ''
     AND (location = '' OR {located:UInt8})
 ORDER BY as_of_us DESC, channel, location, provider, measured_at DESC
 LIMIT 1 BY intDiv(as_of_us, {step_us:Int64}), channel, location, provider

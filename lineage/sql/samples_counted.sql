@@ -21,6 +21,6 @@ FROM
             {instants_us:Array(Int64)})) AS instant_us,
         toUnixTimestamp64Micro(toDateTime64(as_of, 6, 'UTC')) AS as_of_us
     FROM sli_samples
-    WHERE sla = {sla:String} AND kind = '' AND as_of > fromUnixTimestamp64Micro({oldest_us:Int64}, 'UTC')
+    WHERE sla = {sla:String} AND kind = '' AND brand = '' AND as_of > fromUnixTimestamp64Micro({oldest_us:Int64}, 'UTC')
 )
 GROUP BY channel, location, provider, instant_us

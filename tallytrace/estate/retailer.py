@@ -6,6 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from lineage.brands import Brand
+
 CURRENCY: Final = "GBP"
 STORES: Final = tuple(f"ST{number:03}" for number in range(1, 401))
 WAREHOUSES: Final = ("DC1", "DC2", "DC3")
@@ -21,6 +23,11 @@ MARKETPLACES: Final = ("amazon", "walmart")  # each its own origin, channel and 
 ONLINE: Final = ("web", *MARKETPLACES)
 SERVED: Final = {"web": LOCATIONS, "amazon": WAREHOUSES, "walmart": (*WAREHOUSES, FLAGSHIP)}
 """The locations whose stock a channel sells; the web shop's customers are sent it from stores too, or fetch it."""
+
+BRANDS: Final = (
+    Brand("Marlow", channels=("web", "amazon"), locations=STORES[:250]),
+    Brand("Tern", channels=("walmart",), locations=STORES[250:]),
+)
 
 PRODUCTS: Final = 40
 ASSORTMENT: Final = 12

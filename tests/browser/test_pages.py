@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from playwright.sync_api import Page, Route, expect
 
 from dashboards.app import create, serve_below
+from lineage.brands import Brand, Brands
 from lineage.model import (
     WHOLE,
     Answer,
@@ -358,8 +359,12 @@ class Estate(Struct):
             return TILES
         return [structs.replace(TILES[2], value=VALUES.get((view.channel, view.location, view.until), 0.5))]
 
-    def places(self) -> Sequence[tuple[str, str]]:
-        return [("store", ""), ("store", "S017"), ("web", ""), ("web", "WH1")]
+    @property
+    def brands(self) -> Brands:
+        return Brands((Brand("Harbour", channels=("web",)), Brand("Vale", locations=("S017",))))
+
+    def places(self, brand: str = "", /) -> Sequence[tuple[str, str]]:
+        return [("web", "")] if brand else [("store", ""), ("store", "S017"), ("web", ""), ("web", "WH1")]
 
     def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None:
         found = next((tile for tile in self.tiles(view) if tile.name == name), TILES[2])

@@ -6,6 +6,7 @@ import pytest
 
 from dashboards.pages import books, promise, promises, story, transaction
 from dashboards.wording import MINUS, State
+from lineage.brands import NONE
 from lineage.model import (
     WHOLE,
     Choice,
@@ -42,7 +43,7 @@ def test_promises_stand_worst_first(make_tile: Callable[..., SlaTile], read: Rea
         make_tile("old", state="stale"), make_tile("near", state="at_risk"),
         make_tile("broken", state="breached", budget_left=-0.2), make_tile("worst", state="breached", budget_left=-2.0),
     ]  # fmt: skip
-    page = promises.page(WHOLE, promises.Found(tiles=tiles, places=(), overdue=overdue(now)), now)
+    page = promises.page(WHOLE, promises.Found(tiles=tiles, places=(), brands=NONE, overdue=overdue(now)), now)
     names = {tile.title for tile in tiles}
 
     drawn = [text for text in read(page.body) if text in names]
@@ -86,7 +87,7 @@ def test_nothing_measured_is_not_drawn_as_if_it_were(
     make_tile: Callable[..., SlaTile], read: Read, now: datetime
 ) -> None:
     page = promise.page(
-        WHOLE, SlaDetail(tile=make_tile("a", value=None, state="no_data"), segments=(), rule="r"), None, now
+        WHOLE, SlaDetail(tile=make_tile("a", value=None, state="no_data"), segments=(), rule="r"), None, (), now
     )
     said = read(page.body)
     assert "Nothing has been measured yet." in said

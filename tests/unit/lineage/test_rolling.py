@@ -3,9 +3,10 @@ from typing import Any
 
 import msgspec
 
+from lineage.brands import Brand, Brands
 from lineage.judge import Tally
 from lineage.model import Money, Sample, SlaState
-from lineage.rolling import ALL, DAY_US, DayRow, Measure, boundaries, by_segment, current
+from lineage.rolling import ALL, DAY_US, DayRow, Measure, Segment, boundaries, by_segment, current
 from lineage.rows import SampleRow, micros, moment
 from lineage.samples import COLUMNS, naming_the_silent, read, sample, segments, stored, tile
 from lineage.slas import load
@@ -29,9 +30,22 @@ def test_segments_are_the_whole_and_the_declared_combinations() -> None:
     rows = [row(1), row(2), row(2, channel="web"), row(2, channel="web", location="")]
     found = by_segment(rows, [["channel"], ["channel", "location"]])
     assert {segment: len(of) for segment, of in found.items()} == {
-        ALL: 4, ("trade", "", "", ""): 2, ("trade", "WH1", "", ""): 2, ("web", "", "", ""): 2,
-        ("web", "WH1", "", ""): 1,
+        ALL: 4, Segment("trade"): 2, Segment("trade", "WH1"): 2, Segment("web"): 2, Segment("web", "WH1"): 1,
     }  # fmt: skip
+
+
+def test_what_is_measured_of_places_is_measured_of_brands_and_their_channels() -> None:
+    rows = [row(1), row(2), row(2, channel="web"), row(2, channel="web", location=""), row(2, "post", location="X")]
+    brands = Brands((Brand("Harbour", channels=("web",)), Brand("Vale", channels=("trade",), locations=("WH1",))))
+    found = by_segment(rows, [["channel"]], brands)
+    assert {segment: len(of) for segment, of in found.items() if segment.brand} == {
+        Segment(brand="Harbour"): 1, Segment("web", brand="Harbour"): 1, Segment(brand="Vale"): 3,
+        Segment("trade", brand="Vale"): 2, Segment("web", brand="Vale"): 1,
+    }  # fmt: skip
+    assert {segment: len(of) for segment, of in found.items() if not segment.brand} == {
+        ALL: 5, Segment("trade"): 2, Segment("web"): 2, Segment("post"): 1,
+    }  # fmt: skip
+    assert by_segment(rows, [["provider"]], brands).keys() == {ALL, Segment(provider="card")}
 
 
 def test_now_counts_decisions_inside_the_window_and_everything_still_open() -> None:
