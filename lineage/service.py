@@ -297,10 +297,16 @@ class Lineage:
         if sla is None:
             return None
         samples = self._samples_of(sla, view.until, view.brand)
+        if view.brand:  # a channel at a location is of one brand, so it is not measured of brands again
+            every = self._samples_of(sla, view.until, "")
+            samples = [*samples, *(one for one in every if one.location and self._is_within(view.brand, one))]
         found = (
             self._tiles_then([sla], view, view.until) if view.until else self._tiles_now([sla], view, samples)
         ) or [measurements.tile(sla, None, (), None)]
         return SlaDetail(tile=found[0], segments=measurements.segments(samples), rule=sla.rule())
+
+    def _is_within(self, brand: str, one: Sample) -> bool:
+        return self.brands.of(one.channel, one.location) == brand
 
     def _samples_of(self, sla: Sla, until: date | None, brand: str) -> Sequence[Sample]:
         if until is None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dash import dcc, html
 from dash.development.base_component import Component
+from msgspec import structs
 
 from dashboards import addresses, figures, wording
 from dashboards.elements import (
@@ -160,7 +161,7 @@ def _grid(tile: SlaTile, segments: Sequence[Segment], view: View) -> Component |
     shown = ["", *places[:WIDEST]]
     head = html.Tr([html.Th("Channel", scope="col"), *[html.Th(at or "All", scope="col") for at in shown]])
     rows = [
-        html.Tr([html.Th(link(channel, addresses.promise(tile.name, channel, until=view.until)), scope="row"),
+        html.Tr([html.Th(link(channel, _at(tile, view, channel)), scope="row"),
                  *[html.Td(_grid_cell(tile, cells.get((channel, at)), view)) for at in shown]])
         for channel in channels
     ]  # fmt: skip
@@ -183,7 +184,7 @@ def _grid_cell(tile: SlaTile, segment: Segment | None, view: View) -> Component:
     said = html.Span(f" {state.word}, {place(segment)}", className="unseen")
     return dcc.Link(
         [icon(state.icon), wording.share(segment.value), said],
-        href=addresses.promise(tile.name, segment.channel, segment.location, view.until),
+        href=_at(tile, view, segment.channel, segment.location),
         className=f"cell tone-{state.tone}", title=f"{state.word}: {segment.reason}",
     )  # fmt: skip
 
@@ -210,7 +211,13 @@ def _segments(tile: SlaTile, segments: Sequence[Segment], view: View) -> Compone
 def _where(tile: SlaTile, segment: Segment, view: View) -> Child:
     """A place, with the way to its channel's items."""
     where = place(segment)
-    return link(where, addresses.promise(tile.name, segment.channel, until=view.until)) if segment.channel else where
+    return link(where, _at(tile, view, segment.channel)) if segment.channel else where
+
+
+def _at(tile: SlaTile, view: View, channel: str, location: str = "") -> str:
+    """The promise at a place of what is shown; a channel at a location is of one brand, which need not be said."""
+    brand = "" if location else view.brand
+    return addresses.promise_of(tile.name, View(channel=channel, location=location, brand=brand, until=view.until))
 
 
 def place(segment: Segment | SlaItem) -> str:
@@ -219,13 +226,13 @@ def place(segment: Segment | SlaItem) -> str:
 
 
 def _items_then(tile: SlaTile, view: View) -> Component:
-    now = addresses.promise(tile.name, view.channel, view.location)
+    now = addresses.promise_of(tile.name, structs.replace(view, until=None))
     said = html.P(["Items are listed of the window that is open. ", link("To that", now)], className="empty")
     return section("Items", said)
 
 
 def _items(tile: SlaTile, items: SlaItems, now: datetime, view: View) -> Component:
-    only = " · ".join(part for part in (view.channel, view.location) if part)
+    only = " · ".join(part for part in (view.brand, view.channel, view.location) if part)
     columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
                Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip
     rows = [_item_row(item, now) for item in items.items if item.verdict != "good"]

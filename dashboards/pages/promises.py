@@ -90,7 +90,7 @@ def _head(view: View, tiles: Sequence[SlaTile], late: Overdue | None) -> Compone
 
 def place_of(view: View) -> str:
     """ "Web · DC1, until 20 Nov 2026: "; "" for everything now."""
-    place = " · ".join(part for part in (view.channel, view.location) if part)
+    place = " · ".join(part for part in (view.brand, view.channel, view.location) if part)
     until = f"until {wording.date_of(view.until)}" if view.until else ""
     said = ", ".join(part for part in (place, until) if part)
     return f"{wording.sentence(said)}: " if said else ""

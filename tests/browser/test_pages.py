@@ -499,6 +499,20 @@ def test_numbers_and_times_are_those_of_the_reader(served: Served, open_page: Op
     assert "1,200.00" in Path(saved.value.path()).read_text(encoding="utf-8")
 
 
+def test_a_brand_is_chosen_before_its_channels(served: Served, open_page: Opener) -> None:
+    page = open_page(f"{served.root}/ui/?channel=web&location=WH1&until=2026-11-19")
+    page.get_by_role("combobox", name="Brand").select_option("Harbour")
+    expect(page).to_have_url(f"{served.root}/ui/?brand=Harbour&until=2026-11-19")
+    expect(page.locator(".lead")).to_contain_text("Harbour, until 19 Nov 2026: 1 breached.")
+    expect(page.get_by_role("combobox", name="Channel").locator("option")).to_have_text(["All", "web"])
+    page.get_by_role("combobox", name="Channel").select_option("web")
+    expect(page).to_have_url(f"{served.root}/ui/?brand=Harbour&channel=web&until=2026-11-19")
+    page.get_by_role("article").get_by_role("link").click()
+    expect(page).to_have_url(f"{served.root}/ui/sla/refund_to_ledger?brand=Harbour&channel=web&until=2026-11-19")
+    expect(page.locator(".lead")).to_contain_text("Harbour · web")
+    assert violations(page) == []
+
+
 def test_period_and_place_are_in_the_address_and_kept_on_the_way_down(served: Served, open_page: Opener) -> None:
     page = open_page(f"{served.root}/ui/")
     tile, value = page.get_by_role("article"), page.locator(".tile .value")

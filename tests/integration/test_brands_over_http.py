@@ -113,7 +113,9 @@ def test_its_past_is_measured_as_soon_as_it_is_declared(told: Told) -> None:
 
 def test_one_promise_of_a_brand_has_its_channels_and_its_items(told: Told) -> None:
     detail = told.get(f"/v1/slas/{PROMISE}", brand="Vale")
-    assert {(one["channel"], one["bad"]) for one in detail["segments"]} == {("store", 2), ("web", 1)}
+    assert {(one["channel"], one["location"], one["bad"]) for one in detail["segments"]} == {
+        ("store", "", 2), ("web", "", 1), ("store", "S1", 1), ("store", "S2", 1), ("web", "S2", 1),
+    }  # fmt: skip
     assert detail["tile"]["bad"] == 3
     items = {brand: {one["entity_id"] for one in told.get(f"/v1/slas/{PROMISE}/items", brand=brand)["items"]}
              for brand in ("", "Harbour", "Vale", "nobody's")}  # fmt: skip
@@ -131,6 +133,8 @@ def test_the_pages_are_of_a_brand(told: Told) -> None:
     promise = told.page(f"/ui/sla/{PROMISE}", "?brand=Vale")
     assert all(number in promise for number in ("A1", "A2", "A4"))
     assert "A5" not in promise
+    assert f"/ui/sla/{PROMISE}?brand=Vale&channel=store" in promise
+    assert f"/ui/sla/{PROMISE}?channel=web&location=S2" in promise, "which is Vale's alone"
     assert "A5" in told.page(f"/ui/sla/{PROMISE}")
 
 
