@@ -22,7 +22,7 @@ class Brand(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def mark(self) -> str:
         """Another one when the brand is made of other places."""
-        return blake2b(msgspec.json.encode(self), digest_size=4).hexdigest()
+        return _mark(self)
 
 
 class Within(Struct, frozen=True):
@@ -31,6 +31,10 @@ class Within(Struct, frozen=True):
     channels: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # locations of other brands
+
+
+def _mark(of: Brand | Sequence[Brand]) -> str:
+    return blake2b(msgspec.json.encode(of), digest_size=4).hexdigest()
 
 
 def _owners(places: Mapping[str, Sequence[str]], what: str) -> dict[str, str]:
@@ -68,14 +72,20 @@ class Brands:
         """The name of the brand that a place is of; "" when it is of none."""
         return self._locations.get(location) or self._channels.get(channel, "")
 
-    def mark(self, name: str) -> str:
-        return self._brands[name].mark
+    @property
+    def mark(self) -> str:
+        """Another one when any of them is made of other places; "" of none."""
+        return _mark(tuple(self)) if self._brands else ""
+
+    def named(self, name: str) -> Brand | None:
+        """None for "", which is everything. Of a name that is not declared there is no place."""
+        return self._brands.get(name, Brand(name)) if name else None
 
     def within(self, name: str) -> Within | None:
-        """None for "", which is everything. Of a name that is not declared there is no place."""
-        if not name:
+        """As of ``named``."""
+        brand = self.named(name)
+        if brand is None:
             return None
-        brand = self._brands.get(name) or Brand(name)
         others = (place for place, owner in self._locations.items() if owner != name)
         return Within(brand.channels, brand.locations, tuple(others))
 

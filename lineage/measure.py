@@ -18,7 +18,7 @@ from lineage.promise_items import PromiseItems, kept
 from lineage.queries import Queries
 from lineage.rolling import DayRow, Measure, boundaries, by_segment, current, of_places
 from lineage.rows import ArrivalRow, micros, moment
-from lineage.samples import COLUMNS, definition_of, naming_the_silent, read, sample, stored
+from lineage.samples import COLUMNS, naming_the_silent, read, sample, stored
 from lineage.slas import Sla
 from lineage.unchanged import SETTLED_AFTER, TRUSTED_FOR, Arrivals, Found, facts_of, found
 
@@ -53,7 +53,6 @@ class Measurer:
         self._catch_up_every = catch_up_every
         self._paced = paced
         self._brands = brands
-        self._unbranded: set[str] | None = None  # promises that some brand was never measured of as it is declared now
         self._measured: dict[str, _Measured] = {}
         self._items = PromiseItems(queries, self._slas)
 
@@ -92,7 +91,7 @@ class Measurer:
         self._store(current, at)
         self._store(midnights, at, daily=True)
         for sla in caught_up:
-            self._items.caught_up(sla, *self._until(sla, now, newest_us))
+            self._items.caught_up(sla, *self._until(sla, now, newest_us), self._brands_of(sla))
         return (*current, *midnights)
 
     def _stands(self, sla: Sla, now: datetime, at: datetime) -> bool:
@@ -144,29 +143,20 @@ class Measurer:
         """Those after something changed, or after the event that was the newest when they were measured."""
         build = self._items.build(sla)
         today, known_us = self._until(sla, now, newest_us)
-        first = 0 if self._lacks_brand(sla) else build.stale_day
+        brands = self._brands_of(sla)
+        first = 0 if brands and brands != build.brands else build.stale_day
         if known_us != build.newest_us:
             first = min(first, local_day(moment(min(known_us, build.newest_us)), sla.calendar.zone) + 1)
         if first > today or (one.caught_up and one.at - one.caught_up.at < self._catch_up_every):
             return []
         one.caught_up = CaughtUp(one.at, one.read_at, today, known_us)
-        self._measured_of_brands(sla)
         first = max(first, today - MOST_DAYS + 1)
         rows = self._items.daily(sla, _day_of(sla.window_start(_instant(sla, first)), ZoneInfo(sla.calendar.zone)))
         return self._missing(sla, self._midnights(sla, rows, first, today, newest_us), _instant(sla, first), now)
 
-    def _lacks_brand(self, sla: Sla) -> bool:
-        if self._unbranded is None:
-            known = self._queries.brands_measured() if self._brands.names else set()
-            self._unbranded = {
-                one.name for one in self._slas for brand in self._brands.names
-                if of_places(one.segments) and (one.name, definition_of(one, brand, self._brands)) not in known
-            }  # fmt: skip
-        return sla.name in self._unbranded
-
-    def _measured_of_brands(self, sla: Sla) -> None:
-        if self._unbranded:
-            self._unbranded.discard(sla.name)
+    def _brands_of(self, sla: Sla) -> str:
+        """The mark of the brands that it is measured of; "" for none."""
+        return self._brands.mark if of_places(sla.segments) else ""
 
     @staticmethod
     def _until(sla: Sla, now: datetime, newest_us: int) -> tuple[int, int]:
@@ -193,7 +183,7 @@ class Measurer:
             self._queries.write_samples(COLUMNS, [stored(one, measured_at, daily=daily) for one in samples])
 
     def _missing(self, sla: Sla, midnights: Iterable[Sample], since: datetime, now: datetime) -> list[Sample]:
-        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, brand=None)}
+        known = {_figures(read(row)) for row in self._queries.samples_daily([sla.name], since, now, every_brand=True)}
         return [one for one in midnights if _figures(one) not in known]
 
     def _measures(self, sla: Sla, rows: Sequence[DayRow], now: datetime) -> list[Measure]:

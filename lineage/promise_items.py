@@ -90,9 +90,10 @@ class PromiseItems:
     def daily(self, sla: Sla, first_day: int) -> list[DayRow]:
         return self._queries.promise_daily(self.build(sla).build, first_day)
 
-    def caught_up(self, sla: Sla, until_day: int, newest_us: int) -> None:
-        """The midnights up to a day are measured, by an event that was the newest until then."""
-        self._write([msgspec.structs.replace(self.build(sla), stale_day=until_day + 1, newest_us=newest_us)])
+    def caught_up(self, sla: Sla, until_day: int, newest_us: int, brands: str) -> None:
+        """The midnights up to a day are measured, by an event that was the newest until then, and of which brands."""
+        made = msgspec.structs.replace(self.build(sla), stale_day=until_day + 1, newest_us=newest_us, brands=brands)
+        self._write([made])
 
     # --- judging ---
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from msgspec import Struct, structs
 
 from collector.storage import Storage
-from lineage.brands import Within
+from lineage.brands import Brand, Within
 from lineage.findings import CLOCKS_DIFFER
 from lineage.item_params import Params, Window, milestones_of, of_freshness, of_sla
 from lineage.model import View
@@ -411,8 +411,8 @@ class Queries:
 
     # --- measurements ---
 
-    def samples_now(self, slas: Collection[str], since: datetime, brand: str = "") -> list[SampleRow]:
-        asked = {"slas": sorted(slas), "since_us": micros(since), "brand": brand}
+    def samples_now(self, slas: Collection[str], since: datetime, brand: Brand | None = None) -> list[SampleRow]:
+        asked = {"slas": sorted(slas), "since_us": micros(since), **_branded(brand)}
         return self._rows("samples_now", SampleRow, asked)
 
     def samples_daily(
@@ -422,10 +422,11 @@ class Queries:
         until: datetime,
         place: View | None = None,
         *,
-        brand: str | None = "",
+        brand: Brand | None = None,
+        every_brand: bool = False,
         known_at: datetime | None = None,
     ) -> list[SampleRow]:
-        """Of every segment within a brand ("": of all, None: of all and of every brand), or of one place.
+        """Of every segment or of one place, within a brand, or of all, or of all and of every brand however declared.
 
         ``known_at``: as they were stored by then, without later versions.
         """
@@ -436,20 +437,16 @@ class Queries:
             "every": int(place is None),
             "channel": place.channel if place else "",
             "location": place.location if place else "",
-            "brand": place.brand if place else brand or "",
-            "any_brand": int(place is None and brand is None),
+            "every_brand": int(every_brand),
+            **_branded(brand),
             "known_us": micros(known_at or _FOR_EVER),
         }
         return self._rows("samples_daily", SampleRow, params)
 
-    def places(self, slas: Collection[str], since: datetime, brand: str) -> list[tuple[str, str]]:
+    def places(self, slas: Collection[str], since: datetime, brand: Brand | None) -> list[tuple[str, str]]:
         """Channels, each with its locations, that promises were measured of; of a brand its channels."""
-        params = {"slas": sorted(slas), "since_us": micros(since), "brand": brand}
+        params = {"slas": sorted(slas), "since_us": micros(since), **_branded(brand)}
         return self._rows("places", lambda channel, location: (channel, location), params)
-
-    def brands_measured(self) -> set[tuple[str, str]]:
-        """Each promise with what it was measured by of brands, at midnights."""
-        return set(self._rows("brands_measured", lambda sla, definition: (sla, definition), {}))
 
     def samples_counted(self, sla: str, instants: Collection[datetime], within: timedelta) -> list[CountedRow]:
         """What had been decided in all at each instant, by the newest measurement of up to ``within`` before it."""
@@ -525,6 +522,10 @@ def _link(of_id: bytes, other_id: bytes, outward: bool, *told: Any) -> LinkRow:
 def _trouble(hop: str, window: Window, grace: timedelta) -> Params:
     times = {"now_us": micros(window.now), "since_us": micros(window.since)}
     return times | {"hop": hop, "grace_us": grace // _MICROSECOND}
+
+
+def _branded(brand: Brand | None) -> Params:
+    return {"brand": brand.name if brand else "", "mark": brand.mark if brand else ""}
 
 
 def _wanted(wanted: Filter) -> Params:

@@ -221,7 +221,8 @@ class BlocksRow(NamedTuple):
 class BuildRow(Struct, frozen=True):
     """What stands ready of a promise, as of a moment, by the milestones and corrections up to two blocks.
 
-    The midnights before ``stale_day`` are measured, by ``newest_us`` as the newest event up to the last of them.
+    The midnights before ``stale_day`` are measured, by ``newest_us`` as the newest event up to the last of them, and
+    of the brands that have this mark.
     """
 
     definition: str
@@ -232,6 +233,7 @@ class BuildRow(Struct, frozen=True):
     as_of_us: int
     stale_day: int  # days since the epoch
     newest_us: int
+    brands: str = ""
 
 
 class GenerationRow(NamedTuple):

@@ -79,7 +79,8 @@ def sample(sla: Sla, measure: Measure, newest_us: int, brands: Brands = NO_BRAND
 
 def definition_of(sla: Sla, brand: str, brands: Brands) -> str:
     """What a measurement was made by: another when the promise, or of which places the brand is, is declared anew."""
-    return f"{sla.definition}-{brands.mark(brand)}" if brand else sla.definition
+    known = brands.named(brand)
+    return f"{sla.definition}-{known.mark}" if known else sla.definition
 
 
 def naming_the_silent(samples: Sequence[Sample]) -> list[Sample]:

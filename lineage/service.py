@@ -258,7 +258,8 @@ class Lineage:
 
     def _histories(self, slas: Collection[str], until: datetime, view: View) -> dict[str, list[Sample]]:
         history: dict[str, list[Sample]] = {}
-        for row in self._queries.samples_daily(slas, until - HISTORY, until, view):
+        brand = self.brands.named(view.brand)
+        for row in self._queries.samples_daily(slas, until - HISTORY, until, view, brand=brand):
             history.setdefault(row.sla, []).append(measurements.read(row))
         return history
 
@@ -290,7 +291,7 @@ class Lineage:
 
     def places(self, brand: str = "", /) -> tuple[tuple[str, str], ...]:
         """Channels with "", and each with its locations, that promises are measured of; of a brand its channels."""
-        return tuple(self._queries.places(self._slas, self.now() - MEASURED_WITHIN, brand))
+        return tuple(self._queries.places(self._slas, self.now() - MEASURED_WITHIN, self.brands.named(brand)))
 
     def sla(self, name: str, view: View = WHOLE, /) -> SlaDetail | None:
         sla = self._slas.get(name)
@@ -312,7 +313,8 @@ class Lineage:
         if until is None:
             return self._newest_samples([sla.name], brand)
         end = midnight(until + timedelta(days=1), sla.calendar.zone)
-        return [measurements.read(row) for row in self._queries.samples_daily([sla.name], end, end, brand=brand)]
+        rows = self._queries.samples_daily([sla.name], end, end, brand=self.brands.named(brand))
+        return [measurements.read(row) for row in rows]
 
     def newest_samples(self, sla: str) -> tuple[Sample, ...]:
         """The newest stored measurement of each segment; the one without any segment covers all."""
@@ -323,7 +325,7 @@ class Lineage:
         return self._newest_samples(self._slas, brand)
 
     def _newest_samples(self, slas: Collection[str], brand: str = "") -> tuple[Sample, ...]:
-        rows = self._queries.samples_now(slas, self.now() - MEASURED_WITHIN, brand)
+        rows = self._queries.samples_now(slas, self.now() - MEASURED_WITHIN, self.brands.named(brand))
         return tuple(map(measurements.read, rows))
 
     def openslo(self) -> str:
