@@ -39,9 +39,8 @@ from dashboards.pages import (
     tour,
     transaction,
 )
-from dashboards.reader import Clock, Reader
+from dashboards.reader import Clock, Reader, owed
 from dashboards.remote import RefusedError, Remote, UnansweredError
-from lineage.model import Overdue
 from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
 from lineage.shared import Shared
@@ -120,20 +119,13 @@ def page_at(sources: Sources, path: str, query: str) -> Page:
         return Page("Still being judged", frame.not_judged(f"{error}"))
 
 
-def _owed(lineage: Reader) -> Overdue | NotJudgedError:
-    try:
-        return lineage.overdue()
-    except NotJudgedError as error:
-        return error
-
-
 def _page_at(sources: Sources, path: str, query: str) -> Page:
     lineage = sources.lineage
     match addresses.parse(path, query):
         case addresses.Promises(view):
             found = promises.Found(
                 tiles=lineage.tiles(view), places=lineage.places(view.brand), brands=lineage.brands,
-                overdue=_owed(lineage),
+                overdue=owed(lineage),
             )  # fmt: skip
             return promises.page(view, found, sources.clock())
         case addresses.Promise() as asked:

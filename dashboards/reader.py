@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lineage.brands import Brands
 from lineage.model import WHOLE, Answer, Overdue, SlaDetail, SlaItems, SlaTile, Trace, View
+from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
 
 Clock = Callable[[], datetime]
@@ -29,3 +30,11 @@ class Reader(Protocol):
     def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None: ...
 
     def overdue(self) -> Overdue: ...
+
+
+def owed(lineage: Reader) -> Overdue | NotJudgedError:
+    """What is overdue, or how far that is judged."""
+    try:
+        return lineage.overdue()
+    except NotJudgedError as error:
+        return error

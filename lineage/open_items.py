@@ -59,10 +59,9 @@ class OpenItems:
 
         Raises NotJudgedError while there is none and `judge` has yet to make it from more than AT_ONCE milestones.
         """
-        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        while not self._lock.acquire(timeout=PATIENCE_SECONDS):
             if self._done is not None:
                 raise NotJudgedError(self._done)
-            self._lock.acquire()
         try:
             return self._generation(now, AT_ONCE)
         finally:

@@ -30,11 +30,12 @@ from dashboards.elements import (
     table,
 )
 from dashboards.elements import money as shown_money
-from dashboards.pages import obligations
-from dashboards.reader import Reader
+from dashboards.pages import frame, obligations
+from dashboards.reader import Reader, owed
 from dashboards.remote import Remote
 from dashboards.wording import State
 from lineage.model import Money, Overdue, SlaItems, SlaTile
+from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
 
 LISTED: Final = 100
@@ -63,7 +64,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     listed: list[CoreException]
     one: CoreException | None
     history: list[Record]
-    overdue: Overdue
+    overdue: Overdue | NotJudgedError
     waiting: tuple[SlaTile, SlaItems] | None
 
 
@@ -84,7 +85,7 @@ def ask(desk: Desk, lineage: Reader, core: Remote) -> Answers:
         listed=listed,
         one=one,
         history=core.get("/v1/exceptions/history", list[Record], id=one.exception_id) if one else [],
-        overdue=lineage.overdue(),
+        overdue=owed(lineage),
         waiting=waiting,
     )
 
@@ -98,7 +99,7 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
         return _one(desk, told, now)
     view = desk["view"]
     if view == "overdue":
-        shown: list[Child] = [obligations.overdue(told.overdue, now, owner=desk["owner"], listed=LISTED)]
+        shown: list[Child] = [_overdue(desk, told.overdue, now)]
     elif view in WAITING:
         shown = [_waiting(view, told, now)]
     else:
@@ -107,23 +108,39 @@ def page(desk: Desk, told: Answers, now: datetime) -> Page:
     return Page("Exceptions", body)
 
 
+def _overdue(desk: Desk, found: Overdue | NotJudgedError, now: datetime) -> Component:
+    if isinstance(found, NotJudgedError):
+        return frame.not_judged(f"{found}")
+    return obligations.overdue(found, now, owner=desk["owner"], listed=LISTED)
+
+
 def _worth(sums: Sequence[ExceptionSum]) -> tuple[Money, ...]:
     return wording.added(Money(one.amount_minor, one.currency) for one in sums)
 
 
 def summary(told: Answers, now: datetime) -> str:
-    late = sum(group.count for group in told.overdue.by_owner)
-    worth = wording.added(amount for group in told.overdue.by_owner for amount in group.at_risk)
-    owed = f"{wording.count(late, 'step')} overdue, worth {wording.monies(worth)}" if late else "No step is overdue"
+    late = _late(told.overdue)
     if not told.sums:
-        return f"No exception waits for a decision. {owed}."
+        return f"No exception waits for a decision. {late}."
     number = sum(one.open for one in told.sums)
     verb = "waits" if number == 1 else "wait"
     oldest = wording.age(min(one.oldest_at for one in told.sums), now)
     return (
         f"{wording.count(number, 'exception')} {verb} for a decision, worth {wording.monies(_worth(told.sums))}, "
-        f"the oldest for {oldest}. {owed}."
+        f"the oldest for {oldest}. {late}."
     )
+
+
+def _late(found: Overdue | NotJudgedError) -> str:
+    if isinstance(found, NotJudgedError):
+        return "What is overdue is still being judged"
+    late = _steps(found)
+    worth = wording.added(amount for group in found.by_owner for amount in group.at_risk)
+    return f"{wording.count(late, 'step')} overdue, worth {wording.monies(worth)}" if late else "No step is overdue"
+
+
+def _steps(found: Overdue) -> int:
+    return sum(group.count for group in found.by_owner)
 
 
 def _head(told: Answers, now: datetime) -> Component:
@@ -134,10 +151,10 @@ def _head(told: Answers, now: datetime) -> Component:
 
 def _views(desk: Desk, told: Answers) -> list[Choice]:
     view, opened = desk["view"], sum(one.open for one in told.sums)
-    late = sum(group.count for group in told.overdue.by_owner)
+    late = "" if isinstance(told.overdue, NotJudgedError) else f"{_steps(told.overdue):,}"
     offered = [
         Choice("To decide", addresses.desk(desk.name), not view, f"{opened:,}"),
-        Choice("Overdue", addresses.desk(desk.name, view="overdue"), view == "overdue", f"{late:,}"),
+        Choice("Overdue", addresses.desk(desk.name, view="overdue"), view == "overdue", late),
     ]
     offered += [Choice(title, addresses.desk(desk.name, view=key), view == key) for key, (title, _) in WAITING.items()]
     return [*offered, Choice("Decided", addresses.desk(desk.name, view="resolved"), view == "resolved")]

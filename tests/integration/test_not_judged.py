@@ -1,17 +1,20 @@
 """A history that takes minutes to judge, after its flows or working times were changed: nobody waits for it."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import httpx
 import pytest
-from litestar import Litestar
+from litestar import Litestar, get
 from msgspec import Struct
 
 from collector.semconv import correlation_id
 from collector.storage import Storage
 from dashboards import app as pages
+from dashboards.answers import ExceptionSum
 from lineage import flows, open_items, slas
 from lineage.api import route_handlers
 from lineage.deadlines import Calendar
@@ -29,9 +32,9 @@ class Product(Struct):
     url: str
     service: Lineage
 
-    def page(self, path: str) -> str:
+    def page(self, path: str, query: str = "") -> str:
         with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as client:
-            shown: dict[str, Any] = page_at(client, path)
+            shown: dict[str, Any] = page_at(client, path, query)
         return str(shown["page"]["children"])
 
     def overdue(self) -> httpx.Response:
@@ -62,12 +65,25 @@ def lineage_of(queries: Queries, calendar: Calendar) -> Lineage:
     return Lineage(queries, flows.load(promises=promises), promises, lambda: NOW, calendar=calendar)
 
 
+@get("/v1/exceptions/summary", sync_to_thread=False)
+def waiting() -> list[ExceptionSum]:
+    """As the core tells it."""
+    return [ExceptionSum(owner="finance", kind="posting_rejected", severity="major", channel="web", open=2,
+                         currency="GBP", amount_minor=300, oldest_at=NOW)]  # fmt: skip
+
+
+@get("/v1/exceptions", sync_to_thread=False)
+def nothing() -> list[str]:
+    return []
+
+
 @pytest.fixture
 def product(queries: Queries, free_port: Callable[[], int]) -> Iterator[Product]:
     service, port = lineage_of(queries, Calendar()), free_port()
     url = f"http://127.0.0.1:{port}"
     shown = pages.create(service, core_url=url, plane_url=url, clock=lambda: NOW, serves_seconds=0)
-    app = Litestar([pages.serve_below("/ui", shown), *route_handlers(service)], openapi_config=None)
+    core = [waiting, nothing]
+    app = Litestar([pages.serve_below("/ui", shown), *route_handlers(service), *core], openapi_config=None)
     with webserver.serving(app, "127.0.0.1", port, name="pages"):
         yield Product(url, service)
 
@@ -84,10 +100,15 @@ def test_what_is_open_is_told_to_be_still_judged_and_the_rest_is_shown(product: 
     assert "Order to posting" in promises, "what is measured is there"
     for other in ("/ui/transaction", "/ui/tour"):
         assert "Still being judged" in product.page(other), other
+    to_decide = product.page("/ui/exceptions")
+    assert "2 exceptions wait for a decision" in to_decide
+    assert "What is overdue is still being judged." in to_decide
+    assert "0% is done" in product.page("/ui/exceptions", "?view=overdue")
     assert "Order captured" in product.page(f"/ui/transaction/{correlation_id('uci', 'A1').hex()}")
     product.service.judge_open()
     assert product.overdue().status_code == 200
     assert all("Still being judged" not in product.page(path) for path in ("/ui/", "/ui/transaction", "/ui/tour"))
+    assert "overdue, worth" in product.page("/ui/exceptions")
 
 
 def test_who_asks_while_all_is_judged_is_told_how_far_that_is(
@@ -108,3 +129,26 @@ def test_who_asks_while_all_is_judged_is_told_how_far_that_is(
     service.judge_open()
     assert told == ["0% is done", "33% is done", "67% is done"]
     assert service.overdue().items
+
+
+def test_nobody_waits_who_asked_before_the_first_of_it_was_judged(
+    queries: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = lineage_of(queries, Calendar(holidays=(NOW.date(), dt.date(2026, 11, 19))))
+    stored, read = Queries.milestones_stored, Queries.open_items
+    with ThreadPoolExecutor(1) as beside:
+        asked: list[Future[Any]] = []
+
+        def slowly(self: Queries) -> int:
+            asked.append(beside.submit(service.overdue))
+            time.sleep(4 * open_items.PATIENCE_SECONDS)
+            return stored(self)
+
+        def told(self: Queries, *of: Any, **how: Any) -> Any:
+            with pytest.raises(open_items.NotJudgedError):
+                asked[0].result(10)
+            return read(self, *of, **how)
+
+        monkeypatch.setattr(Queries, "milestones_stored", slowly)
+        monkeypatch.setattr(Queries, "open_items", told)
+        service.judge_open()
