@@ -549,7 +549,7 @@ class Sample(Struct, frozen=True, kw_only=True):
 class View(Struct, frozen=True, kw_only=True):
     """Of which place promises are shown, and as of the end of which day; empty: of everything, as of now.
 
-    Within a brand there are its channels; a location is looked at by itself.
+    Within a brand there are its channels, and the channels at its locations, each of which is of one brand.
     """
 
     channel: str = ""

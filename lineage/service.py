@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Final
 
+from msgspec import structs
+
 from lineage import openslo
 from lineage import overdue as obligations
 from lineage import samples as measurements
@@ -241,11 +243,8 @@ class Lineage:
 
     def tiles(self, view: View = WHOLE, /) -> tuple[SlaTile, ...]:
         """Worst state first; of a place only the promises that are measured of it."""
-        slas = self._slas.values()
-        if view.until:
-            found = self._tiles_then(slas, view, view.until)
-        else:
-            found = self._tiles_now(slas, view, self.current(view.brand))
+        slas, at = self._slas.values(), self._measured_at(view)
+        found = self._tiles_then(slas, at, at.until) if at.until else self._tiles_now(slas, at, self.current(at.brand))
         return tuple(sorted(found, key=lambda tile: measurements.WORST_FIRST.index(tile.state)))
 
     def _tiles_now(self, slas: Collection[Sla], view: View, measured: Iterable[Sample]) -> list[SlaTile]:
@@ -298,13 +297,19 @@ class Lineage:
         if sla is None:
             return None
         samples = self._samples_of(sla, view.until, view.brand)
-        if view.brand:  # a channel at a location is of one brand, so it is not measured of brands again
+        if view.brand:
             every = self._samples_of(sla, view.until, "")
             samples = [*samples, *(one for one in every if one.location and self._is_within(view.brand, one))]
-        found = (
-            self._tiles_then([sla], view, view.until) if view.until else self._tiles_now([sla], view, samples)
-        ) or [measurements.tile(sla, None, (), None)]
-        return SlaDetail(tile=found[0], segments=measurements.segments(samples), rule=sla.rule())
+        at = self._measured_at(view)
+        found = self._tiles_then([sla], at, at.until) if at.until else self._tiles_now([sla], at, samples)
+        shown = found[0] if found else measurements.tile(sla, None, (), None)
+        return SlaDetail(tile=shown, segments=measurements.segments(samples), rule=sla.rule())
+
+    def _measured_at(self, view: View) -> View:
+        """A channel at a location is of one brand, so it is not measured of brands again."""
+        if view.location and self.brands.of(view.channel, view.location) == view.brand:
+            return structs.replace(view, brand="")
+        return view
 
     def _is_within(self, brand: str, one: Sample) -> bool:
         return self.brands.of(one.channel, one.location) == brand

@@ -102,6 +102,15 @@ def test_a_brand_is_what_its_places_are_together(told: Told) -> None:
     assert told.tiles(brand="nobody's") == {}
 
 
+def test_a_location_of_a_brand_is_told_of_it_and_of_no_other(told: Told) -> None:
+    at: dict[str, str] = {"channel": "web", "location": "S2"}
+    assert told.counts(brand="Vale", **at) == told.counts(**at) == (0, 1)
+    assert told.counts(brand="Vale", until="2026-11-17", **at) == (0, 1)
+    assert PROMISE not in told.tiles(brand="Harbour", **at)
+    assert told.get(f"/v1/slas/{PROMISE}", brand="Vale", **at)["tile"]["bad"] == 1
+    assert told.get(f"/v1/slas/{PROMISE}", brand="Harbour", **at)["tile"]["state"] == "no_data"
+
+
 def test_its_past_is_measured_as_soon_as_it_is_declared(told: Told) -> None:
     ended = {17: (0, 1), 18: (1, 2), 19: (1, 3)}  # a store's are due the next morning
     assert {day: told.counts(brand="Vale", until=f"2026-11-{day}") for day in ended} == ended
