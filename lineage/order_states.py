@@ -84,7 +84,7 @@ def route_handlers(progress: Progress) -> list[HTTPRouteHandler]:
     def order_states(
         days: Annotated[int, QueryParameter(ge=1, le=92, description="how far back orders were captured")] = 7,
     ) -> OrderStates:
-        """How far the orders of the last days have come; on a large store the count may be a minute old."""
+        """How far the orders of the last days have come, as of `as_of`: on a large store of some minutes ago."""
         return progress.of(days)
 
     return [order_states]
