@@ -108,8 +108,8 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> Brands:
     """A TOML file with a table ``[[brand]]`` for each: name, channels, locations. Raises DefinitionError."""
+    declared = definitions.read(path, _File).brand
     try:
-        return Brands(definitions.read(path, _File).brand)
+        return Brands(declared)
     except DefinitionError as error:
-        told = f"{error}"
-        raise DefinitionError(told if told.startswith(f"{path}") else f"{path}: {told}") from error
+        raise DefinitionError(f"{path}: {error}") from error

@@ -321,15 +321,11 @@ class Lineage:
         rows = self._queries.samples_daily([sla.name], end, end, brand=self.brands.named(brand))
         return [measurements.read(row) for row in rows]
 
-    def newest_samples(self, sla: str) -> tuple[Sample, ...]:
-        """The newest stored measurement of each segment; the one without any segment covers all."""
-        return self._newest_samples([sla])
-
     def current(self, brand: str = "") -> tuple[Sample, ...]:
         """The newest stored measurement of each segment of each promise, of all or within a brand."""
         return self._newest_samples(self._slas, brand)
 
-    def _newest_samples(self, slas: Collection[str], brand: str = "") -> tuple[Sample, ...]:
+    def _newest_samples(self, slas: Collection[str], brand: str) -> tuple[Sample, ...]:
         rows = self._queries.samples_now(slas, self.now() - MEASURED_WITHIN, self.brands.named(brand))
         return tuple(map(measurements.read, rows))
 

@@ -25,7 +25,7 @@ from lineage.promise_items import definition
 from lineage.queries import Filter, Queries
 from lineage.rolling import DayRow, by_segment, current
 from lineage.rows import ItemRow, micros, moment
-from lineage.samples import sample
+from lineage.samples import is_whole, sample
 from lineage.service import Lineage
 from tallytrace.alert_reader import Reader
 from tests.hops import TRACE, Hops, answering, at, nanos
@@ -381,7 +381,7 @@ def test_overdue_over_http(http: httpx.Client) -> None:
 
 def test_what_alerts_read(storage: Storage, measured: object) -> None:
     lineage = service(storage)
-    whole = next(one for one in lineage.newest_samples("refund_to_ledger") if not (one.channel or one.provider))
+    whole = next(one for one in lineage.current() if one.sla == "refund_to_ledger" and is_whole(one))
     assert (whole.bad, whole.overdue_open) == (4, 2)
     assert [one.entity_id for one in lineage.overdue_items("refund_to_ledger", "web", 1)] == ["FORGOTTEN"]
     assert lineage.overdue_items("refund_to_ledger", "store", 9) == []
