@@ -23,6 +23,7 @@ WINDOWS: Final = (1, 7, 28)
 """Days that are asked for again and again."""
 _SERVES_SECONDS: Final = 1.0
 _TIMES: Final = 100
+_LONGEST_SECONDS: Final = 600.0
 
 
 class OrderState(Struct, frozen=True, kw_only=True):
@@ -47,14 +48,16 @@ class OrderStates(Struct, frozen=True, kw_only=True):
 class Progress:
     """How far orders have come. Safe to share between threads; ``now`` is the business present.
 
-    What took long to count serves a hundred times as long, and is counted anew beside.
+    What took long to count serves a hundred times as long, ten minutes at most, and is counted anew beside.
     """
 
     def __init__(self, storage: Storage, flows: Flows, now: Callable[[], datetime]) -> None:
         self._storage = storage
         self._flow = flows.beginning_with(CAPTURED)
         self._now = now
-        self._shared = Shared[int, OrderStates](_SERVES_SECONDS, 2 * _SERVES_SECONDS, 2 * len(WINDOWS), times=_TIMES)
+        self._shared = Shared[int, OrderStates](
+            _SERVES_SECONDS, 2 * _SERVES_SECONDS, 2 * len(WINDOWS), times=_TIMES, longest_seconds=_LONGEST_SECONDS
+        )
 
     def of(self, days: int) -> OrderStates:
         """Of the orders that were captured in the last days."""

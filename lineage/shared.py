@@ -1,6 +1,7 @@
 """Answers that several askers share: one of them has it found, those who ask meanwhile and soon after get the same."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,8 @@ class Shared(Generic[K, V]):
     A question holds all that its answer depends on. An answer is as old as the moment its finding began: it serves for
     ``serves_seconds``, and until ``latest_seconds`` while another is found beside. What could not be found is told to
     all who wait for it, and is not kept. With ``times`` an answer serves for at least as many times as long as it took
-    to find, and twice that while another is found: what is asked all the time costs a share of 1 / ``times``.
+    to find, but for that not longer than ``longest_seconds``, and twice that while another is found: what is asked all
+    the time costs a share of 1 / ``times``.
     """
 
     def __init__(
@@ -32,9 +34,11 @@ class Shared(Generic[K, V]):
         clock: Callable[[], float] = time.monotonic,
         *,
         times: float = 0.0,
+        longest_seconds: float = math.inf,
     ) -> None:
         self._serves_seconds = serves_seconds
         self._times = times
+        self._longest_seconds = longest_seconds
         self._latest_seconds = latest_seconds
         self._most = most
         self._clock = clock
@@ -75,7 +79,10 @@ class Shared(Generic[K, V]):
         held.answer.set_result(found)
 
     def _serves(self, held: "_Held[V]") -> bool:
-        return self._within(held, max(self._serves_seconds, self._times * held.took))
+        return self._within(held, max(self._serves_seconds, self._earned(held)))
+
+    def _earned(self, held: "_Held[V]") -> float:
+        return min(self._times * held.took, self._longest_seconds)
 
     def _within(self, held: "_Held[V]", seconds: float) -> bool:
         """Not when the clock went back."""
@@ -85,7 +92,7 @@ class Shared(Generic[K, V]):
         """What is still being found is never too old."""
         old = [
             question for question, held in self._held.items()
-            if held.answer.done() and not self._within(held, max(self._latest_seconds, 2 * self._times * held.took))
+            if held.answer.done() and not self._within(held, max(self._latest_seconds, 2 * self._earned(held)))
         ]  # fmt: skip
         for question in old:
             del self._held[question]

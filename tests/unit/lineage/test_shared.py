@@ -197,3 +197,24 @@ def test_what_took_long_serves_longer_and_is_found_anew_beside() -> None:
     assert shared.get("one", asked) == 3, (
         "the second took no time: it serves a second, as if nothing were said of times"
     )
+
+
+def test_what_took_long_serves_no_longer_than_is_said() -> None:
+    now, asked, again = [100.0], Asked(), threading.Event()
+    shared = Shared[str, int](1.0, 2.0, 8, lambda: now[0], times=100, longest_seconds=60)
+
+    def slowly() -> int:
+        now[0] += 30
+        return asked()
+
+    def beside() -> int:
+        again.set()
+        return asked()
+
+    assert shared.get("one", slowly) == 1
+    now[0] = 159.9
+    assert shared.get("one", beside) == 1
+    assert not again.is_set()
+    now[0] = 160.0
+    assert shared.get("one", beside) == 1
+    assert again.wait(10)
