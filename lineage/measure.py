@@ -140,19 +140,23 @@ class Measurer:
         )
 
     def _stale_midnights(self, sla: Sla, one: "_Measured", now: datetime, newest_us: int) -> list[Sample]:
-        """Those after something changed, or after the event that was the newest when they were measured."""
+        """Those after something changed, or after the event that was the newest when they were measured; of brands all
+        when these were declared anew.
+        """
         build = self._items.build(sla)
         today, known_us = self._until(sla, now, newest_us)
-        brands = self._brands_of(sla)
-        first = 0 if brands and brands != build.brands else build.stale_day
+        stale, brands = build.stale_day, self._brands_of(sla)
         if known_us != build.newest_us:
-            first = min(first, local_day(moment(min(known_us, build.newest_us)), sla.calendar.zone) + 1)
+            stale = min(stale, local_day(moment(min(known_us, build.newest_us)), sla.calendar.zone) + 1)
+        first = stale if brands in ("", build.brands) else 0
         if first > today or (one.caught_up and one.at - one.caught_up.at < self._catch_up_every):
             return []
         one.caught_up = CaughtUp(one.at, one.read_at, today, known_us)
         first = max(first, today - MOST_DAYS + 1)
         rows = self._items.daily(sla, _day_of(sla.window_start(_instant(sla, first)), ZoneInfo(sla.calendar.zone)))
-        return self._missing(sla, self._midnights(sla, rows, first, today, newest_us), _instant(sla, first), now)
+        since = _instant(sla, max(stale, first))
+        found = self._midnights(sla, rows, first, today, newest_us)
+        return self._missing(sla, (one for one in found if one.brand or one.as_of >= since), _instant(sla, first), now)
 
     def _brands_of(self, sla: Sla) -> str:
         """The mark of the brands that it is measured of; "" for none."""

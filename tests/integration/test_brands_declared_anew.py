@@ -42,8 +42,8 @@ class Estate:
             hops.hop(identity, "fulfilment.ship", "2026-11-17 11:00", "fulfilment", number, "shipped", channel=channel)
         hops.store(self._storage, self._log)
 
-    def measurer(self, brands: Brands) -> Measurer:
-        return Measurer(self.queries, slas.load(), self._clock, brands=brands)
+    def measurer(self, brands: Brands, overrides: Path | None = None) -> Measurer:
+        return Measurer(self.queries, slas.load(overrides), self._clock, brands=brands)
 
     def measure(self, brands: Brands) -> None:
         """As at another start."""
@@ -60,6 +60,11 @@ class Estate:
         """Until the end of the 18th; None when nothing is told of that."""
         found = self.tile(brands, until=dt.date(2026, 11, 18), **of)
         return found.bad if found else None
+
+    def measured(self) -> set[tuple[int, int]]:
+        """Each midnight of everything, with when it was measured last."""
+        rows = self.queries.samples_daily([PROMISE], NOON - dt.timedelta(days=30), NOON)
+        return {(row.as_of_us, row.measured_us) for row in rows}
 
     def _clock(self) -> dt.datetime:
         self._at += MINUTE
@@ -114,6 +119,15 @@ def test_a_past_that_could_not_be_stored_is_measured_again(estate: Estate, monke
         with pytest.raises(StorageUnavailableError):
             measurer.tick(NOON)
     measurer.tick(NOON)
+    assert estate.bad(VALE, brand="Vale") == 2
+
+
+def test_what_was_measured_of_everything_stays_when_a_brand_is_declared(estate: Estate, tmp_path: Path) -> None:
+    estate.measure(NONE)
+    before = estate.measured()
+    (tmp_path / "slas.toml").write_text(f"[{PROMISE}]\ntarget = 0.5\n")  # by which the past was not judged
+    estate.measurer(VALE, tmp_path / "slas.toml").tick(NOON)
+    assert estate.measured() == before
     assert estate.bad(VALE, brand="Vale") == 2
 
 
