@@ -157,8 +157,8 @@ def not_judged(how_far: str) -> Component:
     return notice(
         "Still being judged",
         html.P(f"{how_far.rstrip('.')}. That happens once for a history, and again when the flows or the working "
-               "times are changed. Transactions can be looked up and promises read meanwhile; the page comes by "
-               "itself."),
+               "times are changed. Transactions can be looked up, promises read and exceptions decided meanwhile; the "
+               "page comes by itself."),
     )  # fmt: skip
 
 
