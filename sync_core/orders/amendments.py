@@ -240,7 +240,7 @@ def _owe(
 
 def _settle(step: Step, order: Order, document: str, entity_id: str) -> None:
     """Give back what a change of a paid order made it less; what made it more waits for its payment."""
-    step.unit.settings.append(("pay_again", {"id": order.correlation_id, "kinds": list(NOT_TAKEN)}))
+    step.unit.settings.append(("take_again", {"id": order.correlation_id, "kinds": list(NOT_TAKEN)}))
     complete = order.state == "shipped"
     if not order.provider or order.due_minor > 0:
         return

@@ -101,6 +101,8 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     return DONE
 
 
+NOT_RESERVED: Final[ExceptionKind] = "shipment_not_reserved"
+"""What a shipment is of goods that its order does not have; it is tried again when they are reserved."""
 NOT_TAKEN: Final[tuple[ExceptionKind, ...]] = ("second_payment", "payment_differs")
 """What a payment is that does not fit its order; it is tried again when the order changes."""
 
@@ -147,6 +149,7 @@ def cover(step: Step, order: Order, business_key: str) -> dict[str, int]:
     if demand:
         _reserve(step, order, dict(sorted(demand.items())), business_key)
         restate(step, order)
+        step.unit.settings.append(("take_again", {"id": identity, "kinds": [NOT_RESERVED]}))
     step.resolve_exceptions(identity, order.origin, "backorder", "the goods are there now")
     return {}
 

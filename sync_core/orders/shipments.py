@@ -13,6 +13,7 @@ from sync_core.model import COST, Hop, Order, OrderLine
 from sync_core.orders.checks import held_by
 from sync_core.orders.orders import (
     MOVES_STOCK,
+    NOT_RESERVED,
     Chosen,
     chosen,
     complete,
@@ -71,8 +72,10 @@ def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUni
     taken = _leaving(step, order, wanted)
     if isinstance(taken, str):
         detail = f"shipment {shipment_id} {taken}"
+        if _open_about(step, order, shipment_id, wanted):
+            return Verdict("rejected", f"{NOT_RESERVED}: {detail}")
         return refuse(
-            step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor,
+            step, order, NOT_RESERVED, "warehouse", detail, order.amount_minor,
             document_id=shipment_id if wanted else "",
         )  # fmt: skip
     if not order.provider or order.due_minor > 0:
@@ -80,6 +83,8 @@ def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUni
     if held := held_by(step, order):
         detail = f"shipment {shipment_id} left although {' and '.join(held)}"
         raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
+    for exception_id in _open_about(step, order, shipment_id, wanted):
+        step.resolve_exception(exception_id, identity, order.origin, "the goods were reserved since")
     note_document(step, order, "shipment", shipment_id)
     if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
         due_at = step.message.occurred_at + dt.timedelta(seconds=seconds)
@@ -87,6 +92,12 @@ def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUni
     keys = {"shipment_id": shipment_id, "tracking_id": tracking_id}
     _apply(step, order, keys, taken, named=bool(wanted))
     return DONE
+
+
+def _open_about(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUnits]) -> list[str]:
+    about = f"/{order.order_id}/{shipment_id}" if wanted else f"/{order.order_id}"
+    opened = step.unit.open_exceptions.get((order.correlation_id, NOT_RESERVED), ())
+    return [one for one in opened if one.endswith(about)]
 
 
 def _leaving(step: Step, order: Order, wanted: Sequence[OrderUnits]) -> Chosen:

@@ -1090,8 +1090,8 @@ update core.exceptions set replays = replays + 1 where exception_id = %(id)s
 update core.inbox set state = 'queued', not_before = null, waiting_for = null
 where source = %(source)s and event_id = %(event_id)s and state in ('dead', 'rejected', 'parked')
 
--- name: pay_again
--- Queue the payments that an order did not take, unless somebody has decided about them: it has changed since.
+-- name: take_again
+-- Queue the payments or shipments that an order did not take, unless somebody has decided about them: it has changed.
 update core.inbox set state = 'queued'
 from core.exceptions
 where exceptions.correlation_id = %(id)s and exceptions.state = 'open' and kind = any(%(kinds)s::text[])

@@ -133,3 +133,15 @@ def test_a_step_before_its_order_waits_for_it(estate: Estate, core: Core, journe
     estate.tell(goods_in(), order("early"))
     assert core.states() == {"done": 3}
     assert "fraud_cleared" in milestones(journey("early"))
+
+
+def test_goods_that_left_before_they_were_booked_in_leave_when_they_are(estate: Estate, http: httpx.Client) -> None:
+    estate.tell(goods_in(units={"A1": 1}), order("1", line(quantity=2)), payment("1", 2000), shipment("1"))
+    assert {kind for kind, _, _ in estate.exceptions()} == {"backorder", "shipment_not_reserved"}
+    estate.tell(shipment("1", shipment_id="S2"))
+    assert len(estate.exceptions()) == 2, "the warehouse has one task about it"
+    estate.tell(goods_in("D2", units={"A1": 5}))
+    assert http.get("/v1/orders/1").json()[0]["state"] == "shipped"
+    assert estate.exceptions() == []
+    assert estate.at() == {"on_hand": 4, "good": 4, "free": 4, "sellable": 4}
+    assert estate.sound()
