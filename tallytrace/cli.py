@@ -90,7 +90,10 @@ def serve(
     which: Annotated[str, typer.Argument(help="core, plane or worker-<number>: only that process.")] = "",
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
-    """Run the product until Ctrl-C: PostgreSQL if none is named, workers, core and plane."""
+    """Run the product until Ctrl-C: PostgreSQL if none is named, workers, core and plane.
+
+    Examples: tallytrace serve; TALLYTRACE_HOME=/srv/tallytrace tallytrace serve; tallytrace serve plane
+    """
     from tallytrace import role
 
     settings = _settings(context)
@@ -110,7 +113,10 @@ def serve(
 
 @app.command()
 def migrate(context: typer.Context) -> None:
-    """Bring both databases to the schema of this version."""
+    """Bring both databases to the schema of this version.
+
+    Example: TALLYTRACE_POSTGRES_URL=postgresql://db/tally tallytrace migrate
+    """
     from tallytrace import migrate as migration
 
     with _refusals():
@@ -171,7 +177,10 @@ def remove_key(context: typer.Context, name: Annotated[str, typer.Argument(help=
 
 @app.command("settings")
 def show_settings(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List every setting: its name, its variable, its default and what it means."""
+    """List every setting: its name, its variable, its default and what it means.
+
+    Examples: tallytrace settings; tallytrace settings --json (as they are, from file and environment)
+    """
     if as_json:
         out.print_json(msgspec.json.encode(_settings(context)).decode())
         return
@@ -356,13 +365,22 @@ def show_slas(
     openslo: Annotated[bool, typer.Option("--openslo", help="Print all as OpenSLO v1 documents.")] = False,
     day: Annotated[str, typer.Option(help="Report on the windows that ended with this day, as YYYY-MM-DD.")] = "",
     known_at: Annotated[str, typer.Option(help="With --day: as it was known at this time.")] = "",
+    brand: Annotated[str, typer.Option(help="Only of this brand.")] = "",
+    channel: Annotated[str, typer.Option(help="Only of this channel.")] = "",
+    location: Annotated[str, typer.Option(help="With --channel: only of this location.")] = "",
 ) -> None:
-    """Show the promises as they were measured last, the worst first; or a report of a day, as it was known then."""
+    """Show the promises as they were measured last, the worst first; or a report of a day, as it was known then.
+
+    Examples: tallytrace sla --channel web; tallytrace sla refund_to_ledger --json; tallytrace sla --day 2026-11-20
+    """
     from lineage.model import SlaTile
     from lineage.text import tiles
     from tallytrace import look, remote, supervisor
 
-    asked: dict[str, Any] = {"day": day} | ({"known_at": known_at} if known_at else {}) if day else {}
+    place = {key: value for key, value in {"brand": brand, "channel": channel, "location": location}.items() if value}
+    if place and (day or openslo):
+        refuse("--brand, --channel and --location are for what was measured last; a report has every place")
+    asked: dict[str, Any] = {"day": day} | ({"known_at": known_at} if known_at else {}) if day else place
     path = "export/openslo" if openslo else "reports/slas" if day else f"slas{'/' if name else ''}{name}"
     with _refusals(), supervisor.running(_settings(context)) as product:
         body = remote.fetch(f"{product.plane_url}/v1/{path}", **asked)
@@ -388,7 +406,10 @@ def show_exceptions(
     resolved: Annotated[bool, typer.Option("--resolved", help="What was decided, instead of what is open.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List what a person must decide, oldest first. What to do about it: tallytrace act."""
+    """List what a person must decide, oldest first. What to do about it: tallytrace act.
+
+    Examples: tallytrace exceptions --owner finance; tallytrace exceptions --kind backorder --json
+    """
     from tallytrace import look, remote, supervisor
 
     asked: dict[str, Any] = {"owner": owner, "kind": kind, "severity": severity or "", "limit": 1000}
@@ -610,6 +631,8 @@ def check_erp(context: typer.Context, as_json: JsonOption = False) -> None:
     """Ask each ERP of the settings whether it would take what we post: log-in, company, journal, accounts.
 
     Exit status 1 when something must be mended there or in the settings; each line says what.
+
+    Example: TALLYTRACE_ERP_URL=http://erp:8000 tallytrace erp
     """
     from sync_core.ledger import ledger
     from tallytrace import erp
@@ -648,7 +671,10 @@ def run_demo(
     days: Annotated[int, typer.Option(help="Days of history, told first.", min=3, max=30)] = 30,
     orders_per_second: Annotated[float, typer.Option(help="Live orders, in the mean of a week.", min=0, max=50)] = 2,
 ) -> None:
-    """Start the product with a simulated retailer of 400 stores and show what is worth looking at."""
+    """Start the product with a simulated retailer of 400 stores and show what is worth looking at.
+
+    Examples: tallytrace demo; tallytrace demo --days 7 --orders-per-second 10; tallytrace demo fault erp-outage
+    """
     from tallytrace import demo
 
     if context.invoked_subcommand is None:

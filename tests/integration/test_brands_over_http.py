@@ -1,6 +1,7 @@
 """Promises of brands, over HTTP and on the pages: now, at past midnights, and of a brand declared later or anew."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from litestar import Litestar
 from msgspec import Struct
+from typer.testing import CliRunner
 
 from collector.semconv import correlation_id
 from collector.storage import Storage
@@ -19,7 +21,8 @@ from lineage.measure import Measurer
 from lineage.model import View
 from lineage.queries import Queries
 from lineage.service import Lineage
-from tallytrace import webserver
+from tallytrace import health, webserver
+from tallytrace.cli import app as cli
 from tests.callbacks import page_at
 from tests.hops import Hops
 
@@ -88,7 +91,8 @@ def told(queries: Queries, free_port: Callable[[], int]) -> Iterator[Told]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     shown = pages.create(service, core_url=url, plane_url=url, clock=lambda: NOW, serves_seconds=0)
-    app = Litestar([pages.serve_below("/ui", shown), *route_handlers(service)], openapi_config=None)
+    handlers = [pages.serve_below("/ui", shown), *route_handlers(service), *health.handlers(lambda: [], lambda: [])]
+    app = Litestar(handlers, openapi_config=None)
     with webserver.serving(app, "127.0.0.1", port, name="pages"):
         yield Told(url)
 
@@ -145,6 +149,18 @@ def test_the_pages_are_of_a_brand(told: Told) -> None:
     assert f"/ui/sla/{PROMISE}?brand=Vale&channel=store" in promise
     assert f"/ui/sla/{PROMISE}?channel=web&location=S2" in promise, "which is Vale's alone"
     assert "A5" in told.page(f"/ui/sla/{PROMISE}")
+
+
+def test_the_command_line_has_what_the_api_tells_of_a_brand(told: Told) -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        at = {"TALLYTRACE_PLANE_URL": told.url, "TALLYTRACE_CORE_URL": told.url}
+        done = CliRunner().invoke(cli, ["sla", *arguments], env=at)
+        return done.exit_code, done.output
+
+    status, printed = run("--brand", "Vale", "--channel", "web", "--json")
+    assert (status, json.loads(printed)) == (0, told.get("/v1/slas", brand="Vale", channel="web"))
+    status, said = run("--brand", "Vale", "--day", "2026-11-19")
+    assert (status, "a report has every place" in said) == (2, True)
 
 
 def test_a_brand_that_is_declared_anew_is_measured_anew_and_nothing_else_is(queries: Queries) -> None:
