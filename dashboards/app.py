@@ -39,7 +39,7 @@ from dashboards.pages import (
     tour,
     transaction,
 )
-from dashboards.reader import Clock, Reader, owed
+from dashboards.reader import Clock, Reader, items, owed
 from dashboards.remote import RefusedError, Remote, UnansweredError
 from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
@@ -148,8 +148,8 @@ def _promise(sources: Sources, asked: addresses.Promise) -> Page:
     if detail is None:
         return promise.unknown(asked.name, lineage.tiles())
     of_place = Filter(channel=view.channel, location=view.location, within=lineage.brands.within(view.brand))
-    items = None if view.until else lineage.items(asked.name, of_place)
-    return promise.page(view, detail, items, lineage.brands.names, sources.clock())
+    listed = None if view.until else items(lineage, asked.name, of_place)
+    return promise.page(view, detail, listed, lineage.brands.names, sources.clock())
 
 
 def _desk(sources: Sources, desk: addresses.Desk) -> Page:

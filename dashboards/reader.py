@@ -32,6 +32,14 @@ class Reader(Protocol):
     def overdue(self) -> Overdue: ...
 
 
+def items(lineage: Reader, name: str, wanted: Filter) -> SlaItems | NotJudgedError | None:
+    """The items of a promise, or how far they are judged."""
+    try:
+        return lineage.items(name, wanted)
+    except NotJudgedError as error:
+        return error
+
+
 def owed(lineage: Reader) -> Overdue | NotJudgedError:
     """What is overdue, or how far that is judged."""
     try:

@@ -28,11 +28,11 @@ _SLICES: Final = 4096
 
 
 class NotJudgedError(Exception):
-    """What is open has to be judged from all that is stored, which takes minutes; ``done`` of it (0 to 1) is."""
+    """Something has to be judged from all that is stored, which takes minutes; ``done`` of it (0 to 1) is, if known."""
 
-    def __init__(self, done: float) -> None:
-        super().__init__(f"What is open is being judged from the whole history: {done:.0%} is done")
-        self.done = done
+    def __init__(self, done: float | None, what: str = "What is open") -> None:
+        far = "" if done is None else f": {done:.0%} is done"
+        super().__init__(f"{what} is being judged from the whole history{far}")
 
 
 class OpenItems:
@@ -45,7 +45,7 @@ class OpenItems:
         self._definition = definition(self._watches, calendar)
         self._params = params(self._watches)
         self._lock = Lock()
-        self._done: float | None = None  # of a whole history that is being judged
+        self._done: float | None = None  # of a long history that is being judged
         self._hops = {one.name: one for one in self._watches if one.name.startswith(HOPS)}
         self.listed = {one.name: one.step for one in self._watches if one.step and one.name not in self._hops}
         self.needs = tuple(one.name for one in self._watches if one.name.startswith(NEEDS))
@@ -59,7 +59,7 @@ class OpenItems:
 
         Raises NotJudgedError while there is none and `judge` has yet to make it from more than AT_ONCE milestones.
         """
-        while not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        while self._done is not None or not self._lock.acquire(timeout=PATIENCE_SECONDS):
             if self._done is not None:
                 raise NotJudgedError(self._done)
         try:
@@ -96,7 +96,7 @@ class OpenItems:
     def _judge_heard(self, number: int, prior: GenerationRow, now: datetime) -> None:
         heard = self._queries.mark_heard(number, prior, now)
         if heard:
-            self._judge(number, heard // HEARD_AT_A_TIME, now, heard_only=True)
+            self._judge(number, heard // HEARD_AT_A_TIME, now, heard_only=True, long=False)
             self._queries.mark_foretold(number, now, heard_only=True)
         self._queries.carry_open(number, prior.generation)
 
@@ -108,15 +108,15 @@ class OpenItems:
             raise NotJudgedError(0.0)
         log.info("open items are judged anew from %d milestones", stored)
         try:
-            self._judge(number, stored // SLICE, now, heard_only=False)
+            self._judge(number, stored // SLICE, now, heard_only=False, long=stored > AT_ONCE)
         finally:
             self._done = None
         self._queries.mark_foretold(number, now, heard_only=False)
 
-    def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool) -> None:
+    def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool, long: bool) -> None:
         parts = list(ranges(min(slices + 1, _SLICES)))
         for done, (first, last) in enumerate(parts):
-            if not heard_only:
+            if long:
                 self._done = done / len(parts)
             found = self._queries.open_items(self._params, number, first, last, now, heard_only=heard_only)
             self._queries.write_open(COLUMNS, list(self._rows(number, found)))

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import structs
 
-from lineage import openslo
+from lineage import open_items, openslo
 from lineage import overdue as obligations
 from lineage import samples as measurements
 from lineage.brands import NONE as NO_BRANDS
@@ -47,7 +47,7 @@ from lineage.model import (
     Unknown,
     View,
 )
-from lineage.open_items import OpenItems
+from lineage.open_items import NotJudgedError, OpenItems
 from lineage.overdue import by_owner
 from lineage.promise_items import SERVES, definition, kept
 from lineage.queries import Filter, Queries, held_by_feed, held_by_hop, held_open
@@ -342,7 +342,10 @@ class Lineage:
         return tuple(found)
 
     def items(self, name: str, wanted: Filter | None = None, /) -> SlaItems | None:
-        """The items that count in the present window: overdue first, then bad, then pending."""
+        """The items that count in the present window: overdue first, then bad, then pending.
+
+        Raises NotJudgedError while they are not kept yet and to judge them now takes long.
+        """
         sla = self._slas.get(name)
         if sla is None:
             return None
@@ -351,6 +354,8 @@ class Lineage:
         if sla.kind == "freshness":
             items = [of_stretch(sla, row) for row in self._queries.stretches(sla, window, chosen)]
         elif sla.counted_items:
+            if self._takes_minutes(sla, window):
+                raise NotJudgedError(None, "Each item of this promise")
             items = [of_row(sla, row, window.now) for row in self.judged(sla, window, chosen)]
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
@@ -361,6 +366,13 @@ class Lineage:
         if build is None:
             return self._queries.items(sla, window, wanted)
         return self._queries.promise_items(build.build, window, wanted)
+
+    def _takes_minutes(self, sla: Sla, window: Window) -> bool:
+        return (
+            kept(sla)
+            and self._queries.milestones_stored() > open_items.AT_ONCE > self._judged_at_once
+            and self._kept(sla, window.now) is None
+        )
 
     def _kept(self, sla: Sla, now: datetime) -> BuildRow | None:
         wanted, least = definition(sla), micros(self._wall() - SERVES)

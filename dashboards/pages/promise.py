@@ -24,8 +24,9 @@ from dashboards.elements import (
     section,
     table,
 )
-from dashboards.pages import promises
+from dashboards.pages import frame, promises
 from lineage.model import Point, Segment, SlaDetail, SlaItem, SlaItems, SlaTile, View
+from lineage.open_items import NotJudgedError
 
 READINGS = 60
 """Rows of the table beside the chart, newest first."""
@@ -36,7 +37,9 @@ WIDEST = 10
 WORST_FIRST = tuple(wording.SLA_STATES)
 
 
-def page(view: View, detail: SlaDetail, items: SlaItems | None, brands: Sequence[str], now: datetime) -> Page:
+def page(
+    view: View, detail: SlaDetail, items: SlaItems | NotJudgedError | None, brands: Sequence[str], now: datetime
+) -> Page:
     """``items``: those of the place that is asked for; None for a window that is over."""
     tile = detail.tile
     places = [(one.channel, one.location) for one in detail.segments if not (one.provider or one.kind)]
@@ -48,7 +51,7 @@ def page(view: View, detail: SlaDetail, items: SlaItems | None, brands: Sequence
             _chart(tile, now),
             _grid(tile, detail.segments, view),
             _segments(tile, detail.segments, view),
-            _items(tile, items, now, view) if items else _items_then(tile, view),
+            _items(tile, items, now, view),
         ]
     )
     return Page(tile.title, body)
@@ -225,13 +228,19 @@ def place(segment: Segment | SlaItem) -> str:
     return " · ".join(part for part in (segment.channel, segment.location, segment.provider) if part) or "Everywhere"
 
 
+def _items(tile: SlaTile, found: SlaItems | NotJudgedError | None, now: datetime, view: View) -> Component:
+    if isinstance(found, NotJudgedError):
+        return frame.not_judged(f"{found}")
+    return _items_now(tile, found, now, view) if found else _items_then(tile, view)
+
+
 def _items_then(tile: SlaTile, view: View) -> Component:
     now = addresses.promise_of(tile.name, structs.replace(view, until=None))
     said = html.P(["Items are listed of the window that is open. ", link("To that", now)], className="empty")
     return section("Items", said)
 
 
-def _items(tile: SlaTile, items: SlaItems, now: datetime, view: View) -> Component:
+def _items_now(tile: SlaTile, items: SlaItems, now: datetime, view: View) -> Component:
     only = " · ".join(part for part in (view.brand, view.channel, view.location) if part)
     columns = [Column("Item"), Column("State"), Column("Late by", True), Column("Due", True), Column("Ended", True),
                Column("Worth", True), Column("Owner"), Column("Where")]  # fmt: skip

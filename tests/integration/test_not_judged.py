@@ -26,6 +26,7 @@ from tests.callbacks import page_at
 from tests.hops import Hops
 
 NOW: Final = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
+EARLIER: Final = NOW - dt.timedelta(hours=1)
 
 
 class Product(Struct):
@@ -58,6 +59,17 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_items, "AT_ONCE", 1)
     monkeypatch.setattr(open_items, "PATIENCE_SECONDS", 0.05)
+
+
+def test_items_that_are_not_kept_yet_are_told_to_be_still_judged(queries: Queries, product: Product) -> None:
+    promises = slas.load()
+    eager = Lineage(queries, flows.load(promises=promises), promises, lambda: EARLIER, judged_at_once=0)
+    with pytest.raises(open_items.NotJudgedError, match="Each item of this promise is being judged"):
+        eager.items("order_to_posting")
+    Measurer(queries, promises, lambda: EARLIER).tick(EARLIER)
+    known = eager.items("order_to_posting")
+    assert known
+    assert [one.entity_id for one in known.items] == ["A1"]
 
 
 def lineage_of(queries: Queries, calendar: Calendar) -> Lineage:
