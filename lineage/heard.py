@@ -1,8 +1,12 @@
 """For those who judge only what was heard since: whether what they read still stands, and slices of what they judge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from threading import Event
+from typing import TypeVar
 
 from lineage.rows import BlocksRow, BuildRow, GenerationRow
+
+T = TypeVar("T")
 
 
 def holds(read: BuildRow | GenerationRow, stored: BlocksRow) -> bool:
@@ -16,3 +20,15 @@ def ranges(many: int) -> Iterator[tuple[str, str]]:
     for number in range(many):
         first, after = whole * number // many, whole * (number + 1) // many
         yield f"{first:032x}", f"{after - 1:032x}"
+
+
+class BrokenOffError(Exception):
+    """The process ends before everything is judged; the next one begins anew where that was not."""
+
+
+def until(ends: Event, some: Iterable[T]) -> Iterator[T]:
+    """Raises BrokenOffError as soon as the process ends, which nobody should have to wait for."""
+    for one in some:
+        if ends.is_set():
+            raise BrokenOffError("broken off, as the process ends")
+        yield one

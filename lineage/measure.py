@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
+from threading import Event
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,7 @@ class Measurer:
         catch_up_every: timedelta = timedelta(minutes=1),
         paced: bool = False,
         brands: Brands = NO_BRANDS,
+        ends: Event | None = None,
     ) -> None:
         self._queries = queries
         self._slas = [sla for sla in slas if sla.kind != "derived"]
@@ -54,7 +56,7 @@ class Measurer:
         self._paced = paced
         self._brands = brands
         self._measured: dict[str, _Measured] = {}
-        self._items = PromiseItems(queries, self._slas)
+        self._items = PromiseItems(queries, self._slas, ends)
 
     def tick(self, now: datetime) -> tuple[Sample, ...]:
         """Judge every promise as of ``now``, whole and by segment, and store it. Returns what was stored.

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from lineage.deadlines import Calendar
 from lineage.flows import Flows
-from lineage.heard import holds, ranges
+from lineage.heard import holds, ranges, until
 from lineage.queries import Queries
 from lineage.rows import BlocksRow, GenerationRow, OpenRow, micros, moment
 from lineage.watches import HOPS, NEEDS, Watch, definition, params, watches
@@ -38,8 +38,10 @@ class NotJudgedError(Exception):
 class OpenItems:
     """Safe to share between threads, and between processes: each makes generations of its own, the newest is read."""
 
-    def __init__(self, queries: Queries, flows: Flows, calendar: Calendar) -> None:
+    def __init__(self, queries: Queries, flows: Flows, calendar: Calendar, ends: Event | None = None) -> None:
+        """With ``ends`` judging is broken off when it is set."""
         self._queries = queries
+        self._ends = ends or Event()
         self._watches = watches(flows)
         self._calendar = calendar
         self._definition = definition(self._watches, calendar)
@@ -115,7 +117,7 @@ class OpenItems:
 
     def _judge(self, number: int, slices: int, now: datetime, *, heard_only: bool, long: bool) -> None:
         parts = list(ranges(min(slices + 1, _SLICES)))
-        for done, (first, last) in enumerate(parts):
+        for done, (first, last) in enumerate(until(self._ends, parts)):
             if long:
                 self._done = done / len(parts)
             found = self._queries.open_items(self._params, number, first, last, now, heard_only=heard_only)

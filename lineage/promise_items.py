@@ -11,12 +11,13 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from threading import Event
 from typing import Final
 
 import msgspec
 
 from lineage.deadlines import local_day
-from lineage.heard import holds, ranges
+from lineage.heard import holds, ranges, until
 from lineage.item_params import Window
 from lineage.queries import Judged, Queries
 from lineage.rolling import DAY_US, DayRow
@@ -52,8 +53,10 @@ def definition(sla: Sla) -> str:
 class PromiseItems:
     """For one process that measures; others may read what it keeps."""
 
-    def __init__(self, queries: Queries, slas: Iterable[Sla]) -> None:
+    def __init__(self, queries: Queries, slas: Iterable[Sla], ends: Event | None = None) -> None:
+        """With ``ends`` judging is broken off when it is set."""
         self._queries = queries
+        self._ends = ends or Event()
         self._slas = {definition(sla): sla for sla in slas if kept(sla)}
         self._builds: dict[str, BuildRow] = {}
         self._sought_on = 0
@@ -104,7 +107,7 @@ class PromiseItems:
         heard = self._queries.mark_promises(marks, [one.build for one in standing], read, prior_us, window.now)
         changed: dict[str, int] = {}
         slices = heard // HEARD_AT_A_TIME + 1 if heard else 0
-        for number, span in enumerate(ranges(slices)):
+        for number, span in enumerate(until(self._ends, ranges(slices))):
             found = self._judge(list(self._builds), Judged(marks, marks + number, *span), window)
             changed |= {name: min(day, changed.get(name, day)) for name, day in found.items()}
         self._record(list(self._builds), changed, window, blocks, written=bool(heard))
@@ -117,14 +120,14 @@ class PromiseItems:
         for number, name in enumerate(names):
             self._builds[name] = BuildRow(name, first_build + number, first_build + number, 0, 0, 0, NEVER, 0)
         slices = min(stored // SLICE + 1, _SLICES)
-        for number, span in enumerate(ranges(slices)):
+        for number, span in enumerate(until(self._ends, ranges(slices))):
             of = Judged(0, first_build + len(names) + number, *span)
             self._copy(names, of, window)
-            for name in names:
+            for name in until(self._ends, names):
                 self._queries.change_promise_items(self._slas[name], self._builds[name].build, of, window)
             self._queries.take_promise_changes(of.generation)
             self._drop(of.generation, 1)
-        for name in names:
+        for name in until(self._ends, names):
             self._queries.add_up_promise_days(self._slas[name], self._builds[name].build)
         self._record(names, dict.fromkeys(names, NEVER), window, blocks, written=True)
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from itertools import chain
+from threading import Event
 from typing import Final
 
 from msgspec import structs
@@ -89,6 +90,7 @@ class Lineage:
         calendar: Calendar | None = None,
         judged_at_once: int = JUDGED_AT_ONCE,
         brands: Brands = NO_BRANDS,
+        ends: Event | None = None,
     ) -> None:
         self.brands = brands
         self._queries = queries
@@ -97,7 +99,7 @@ class Lineage:
         self._calendar = calendar or Calendar()
         self._judged_at_once = judged_at_once
         self._wall = wall
-        self._open = OpenItems(queries, flows, self._calendar)
+        self._open = OpenItems(queries, flows, self._calendar, ends)
         self._overdue = Shared[str, Overdue](
             OVERDUE_SERVES_SECONDS, OVERDUE_LATEST_SECONDS, 1, lambda: wall().timestamp()
         )

@@ -109,7 +109,7 @@ def run(settings: Settings, until: threading.Event) -> None:
         segments.release()
         undo.callback(store.close)
         store.migrate()
-        undo.enter_context(_serving_lineage(settings, by, storage, store, segments, taken))
+        undo.enter_context(_serving_lineage(settings, by, storage, store, segments, taken, until))
         gc.freeze()  # half a million objects that stay: to walk them holds everybody up for 0.2 s
         until.wait()
 
@@ -131,11 +131,17 @@ def _at_home(settings: Settings) -> Settings:
 
 @contextmanager
 def _serving_lineage(
-    settings: Settings, by: Judgement, storage: Storage, store: AlertStore, segments: SegmentLog, taken: Intake
+    settings: Settings,
+    by: Judgement,
+    storage: Storage,
+    store: AlertStore,
+    segments: SegmentLog,
+    taken: Intake,
+    ends: threading.Event,
 ) -> Iterator[None]:
     queries = Queries(storage)
-    service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock, brands=by.brands)
-    measurer = Measurer(Queries(storage.aside()), by.slas, wall, paced=True, brands=by.brands)
+    service = Lineage(queries, by.flows, by.slas, wall, mode=settings.clock, brands=by.brands, ends=ends)
+    measurer = Measurer(Queries(storage.aside()), by.slas, wall, paced=True, brands=by.brands, ends=ends)
     with ExitStack() as undo:
         client = undo.enter_context(httpx.Client(timeout=SENDER_TIMEOUT_SECONDS))
         reader = Reader(service, queries, client, settings.core_base)

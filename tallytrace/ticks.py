@@ -10,6 +10,8 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobExec
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from msgspec import Struct
 
+from lineage.heard import BrokenOffError
+
 log = logging.getLogger(__name__)
 
 _LATE_IS_FINE: Final = None  # misfire_grace_time: a tick that comes late still runs, and only once (coalesce)
@@ -47,6 +49,9 @@ def ticking(ticks: list[Tick]) -> Iterator[None]:
 
 
 def _failed(event: JobExecutionEvent) -> None:
+    if isinstance(event.exception, BrokenOffError):
+        log.info("tick %s: %s", event.job_id, event.exception)
+        return
     log.error("tick %s failed", event.job_id, exc_info=event.exception)
 
 

@@ -4,12 +4,13 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import Any, Final
 
 import httpx
 import pytest
 from litestar import Litestar, get
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from collector.semconv import correlation_id
 from collector.storage import Storage
@@ -18,6 +19,7 @@ from dashboards.answers import ExceptionSum
 from lineage import flows, open_items, slas
 from lineage.api import route_handlers
 from lineage.deadlines import Calendar
+from lineage.heard import BrokenOffError
 from lineage.measure import Measurer
 from lineage.queries import Queries
 from lineage.service import Lineage
@@ -59,6 +61,21 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_items, "AT_ONCE", 1)
     monkeypatch.setattr(open_items, "PATIENCE_SECONDS", 0.05)
+
+
+def test_a_process_that_ends_does_not_judge_on_and_the_next_begins_anew(queries: Queries) -> None:
+    promises, ends = slas.load(), Event()
+    ended = Lineage(
+        queries, flows.load(promises=promises), promises, lambda: NOW, calendar=Calendar(days_off=()), ends=ends
+    )
+    new = [structs.replace(one, name="posted_too") for one in promises if one.name == "order_to_posting"]
+    ends.set()
+    with pytest.raises(BrokenOffError):
+        ended.judge_open()
+    with pytest.raises(BrokenOffError):
+        Measurer(queries, new, lambda: NOW, ends=ends).tick(NOW)
+    again = Measurer(queries, new, lambda: NOW).tick(NOW)
+    assert [one.bad for one in again if one.as_of == NOW][:1] == [1]
 
 
 def test_items_that_are_not_kept_yet_are_told_to_be_still_judged(queries: Queries, product: Product) -> None:
