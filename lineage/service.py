@@ -374,6 +374,7 @@ class Lineage:
             kept(sla)
             and self._queries.milestones_stored() > open_items.AT_ONCE > self._judged_at_once
             and self._kept(sla, window.now) is None
+            and self._queries.arrivals().has(sla.start)  # what never begins is never kept
         )
 
     def _kept(self, sla: Sla, now: datetime) -> BuildRow | None:

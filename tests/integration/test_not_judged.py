@@ -84,6 +84,9 @@ def test_items_that_are_not_kept_yet_are_told_to_be_still_judged(queries: Querie
     with pytest.raises(open_items.NotJudgedError, match="Each item of this promise is being judged"):
         eager.items("order_to_posting")
     Measurer(queries, promises, lambda: EARLIER).tick(EARLIER)
+    unknown = eager.items("return_cycle")
+    assert unknown
+    assert unknown.items == (), "of returns nothing ever came"
     known = eager.items("order_to_posting")
     assert known
     assert [one.entity_id for one in known.items] == ["A1"]
