@@ -13,7 +13,7 @@ from lineage.standing import Standings
 
 DEPTH: Final = 3
 NODES: Final = 100
-FAN: Final = 30
+FAN: Final = 20
 """At each depth at most so many: what hangs on the first of a large settlement is seen as well."""
 _SETTLES: Final = "settles"
 _GIVES_BACK: Final = frozenset({"returns", "refunds"})

@@ -51,7 +51,7 @@ from lineage.unchanged import Arrivals
 
 SQL: Final = Path(__file__).with_name("sql")
 MOST_SPANS: Final = 20_000
-MOST_LINKS: Final = 300
+MOST_LINKS: Final = 100
 """Of one transaction; more than a walk shows and has seen."""
 MOST_KEYS: Final = 50
 _MICROSECOND: Final = timedelta(microseconds=1)
