@@ -39,7 +39,7 @@ from dashboards.pages import (
     tour,
     transaction,
 )
-from dashboards.reader import Clock, Reader, items, owed
+from dashboards.reader import Clock, Reader, unless_judging
 from dashboards.remote import RefusedError, Remote, UnansweredError
 from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
@@ -125,7 +125,7 @@ def _page_at(sources: Sources, path: str, query: str) -> Page:
         case addresses.Promises(view):
             found = promises.Found(
                 tiles=lineage.tiles(view), places=lineage.places(view.brand), brands=lineage.brands,
-                overdue=owed(lineage),
+                overdue=unless_judging(lineage.overdue),
             )  # fmt: skip
             return promises.page(view, found, sources.clock())
         case addresses.Promise() as asked:
@@ -148,7 +148,7 @@ def _promise(sources: Sources, asked: addresses.Promise) -> Page:
     if detail is None:
         return promise.unknown(asked.name, lineage.tiles())
     of_place = Filter(channel=view.channel, location=view.location, within=lineage.brands.within(view.brand))
-    listed = None if view.until else items(lineage, asked.name, of_place)
+    listed = None if view.until else unless_judging(lambda: lineage.items(asked.name, of_place))
     return promise.page(view, detail, listed, lineage.brands.names, sources.clock())
 
 

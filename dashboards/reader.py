@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lineage.brands import Brands
 from lineage.model import WHOLE, Answer, Overdue, SlaDetail, SlaItems, SlaTile, Trace, View
 from lineage.open_items import NotJudgedError
 from lineage.queries import Filter
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 """Returns the present moment, aware, in UTC."""
@@ -32,17 +34,9 @@ class Reader(Protocol):
     def overdue(self) -> Overdue: ...
 
 
-def items(lineage: Reader, name: str, wanted: Filter) -> SlaItems | NotJudgedError | None:
-    """The items of a promise, or how far they are judged."""
+def unless_judging(ask: Callable[[], T]) -> T | NotJudgedError:
+    """The answer, or how far what it takes is judged."""
     try:
-        return lineage.items(name, wanted)
-    except NotJudgedError as error:
-        return error
-
-
-def owed(lineage: Reader) -> Overdue | NotJudgedError:
-    """What is overdue, or how far that is judged."""
-    try:
-        return lineage.overdue()
+        return ask()
     except NotJudgedError as error:
         return error

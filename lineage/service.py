@@ -356,26 +356,24 @@ class Lineage:
         if sla.kind == "freshness":
             items = [of_stretch(sla, row) for row in self._queries.stretches(sla, window, chosen)]
         elif sla.counted_items:
-            if self._takes_minutes(sla, window):
-                raise NotJudgedError(None, "Each item of this promise")
-            items = [of_row(sla, row, window.now) for row in self.judged(sla, window, chosen)]
+            items = [
+                of_row(sla, row, window.now) for row in self.judged(sla, window, chosen, at_once=open_items.AT_ONCE)
+            ]
         return SlaItems(sla=name, as_of=window.now, items=tuple(items), cut=len(items) == chosen.most)
 
-    def judged(self, sla: Sla, window: Window, wanted: Filter) -> list[ItemRow]:
-        """Judged now while that is quick, then as they were kept at the last measurement, if it was of late."""
-        many = kept(sla) and self._queries.milestones_stored() > self._judged_at_once
-        build = self._kept(sla, window.now) if many else None
-        if build is None:
-            return self._queries.items(sla, window, wanted)
-        return self._queries.promise_items(build.build, window, wanted)
+    def judged(self, sla: Sla, window: Window, wanted: Filter, *, at_once: int | None = None) -> list[ItemRow]:
+        """Judged now while that is quick, then as they were kept at the last measurement, if it was of late.
 
-    def _takes_minutes(self, sla: Sla, window: Window) -> bool:
-        return (
-            kept(sla)
-            and self._queries.milestones_stored() > open_items.AT_ONCE > self._judged_at_once
-            and self._kept(sla, window.now) is None
-            and self._queries.arrivals().has(sla.start)  # what never begins is never kept
-        )
+        Raises NotJudgedError instead of judging more than ``at_once`` milestones now.
+        """
+        stored = self._queries.milestones_stored() if kept(sla) else 0
+        if stored > self._judged_at_once:
+            if build := self._kept(sla, window.now):
+                return self._queries.promise_items(build.build, window, wanted)
+            # What never began is never kept.
+            if at_once is not None and stored > at_once and self._queries.arrivals().has(sla.start):
+                raise NotJudgedError(None, "Each item of this promise")
+        return self._queries.items(sla, window, wanted)
 
     def _kept(self, sla: Sla, now: datetime) -> BuildRow | None:
         wanted, least = definition(sla), micros(self._wall() - SERVES)

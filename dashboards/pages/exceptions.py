@@ -31,7 +31,7 @@ from dashboards.elements import (
 )
 from dashboards.elements import money as shown_money
 from dashboards.pages import frame, obligations
-from dashboards.reader import Reader, owed
+from dashboards.reader import Reader, unless_judging
 from dashboards.remote import Remote
 from dashboards.wording import State
 from lineage.model import Money, Overdue, SlaItems, SlaTile
@@ -85,7 +85,7 @@ def ask(desk: Desk, lineage: Reader, core: Remote) -> Answers:
         listed=listed,
         one=one,
         history=core.get("/v1/exceptions/history", list[Record], id=one.exception_id) if one else [],
-        overdue=owed(lineage),
+        overdue=unless_judging(lineage.overdue),
         waiting=waiting,
     )
 

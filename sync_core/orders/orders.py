@@ -1,7 +1,7 @@
 """Orders: captured, reserved, paid. Decisions only; nothing here does I/O."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from collector.semconv import EVENT_LINE, correlation_id
@@ -101,26 +101,28 @@ def pay(step: Step, event: PaymentCaptured) -> Verdict:
     return DONE
 
 
-NOT_RESERVED: Final[ExceptionKind] = "shipment_not_reserved"
+NOT_RESERVED: Final[tuple[ExceptionKind, ...]] = ("shipment_not_reserved",)
 """What a shipment is of goods that its order does not have; it is tried again when they are reserved."""
 NOT_TAKEN: Final[tuple[ExceptionKind, ...]] = ("second_payment", "payment_differs")
 """What a payment is that does not fit its order; it is tried again when the order changes."""
 
 
 def _not_taken(step: Step, order: Order, event: PaymentCaptured, kind: ExceptionKind, detail: str) -> Verdict:
-    if _open_about(step, order, event):
+    if open_about(step, order, NOT_TAKEN, event.payment_id):
         return Verdict("rejected", f"{kind}: {detail}")
     return refuse(step, order, kind, "payments", detail, event.amount_minor, document_id=event.payment_id)
 
 
 def _now_taken(step: Step, order: Order, event: PaymentCaptured) -> None:
-    for exception_id in _open_about(step, order, event):
+    for exception_id in open_about(step, order, NOT_TAKEN, event.payment_id):
         step.resolve_exception(exception_id, order.correlation_id, order.origin, "the order has changed since")
 
 
-def _open_about(step: Step, order: Order, event: PaymentCaptured) -> list[str]:
-    opened = [one for kind in NOT_TAKEN for one in step.unit.open_exceptions.get((order.correlation_id, kind), ())]
-    return [one for one in opened if one.endswith(f"/{order.order_id}/{event.payment_id}")]
+def open_about(step: Step, order: Order, kinds: Iterable[ExceptionKind], document_id: str = "") -> list[str]:
+    """The open exceptions of some kinds about an order, or about one of its documents."""
+    about = f"/{order.order_id}/{document_id}" if document_id else f"/{order.order_id}"
+    opened = [one for kind in kinds for one in step.unit.open_exceptions.get((order.correlation_id, kind), ())]
+    return [one for one in opened if one.endswith(about)]
 
 
 def supply(step: Step, event: BackorderOffered) -> Verdict:
@@ -149,7 +151,7 @@ def cover(step: Step, order: Order, business_key: str) -> dict[str, int]:
     if demand:
         _reserve(step, order, dict(sorted(demand.items())), business_key)
         restate(step, order)
-        step.unit.settings.append(("take_again", {"id": identity, "kinds": [NOT_RESERVED]}))
+        step.unit.settings.append(("take_again", {"id": identity, "kinds": list(NOT_RESERVED)}))
     step.resolve_exceptions(identity, order.origin, "backorder", "the goods are there now")
     return {}
 

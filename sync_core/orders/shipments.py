@@ -21,6 +21,7 @@ from sync_core.orders.orders import (
     earned_lines,
     earned_or_sent,
     note_document,
+    open_about,
     order_of,
     own_number,
     post,
@@ -69,21 +70,20 @@ def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUni
     identity = order.correlation_id
     if order.state == "lapsed":
         return Verdict("parked", f"order {order.order_id} is not paid", identity)
-    taken = _leaving(step, order, wanted)
+    taken, document_id = _leaving(step, order, wanted), shipment_id if wanted else ""
     if isinstance(taken, str):
         detail = f"shipment {shipment_id} {taken}"
-        if _open_about(step, order, shipment_id, wanted):
-            return Verdict("rejected", f"{NOT_RESERVED}: {detail}")
+        if open_about(step, order, NOT_RESERVED, document_id):
+            return Verdict("rejected", f"shipment_not_reserved: {detail}")
         return refuse(
-            step, order, NOT_RESERVED, "warehouse", detail, order.amount_minor,
-            document_id=shipment_id if wanted else "",
-        )  # fmt: skip
+            step, order, "shipment_not_reserved", "warehouse", detail, order.amount_minor, document_id=document_id
+        )
     if not order.provider or order.due_minor > 0:
         return Verdict("parked", f"order {order.order_id} is not paid", identity)
     if held := held_by(step, order):
         detail = f"shipment {shipment_id} left although {' and '.join(held)}"
         raise_about(step, order, "shipped_while_held", "warehouse", detail, order.amount_minor, "critical")
-    for exception_id in _open_about(step, order, shipment_id, wanted):
+    for exception_id in open_about(step, order, NOT_RESERVED, document_id):
         step.resolve_exception(exception_id, identity, order.origin, "the goods were reserved since")
     note_document(step, order, "shipment", shipment_id)
     if seconds := terms_of(step, order.channel).confirm_shipment_seconds:
@@ -92,12 +92,6 @@ def _leave(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUni
     keys = {"shipment_id": shipment_id, "tracking_id": tracking_id}
     _apply(step, order, keys, taken, named=bool(wanted))
     return DONE
-
-
-def _open_about(step: Step, order: Order, shipment_id: str, wanted: Sequence[OrderUnits]) -> list[str]:
-    about = f"/{order.order_id}/{shipment_id}" if wanted else f"/{order.order_id}"
-    opened = step.unit.open_exceptions.get((order.correlation_id, NOT_RESERVED), ())
-    return [one for one in opened if one.endswith(about)]
 
 
 def _leaving(step: Step, order: Order, wanted: Sequence[OrderUnits]) -> Chosen:

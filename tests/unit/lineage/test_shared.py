@@ -21,14 +21,30 @@ class Asked:
         return self.times
 
 
+def taking(seconds: float, now: list[float], asked: Asked) -> Callable[[], int]:
+    """What takes so long by the clock ``now``."""
+
+    def slowly() -> int:
+        now[0] += seconds
+        return asked()
+
+    return slowly
+
+
+def telling(begun: threading.Event, asked: Asked) -> Callable[[], int]:
+    """What tells that it has begun."""
+
+    def told() -> int:
+        begun.set()
+        return asked()
+
+    return told
+
+
 def test_an_answer_serves_so_long_from_when_its_finding_began() -> None:
     now, asked = [100.0], Asked()
     shared = Shared[str, int](5.0, 5.0, 8, lambda: now[0])
-
-    def slowly() -> int:
-        now[0] += 2.0
-        return asked()
-
+    slowly = taking(2.0, now, asked)
     assert shared.get("one", slowly) == 1
     now[0] = 104.9
     assert shared.get("one", slowly) == 1
@@ -175,14 +191,7 @@ def test_what_is_forgotten_while_it_is_found_anew_stays_forgotten() -> None:
 def test_what_took_long_serves_longer_and_is_found_anew_beside() -> None:
     now, asked, again = [100.0], Asked(), threading.Event()
     shared = Shared[str, int](1.0, 2.0, 8, lambda: now[0], times=100)
-
-    def slowly() -> int:
-        now[0] += 0.5
-        return asked()
-
-    def beside() -> int:
-        again.set()
-        return asked()
+    slowly, beside = taking(0.5, now, asked), telling(again, asked)
 
     assert shared.get("one", slowly) == 1
     now[0] = 149.9
@@ -202,14 +211,7 @@ def test_what_took_long_serves_longer_and_is_found_anew_beside() -> None:
 def test_what_took_long_serves_no_longer_than_is_said() -> None:
     now, asked, again = [100.0], Asked(), threading.Event()
     shared = Shared[str, int](1.0, 2.0, 8, lambda: now[0], times=100, longest_seconds=60)
-
-    def slowly() -> int:
-        now[0] += 30
-        return asked()
-
-    def beside() -> int:
-        again.set()
-        return asked()
+    slowly, beside = taking(30, now, asked), telling(again, asked)
 
     assert shared.get("one", slowly) == 1
     now[0] = 159.9
